@@ -1,0 +1,149 @@
+/* An exchange: one HTTP request and its answer, whatever version carries it. It lives on the loop thread that owns its
+ * connection; the door (http/api) sees exchanges and never a socket.
+ *
+ * Life: head → (body) → handled → [parked] → answered → written. The door is called through `struct exchange_handler` and calls
+ * back the functions below. Rules:
+ *  1. exchange_answer… is called exactly once for each exchange, unless on_gone came first; then exchange_done is called once,
+ *     when the door has no more use for it (a command that is still under way keeps a gone exchange alive as long as needed).
+ *  2. A handler may answer at once, inside the callback, or later on the same thread.
+ *  3. Answers of pipelined requests leave in the order of the requests; the engine holds back what is early. While
+ *     `limits.pipeline` exchanges of a connection are unanswered the engine stops reading from it, but still notices FIN and RST.
+ *  4. A parked exchange keeps its record (struct exchange with `app`) and nothing else: exchange_park frees the arena with the
+ *     request in it.
+ *  5. Nothing calls back into the door from inside exchange_answer or exchange_park. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "sequencer/store.h"
+#include "wait/wheel.h"
+
+struct exchange;
+struct http_thread;
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+
+struct http_header {
+	struct slice name; /* as sent; compare with slice_eq_nocase */
+	struct slice value; /* without blanks around it */
+};
+
+/* The request while it is being handled; all slices live in the exchange's arena. */
+struct request {
+	enum http_method method;
+	struct slice method_name;
+	struct slice path;  /* as sent, not decoded, begins with '/' (absolute-form is reduced to it); "*" for OPTIONS * */
+	struct slice query; /* behind '?', as sent; may be empty */
+	const struct http_header *headers;
+	size_t header_count;
+	uint64_t content_length; /* UINT64_MAX when chunked; 0 when there is no body */
+	uint8_t minor;           /* HTTP/1.x */
+};
+
+/* The value of the first field of that name; ptr == NULL when there is none. */
+struct slice request_header(const struct request *request, struct slice name);
+
+enum body_mode {
+	BODY_TO_MEMORY, /* up to `limit` bytes in the arena; more: the engine answers 413 by itself */
+	BODY_TO_STORE,  /* up to BODY_INLINE_MAX in memory; beyond that it flows into a blob of the store; more than `limit`: 413 */
+	BODY_DISCARD,   /* read and thrown away (bounded), so that the connection can go on */
+};
+
+/* The whole body: in memory, or a blob that is on the disk, sealed. */
+struct request_body {
+	struct slice bytes;   /* BODY_INLINE or BODY_NONE: in the arena */
+	struct body_ref blob; /* kind == BODY_BLOB when it went to the store; the door must make an event name it or release it
+			       * (see struct exchange_config.blob_release) */
+};
+
+enum { EXCHANGE_APP_BYTES = 64 };
+
+struct exchange {
+	/* The engine's own. */
+	struct list siblings; /* of its connection, in order */
+	struct http_conn *conn;
+	struct wheel_entry deadline; /* in the thread's wheel while parked */
+	struct arena arena;
+	struct request *request; /* NULL once parked */
+	void *answer;            /* early answers waiting for their turn */
+	uint8_t state;
+	uint8_t flags;
+	uint8_t thread;
+	/* The door's own: zeroed at the start, kept while parked. 8-aligned. */
+	uint64_t app[EXCHANGE_APP_BYTES / 8];
+};
+
+struct exchange_handler {
+	/* The head is whole. Answer at once, or call exchange_take_body (also when there is none: on_body follows at once). The
+	 * engine sends `100 Continue` when a body is taken that waits for it. An answer without taking: the rest of a body is
+	 * discarded up to a limit, else the connection closes behind the answer. */
+	void (*on_head)(struct exchange *ex);
+	void (*on_body)(struct exchange *ex, const struct request_body *body);
+	/* The body could not be kept: STORE_NO_SPACE or -EIO or -ENOMEM; answer with an error. */
+	void (*on_body_failed)(struct exchange *ex, int error);
+	/* exchange_park's deadline has come; the exchange is no longer parked (park it again or answer). */
+	void (*on_deadline)(struct exchange *ex);
+	/* The client is gone (FIN, RST, error, cut for slowness) before its answer was complete, at any time after on_head and
+	 * before on_written. Not called from inside a call of the door's. Call exchange_done when no one refers to it any more,
+	 * at once or later. */
+	void (*on_gone)(struct exchange *ex);
+	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands.
+	 * The exchange is gone when this returns. */
+	void (*on_written)(struct exchange *ex);
+	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
+	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */
+	void (*problem)(struct buf *out, int status, const char *name, const char *detail);
+};
+
+/* One header of an answer. */
+struct answer_header {
+	struct slice name;
+	struct slice value;
+};
+
+enum answer_flags {
+	EXCHANGE_TELL = 1,       /* call on_written when it has gone out, on_gone when it could not */
+	EXCHANGE_CLOSE = 2,      /* close the connection behind it */
+	EXCHANGE_CACHEABLE = 4,  /* do not add `Cache-Control: no-store` */
+};
+
+/* An answer. Content-Length, Date, Connection, Cache-Control and CORS headers are the engine's; HEAD leaves out the body but
+ * not its length; 204 and 304 have none. */
+struct answer {
+	int status;
+	struct slice content_type; /* empty: none */
+	const struct answer_header *headers;
+	size_t header_count;
+	struct slice body;     /* copied, unless `pin` is set */
+	struct store_pin *pin; /* the body's bytes come from here: [range_from, range_from + range_bytes); taken over, unpinned
+				* when all is sent. Small inline bodies are read whole and checked; long ones flow in pieces as the
+				* reader takes them, constant memory. */
+	uint64_t range_from;
+	uint64_t range_bytes;
+	unsigned flags;
+};
+
+void exchange_take_body(struct exchange *ex, enum body_mode mode, uint64_t limit);
+void exchange_answer(struct exchange *ex, const struct answer *answer);
+
+/* Frees the request's memory and waits. `timeout_ms` counts from this turn's now. What must outlive this lies in ex->app. */
+void exchange_park(struct exchange *ex, uint64_t timeout_ms);
+/* Takes it out of the wheel (a wake came); then answer or park again. */
+void exchange_unpark(struct exchange *ex);
+bool exchange_is_parked(const struct exchange *ex);
+void exchange_done(struct exchange *ex); /* after on_gone only */
+
+/* An answer made once for many exchanges: status line, headers and body as bytes, for keep-alive connections and for closing
+ * ones, without and with the body (HEAD). Counted by the caller's thread; not shared between threads. */
+struct shared_answer;
+struct shared_answer *shared_answer_new(struct http_thread *thread, const struct answer *answer); /* body in memory only; NULL: no memory */
+struct shared_answer *shared_answer_ref(struct shared_answer *shared);
+struct shared_answer *shared_answer_unref(struct shared_answer *shared);
+/* Written straight from the shared bytes when the socket takes them at once; only what it does not take keeps a reference. */
+void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared);
+
+/* The thread an exchange lives on, and the door's own state for that thread. */
+struct http_thread *exchange_thread(const struct exchange *ex);
+void *http_thread_door(const struct http_thread *thread);
+uint64_t http_thread_now_ms(const struct http_thread *thread); /* monotonic, read once a turn */

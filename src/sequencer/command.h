@@ -1,0 +1,251 @@
+/* What doors ask of the sequencer, and what comes back. Commands are made and read by loop threads, applied by the sequencer's.
+ *
+ * A command lives in memory of the asker's (an exchange's arena). It is sent to the sequencer, which fills in `outcome` and the
+ * answer and sends the same memory back: exactly once, and not before everything the answer rests on is durable. All slices in
+ * it stay the asker's and must live until then.
+ *
+ * What comes back later without being asked (a wake, an offer) is a message of the sequencer's own; the receiver frees it with
+ * message_free. Messages to one thread arrive in the order in which the sequencer made them, as far as durability lets them:
+ * a message never overtakes another one about the same job. */
+#pragma once
+
+#include "base/mail.h"
+#include "job/job_view.h"
+
+enum message_kind {
+	MESSAGE_COMMAND = 1, /* a struct command: to the sequencer, and back */
+	MESSAGE_WAKE,        /* a struct wake: a job that was watched has changed */
+	MESSAGE_OFFER,       /* a struct offer: jobs for a parked claim */
+	MESSAGE_RELEASE,     /* a struct release: a sealed blob that no event named; to the sequencer, freed there */
+	MESSAGE_HTTP,        /* the HTTP engine's own */
+	MESSAGE_SERVER,      /* the server's own: drain, configuration, statistics */
+};
+
+/* The head of everything that travels between threads. */
+struct message {
+	struct mail mail;
+	uint64_t gate; /* the sequencer's own: not delivered before durable >= gate */
+	uint8_t kind;
+	uint8_t thread; /* the loop thread it goes to (or came from) */
+};
+
+enum command_kind {
+	COMMAND_SUBMIT,
+	COMMAND_JOBS,         /* look at jobs by handle, and watch those that are not far enough */
+	COMMAND_CANCEL,
+	COMMAND_LIST,
+	COMMAND_CLAIM,
+	COMMAND_CLAIM_CANCEL, /* a parked claim's deadline came or its client left */
+	COMMAND_DELIVERED,    /* leases reached the worker's socket, or did not */
+	COMMAND_BODY,         /* may this token read the body? */
+	COMMAND_BEAT,
+	COMMAND_DONE,
+	COMMAND_FAIL,
+	COMMAND_RELEASE,
+	COMMAND_KICK,
+	COMMAND_QUEUE,        /* one queue's figures */
+	COMMAND_QUEUES,       /* all of them, by name */
+	COMMAND_QUEUE_SET,
+};
+
+enum outcome {
+	OUTCOME_OK = 0,
+	OUTCOME_PARKED,        /* CLAIM: nothing now, an offer will come; JOBS: watched */
+	OUTCOME_EMPTY,         /* CLAIM without waiting: nothing ready */
+	OUTCOME_OFFERED,       /* CLAIM_CANCEL: too late, an offer is under way */
+	OUTCOME_SAME,          /* SUBMIT: repeated with the same key or name, `view` is the earlier job; DONE: repeated */
+	OUTCOME_NOT_FOUND,
+	OUTCOME_GONE,          /* past its retention */
+	OUTCOME_FENCED,        /* the token is stale or foreign */
+	OUTCOME_CONFLICT,      /* SUBMIT by name: a different request has the name; CANCEL: done or failed already */
+	OUTCOME_MISMATCH,      /* SUBMIT: the same Idempotency-Key with a different request */
+	OUTCOME_CANCELED,      /* DONE, FAIL, RELEASE: the job was canceled */
+	OUTCOME_ALREADY,       /* DONE, FAIL: it ended already, differently */
+	OUTCOME_QUEUE_FULL,    /* limit jobs per queue */
+	OUTCOME_FULL,          /* limit of jobs, queues or parked claims of the server */
+	OUTCOME_NO_SPACE,
+	OUTCOME_STORAGE,       /* the journal failed; the server is about to stop */
+	OUTCOME_NO_MEMORY,
+	OUTCOME_DRAINING,
+};
+
+enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 64 };
+
+/* --- what the asker says --- */
+
+struct submit_in {
+	struct slice queue;
+	struct slice name;         /* PUT: empty otherwise */
+	struct slice key;          /* Idempotency-Key, without quotes; empty: none */
+	struct slice content_type; /* empty: none */
+	struct slice body;         /* at most BODY_INLINE_MAX; unless blob.kind is BODY_BLOB */
+	struct body_ref blob;
+	uint64_t delay_ms;
+	uint64_t retain_ms;
+	uint64_t cancel_after_ms; /* 0: never */
+	uint32_t lease_ms;
+	uint32_t priority;
+	uint32_t max_attempts;
+	bool watch; /* the asker's thread will wait for its end: a wake follows when it is done */
+};
+
+enum job_until { UNTIL_DONE = 0, UNTIL_STARTED = 1, UNTIL_CHANGED = 2 };
+
+struct jobs_in {
+	const struct slice *handles;
+	size_t count;
+	enum job_until until;
+	uint32_t revision; /* UNTIL_CHANGED: since this one */
+	bool watch;        /* for those that are not there yet a wake will be sent to the asker's thread */
+	bool pin_result;   /* the asker will read the result: views of done jobs carry a pin */
+};
+
+struct cancel_in {
+	struct slice handle;
+	bool forget;
+};
+
+struct list_in {
+	struct slice queue;  /* empty: all */
+	unsigned state_mask; /* 1 << enum job_state; 0: all */
+	uint32_t limit;      /* 1 … COMMAND_LIST_MAX */
+	uint64_t after;      /* `next` of the page before; 0: the newest */
+};
+enum { COMMAND_LIST_MAX = 1000, COMMAND_CLAIM_MAX = 1000, COMMAND_QUEUES_MAX = 64, COMMAND_JOBS_MAX = 1000 };
+
+struct claim_in {
+	const struct slice *queues; /* in order of preference */
+	size_t queue_count;
+	struct slice worker;
+	struct slice attempt_id; /* empty: none */
+	uint32_t max;
+	uint32_t lease_ms; /* 0: the job's own */
+	bool wait;         /* park it when nothing is ready */
+	uint64_t claim_id; /* the asker's: unique among its thread's claims; comes back in the offer */
+};
+
+struct claim_cancel_in {
+	uint64_t claim_id;
+};
+
+struct delivered_in {
+	const struct lease *leases; /* as they were offered */
+	size_t count;
+	bool delivered;
+};
+
+/* BODY, BEAT, DONE, FAIL, RELEASE: a worker about its job. */
+struct worker_in {
+	struct slice handle;
+	struct slice token;
+	/* BEAT */
+	struct slice message; /* ptr == NULL: unchanged */
+	double progress;      /* negative: unchanged */
+	uint32_t lease_ms;    /* 0: as long as before */
+	/* DONE: the result */
+	struct slice content_type;
+	struct slice body;
+	struct body_ref blob;
+	/* FAIL */
+	struct slice error; /* a JSON value: string or object; empty: none */
+	bool retry;
+	/* FAIL, RELEASE */
+	uint64_t delay_ms; /* UINT64_MAX: the back-off decides */
+};
+
+struct kick_in {
+	struct slice queue;
+	uint32_t count;
+};
+
+struct queue_in {
+	struct slice queue;
+	bool paused; /* QUEUE_SET */
+};
+
+/* --- what comes back --- */
+
+/* A job on a lease. */
+struct lease {
+	struct job_view *view; /* one reference; carries a pin of the body */
+	uint64_t deadline_ms;  /* unix */
+	uint32_t attempt;
+	char token[TOKEN_CHARS + 1];
+};
+
+struct queue_view {
+	struct slice name;
+	uint64_t count[JOB_STATE_COUNT]; /* jobs by enum job_state */
+	uint64_t submitted, done, failed, canceled, timeouts, retries, releases, lost_handoffs; /* since ever */
+	double submitted_rate, done_rate; /* per second, smoothed over a minute */
+	uint64_t waiting_workers;
+	uint64_t oldest_ready_ms; /* unix ms at which it became ready; 0: none */
+	bool paused;
+};
+
+struct command {
+	struct message message; /* first; kind MESSAGE_COMMAND, thread = the asker's */
+	enum command_kind kind;
+	enum outcome outcome;
+	void *owner; /* the asker's */
+	union {
+		struct submit_in submit;
+		struct jobs_in jobs;
+		struct cancel_in cancel;
+		struct list_in list;
+		struct claim_in claim;
+		struct claim_cancel_in claim_cancel;
+		struct delivered_in delivered;
+		struct worker_in worker;
+		struct kick_in kick;
+		struct queue_in queue;
+	} in;
+	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back the
+	 * views' references. */
+	struct {
+		struct job_view *view;   /* SUBMIT, CANCEL, BODY (with a pin), BEAT, and errors about a known job */
+		struct job_view **views; /* JOBS: one for each handle, NULL where there is none; LIST */
+		size_t view_count;
+		enum outcome *outcomes;  /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
+		uint64_t next;           /* LIST: 0 at the end */
+		struct lease *leases;    /* CLAIM */
+		size_t lease_count;
+		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
+		size_t queue_count;
+		uint64_t deadline_ms;    /* BEAT: unix */
+		uint32_t count;          /* KICK */
+		bool cancel;             /* BEAT: the job was canceled */
+	} out;
+};
+
+/* Gives back what an answer holds (views, arrays). Any thread. */
+void command_answer_deinit(struct command *command);
+
+/* A watched job changed. One for each thread that watches, and one only: whoever wants more watches again (COMMAND_JOBS with the
+ * revision known now). */
+struct wake {
+	struct message message; /* MESSAGE_WAKE */
+	struct job_view *view;  /* one reference; a done job's carries a pin of the result. NULL when the job was forgotten */
+	uint64_t key;           /* handle_key of the job */
+};
+
+/* Jobs for a parked claim. The receiver answers with COMMAND_DELIVERED, whatever became of the exchange; until then they are
+ * offered only, and come back by themselves when nothing is heard for the delivery lease. */
+struct offer {
+	struct message message; /* MESSAGE_OFFER */
+	uint64_t claim_id;
+	size_t lease_count;
+	struct lease leases[];
+};
+
+struct blob_release {
+	struct message message; /* MESSAGE_RELEASE */
+	struct body_ref blob;
+};
+
+/* Frees a wake, an offer or a release with all it holds. Any thread. */
+void message_free(struct message *message);
+
+/* The key under which the waits for a job hang on a board, read from its handle without knowing whether there is such a job; 0
+ * when it has not the shape of a handle. Equals job_view.key of the job. Pure; any thread. */
+uint64_t handle_key(struct slice handle);

@@ -1,0 +1,123 @@
+/* What the sequencer needs of a journal, as an interface: the real one (src/journal) keeps segments on a disk, the
+ * simulator's one loses unsynced tails on purpose, and a partition of another log may stand behind it one day.
+ *
+ * A position is a byte position in the journal: it grows with every entry and is never used twice. `durable` is the
+ * position up to which everything is safe; whoever says something that rests on position P waits until durable >= P.
+ *
+ * Threads: the store's own operations belong to the sequencer's thread; those of pins and blobs may be called on any. */
+#pragma once
+
+#include "base/slice.h"
+
+enum body_kind {
+	BODY_NONE = 0,
+	BODY_INLINE = 1, /* `place` = journal position of the first byte */
+	BODY_BLOB = 2,   /* `place` = number of a blob file */
+};
+
+/* The longest body that lies in the journal itself; longer ones are blobs. */
+enum { BODY_INLINE_MAX = 1 << 20 };
+
+/* Where the bytes of a job's body or result lie. */
+struct body_ref {
+	uint64_t place;
+	uint64_t size_bytes;
+	uint32_t crc; /* CRC-32C over all its bytes */
+	enum body_kind kind;
+};
+
+/* One entry to append. Fields and body are copied before append returns. */
+struct store_entry {
+	uint64_t time_ms;
+	struct slice fields;
+	struct slice body; /* at most BODY_INLINE_MAX bytes; may be empty */
+	uint8_t type;
+	uint16_t shard;
+	bool reserve; /* may use the space kept back for leases, completions and deletes */
+};
+
+/* One entry as it is read back, in journal order. */
+struct store_replay {
+	uint64_t position;     /* of the entry */
+	uint64_t end;          /* of what follows it */
+	uint64_t body_place;   /* position of the body's first byte */
+	uint64_t body_bytes;
+	uint32_t body_crc;
+	uint64_t time_ms;
+	struct slice fields;
+	uint8_t type;
+	uint16_t shard;
+};
+
+enum store_error { STORE_NO_SPACE = 1 }; /* the disk is full: nothing was appended */
+
+struct store_appended {
+	uint64_t position; /* of the entry */
+	uint64_t end;      /* the position that `durable` must reach before anyone hears of the entry */
+	struct body_ref body; /* BODY_NONE when the entry has none */
+};
+
+/* Keeps the bytes of one body readable although their owner may let go of them. Made on the sequencer's thread, used and
+ * given back on any; one thread at a time. */
+struct store_pin {
+	const struct store_pin_ops *ops;
+	struct body_ref ref;
+};
+
+struct store_pin_ops {
+	/* Exactly `len` bytes from `offset` into `out`: 0 or -EIO. Not held against the checksum. */
+	int (*read)(struct store_pin *pin, uint64_t offset, void *out, size_t len);
+
+	/* All of an inline body, held against its CRC-32C: 0, or -EIO also when the bytes are not those that were written
+	 * (wrong bytes are never served). `out` has room for ref.size_bytes. */
+	int (*read_whole)(struct store_pin *pin, void *out);
+
+	/* A descriptor and the offset in it of the first byte, for sendfile; open while pinned. Negative: -errno. */
+	int (*file)(struct store_pin *pin, uint64_t *ret_offset);
+
+	void (*unpin)(struct store_pin *pin);
+};
+
+/* A long body on its way to the disk, in constant memory. Any thread, one at a time. */
+struct blob {
+	const struct blob_ops *ops;
+	uint64_t size_bytes; /* written so far */
+	uint32_t crc;        /* of what was written so far */
+};
+
+struct blob_ops {
+	/* 0, STORE_NO_SPACE or -EIO; after an error only discard is left. */
+	int (*write)(struct blob *blob, struct slice bytes);
+
+	/* Syncs, renames and syncs the directory on a thread of the store's own, then calls `done` THERE with 0 and the body's
+	 * ref, or with STORE_NO_SPACE or -EIO. The blob is gone then. A sealed blob that no event ever names is removed at the
+	 * next start; `done` must therefore lead to an event or to body_release. */
+	void (*seal)(struct blob *blob, void (*done)(void *ctx, int error, const struct body_ref *ref), void *ctx);
+
+	void (*discard)(struct blob *blob);
+};
+
+struct store {
+	const struct store_ops *ops;
+};
+
+struct store_ops {
+	/* Never blocks on the disk. 0, STORE_NO_SPACE, -ENOMEM, or -EIO once a sync has failed (then nothing more will ever
+	 * be appended). */
+	int (*append)(struct store *store, const struct store_entry *entry, struct store_appended *ret_appended);
+
+	uint64_t (*durable_position)(const struct store *store);
+
+	/* A body that the state names begins to live (called for each one during replay and from a checkpoint, too), or lives
+	 * no longer. Space in which nothing lives is given back, but not before everything appended up to the release is durable:
+	 * a crash may bring the owner back. During replay a checkpoint may name bodies that are gone, whose release follows
+	 * later in the journal: that is no error. BODY_NONE is ignored. */
+	void (*body_retain)(struct store *store, const struct body_ref *ref);
+	void (*body_release)(struct store *store, const struct body_ref *ref);
+
+	/* NULL when memory is short or the bytes are gone. For a ref that lives and is durable (or will be when it is used). */
+	struct store_pin *(*pin)(struct store *store, const struct body_ref *ref);
+
+	/* Begins a blob; any thread. 0, STORE_NO_SPACE, -ENOMEM or -EIO. */
+	int (*blob_open)(struct store *store, struct blob **ret_blob);
+};

@@ -1,0 +1,7 @@
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../e2e"))
+sys.path.insert(0, os.path.dirname(__file__))
+
+from bide_fixtures import *  # noqa: E402,F401,F403
