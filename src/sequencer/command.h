@@ -68,8 +68,9 @@ enum outcome {
 	OUTCOME_NO_MEMORY,
 	OUTCOME_DRAINING,
 };
+enum { OUTCOME_COUNT = OUTCOME_DRAINING + 1 };
 
-enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 64 };
+enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
 /* --- what the asker says --- */
 
@@ -167,7 +168,8 @@ struct queue_in {
 
 /* A job on a lease. */
 struct lease {
-	struct job_view *view; /* one reference; carries a pin of the body */
+	struct job_view *view; /* one reference; carries a pin of the body; NULL once given back, as for COMMAND_DELIVERED */
+	uint64_t number;       /* view->number */
 	uint64_t deadline_ms;  /* unix */
 	uint32_t attempt;
 	char token[TOKEN_CHARS + 1];

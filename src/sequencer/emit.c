@@ -1,0 +1,168 @@
+/* Events on their way into the journal and the state; messages on their way out. */
+#include "sequencer/sequencer_priv.h"
+
+#include <errno.h>
+
+static enum outcome outcome_of(int error)
+{
+	switch (error) {
+	case 0:
+		return OUTCOME_OK;
+	case STORE_NO_SPACE:
+		return OUTCOME_NO_SPACE;
+	case -ENOMEM:
+		return OUTCOME_NO_MEMORY;
+	default:
+		return OUTCOME_STORAGE;
+	}
+}
+
+/* New work is refused when the disk is full; what ends work, or keeps it alive, lives on the reserve. */
+static bool uses_reserve(enum event_type type)
+{
+	return type != EVENT_SUBMITTED && type != EVENT_BODY_MOVED && type != EVENT_RESULT_MOVED;
+}
+
+static int append(struct sequencer *s, struct event *e, struct slice body)
+{
+	struct store_appended appended;
+	int r;
+
+	buf_clear(&s->fields);
+	event_encode(e, &s->fields);
+	if (s->fields.failed)
+		return -ENOMEM;
+	r = s->store->ops->append(s->store,
+				  &(struct store_entry){
+					  .time_ms = e->time_ms,
+					  .fields = buf_slice(&s->fields),
+					  .body = body,
+					  .type = (uint8_t)e->type,
+					  .reserve = uses_reserve(e->type),
+				  },
+				  &appended);
+	if (r)
+		return r;
+	e->position = appended.position;
+	e->end = appended.end;
+	e->bytes = appended.body;
+	if (s->appended_end <= s->store->ops->durable_position(s->store))
+		s->lazy_since_ms = s->now_ms;
+	s->appended_end = appended.end;
+	return 0;
+}
+
+enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct slice body)
+{
+	struct prepared prepared;
+	int r;
+
+	if (s->failed)
+		return OUTCOME_STORAGE;
+	e->time_ms = s->now_ms;
+	e->end = UINT64_MAX;
+	if (job)
+		e->number = job->number;
+	r = jobs_prepare(&s->jobs, e, &prepared);
+	if (r)
+		return outcome_of(r);
+	r = append(s, e, body);
+	if (r) {
+		jobs_unprepare(&s->jobs, &prepared);
+		return outcome_of(r);
+	}
+	s->stats.events_total++;
+	if (e->type == EVENT_FORGOTTEN) {
+		s->forgotten_end = e->end;
+		wake_watchers(s, job, e->end, true);
+		jobs_commit(&s->jobs, e, &prepared);
+		return OUTCOME_OK;
+	}
+	jobs_commit(&s->jobs, e, &prepared);
+	if (job && (job->watch_any | job->watch_done))
+		wake_watchers(s, job, e->end, false);
+	return OUTCOME_OK;
+}
+
+enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *job)
+{
+	return emit(s, &(struct event){.type = type}, job, (struct slice){0});
+}
+
+void send(struct sequencer *s, struct message *message, uint64_t gate)
+{
+	message->gate = gate;
+	if (gate <= s->store->ops->durable_position(s->store)) {
+		mail_push(&s->out[message->thread], &message->mail);
+		return;
+	}
+	mail_push(&s->held, &message->mail);
+	s->held_count++;
+}
+
+void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_t gate)
+{
+	c->outcome = outcome;
+	s->stats.refused_total[outcome]++;
+	send(s, &c->message, gate);
+}
+
+void queue_touch(struct sequencer *s, struct queue *queue)
+{
+	if (list_empty(&queue->dirty) && !list_empty(&queue->claims))
+		list_push_back(&s->dirty, &queue->dirty);
+}
+
+void sequencer_release(struct sequencer *s)
+{
+	uint64_t durable = s->store->ops->durable_position(s->store);
+
+	while (s->held.first) {
+		struct message *message = container_of(s->held.first, struct message, mail);
+
+		if (message->gate > durable)
+			return;
+		mail_pop(&s->held);
+		s->held_count--;
+		mail_push(&s->out[message->thread], &message->mail);
+	}
+}
+
+struct mail_list sequencer_take(struct sequencer *s, unsigned thread)
+{
+	struct mail_list list = s->out[thread];
+
+	s->out[thread] = (struct mail_list){0};
+	return list;
+}
+
+bool sequencer_wants_commit(const struct sequencer *s, uint64_t *ret_at_ms)
+{
+	*ret_at_ms = UINT64_MAX;
+	if (s->appended_end <= s->store->ops->durable_position(s->store))
+		return false;
+	if (s->held.first || s->now_ms >= s->lazy_since_ms + s->config.lazy_ms)
+		return true;
+	*ret_at_ms = s->lazy_since_ms + s->config.lazy_ms;
+	return false;
+}
+
+/* What was held can never become durable. Offers and wakes would tell of it: they are dropped, the commands come back. */
+void sequencer_fail(struct sequencer *s)
+{
+	struct mail *mail;
+
+	s->failed = true;
+	while ((mail = mail_pop(&s->held))) {
+		struct message *message = container_of(mail, struct message, mail);
+
+		s->held_count--;
+		if (message->kind != MESSAGE_COMMAND) {
+			message_free(message);
+			continue;
+		}
+		command_answer_deinit(container_of(message, struct command, message));
+		container_of(message, struct command, message)->outcome = OUTCOME_STORAGE;
+		mail_push(&s->out[message->thread], mail);
+	}
+}

@@ -1,0 +1,301 @@
+/* Life, time and the way in. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+#include "base/panic.h"
+
+#include <errno.h>
+
+const struct sequencer_config sequencer_defaults = {
+	.jobs_max = 10000000,
+	.queue_jobs_max = 10000000,
+	.queues_max = 100000,
+	.claims_max = 1000000,
+	.delivery_lease_ms = 5000,
+	.tombstone_ms = 3600000,
+	.retry_base_ms = 1000,
+	.retry_cap_ms = 600000,
+	.lazy_ms = 20,
+};
+
+struct sequencer *sequencer_new(const struct sequencer_config *config, struct store *store, const uint8_t seed[16])
+{
+	struct sequencer *s = mem_zalloc(sizeof(*s));
+	struct hash_key key = {0};
+
+	if (!s)
+		return NULL;
+	s->config = *config;
+	s->store = store;
+	memcpy(s->seed, seed, sizeof(s->seed));
+	memcpy(&key, seed, sizeof(key));
+	/* The tables' key must not be the secret itself. */
+	key = (struct hash_key){hash_u64(&key, 4, 0), hash_u64(&key, 4, 1)};
+	list_init(&s->dirty);
+	list_init(&s->parked);
+	hash_init(&s->claims);
+	if (jobs_init(&s->jobs, store, &key, config->tombstone_ms))
+		return mem_free(s);
+	return s;
+}
+
+static void drop_all(struct mail_list *list)
+{
+	struct mail *mail;
+
+	while ((mail = mail_pop(list))) {
+		struct message *message = container_of(mail, struct message, mail);
+
+		if (message->kind == MESSAGE_COMMAND)
+			command_answer_deinit(container_of(message, struct command, message));
+		else
+			message_free(message);
+	}
+}
+
+struct sequencer *sequencer_free(struct sequencer *s)
+{
+	if (!s)
+		return NULL;
+	drop_all(&s->held);
+	for (unsigned t = 0; t < COMMAND_THREADS_MAX; t++)
+		drop_all(&s->out[t]);
+	claims_free(s);
+	jobs_deinit(&s->jobs);
+	buf_deinit(&s->fields);
+	return mem_free(s);
+}
+
+void sequencer_configure(struct sequencer *s, const struct sequencer_config *config)
+{
+	s->config = *config;
+	s->jobs.tombstone_ms = config->tombstone_ms;
+}
+
+int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
+{
+	struct event e = {
+		.type = (enum event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.position = entry->position,
+		.end = entry->end,
+	};
+	struct prepared prepared;
+	int r;
+
+	if (entry->body_bytes)
+		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
+	r = event_decode(&e, entry->fields);
+	if (!r)
+		r = jobs_prepare(&s->jobs, &e, &prepared);
+	if (r)
+		return r;
+	jobs_commit(&s->jobs, &e, &prepared);
+	if (e.time_ms > s->last_ms)
+		s->last_ms = e.time_ms;
+	if (e.end > s->appended_end)
+		s->appended_end = e.end;
+	return 0;
+}
+
+int sequencer_start(struct sequencer *s, uint64_t now_ms)
+{
+	struct event e = {.type = EVENT_INIT, .secret = slice_from(s->seed, sizeof(s->seed))};
+
+	s->now_ms = now_ms > s->last_ms ? now_ms : s->last_ms;
+	if (!s->jobs.has_secret) {
+		enum outcome outcome = emit(s, &e, NULL, (struct slice){0});
+
+		if (outcome != OUTCOME_OK)
+			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
+	}
+	handle_keys(s);
+	return 0;
+}
+
+uint64_t sequencer_last_ms(const struct sequencer *s)
+{
+	return s->last_ms;
+}
+
+/* --- time --- */
+
+static enum outcome end_of_time(struct sequencer *s, struct job *job)
+{
+	return emit_plain(s, job->expired ? EVENT_FORGOTTEN : EVENT_EXPIRED, job);
+}
+
+static enum outcome deadline_came(struct sequencer *s, struct job *job)
+{
+	enum outcome outcome;
+
+	if (!job_state_is_terminal((enum job_state)job->state) && job->cancel_at_ms && job->cancel_at_ms <= s->now_ms)
+		return emit_plain(s, EVENT_CANCELED, job);
+	switch ((enum job_state)job->state) {
+	case JOB_DELAYED:
+		outcome = emit_plain(s, EVENT_READY, job);
+		if (outcome == OUTCOME_OK)
+			queue_touch(s, job->queue);
+		return outcome;
+	case JOB_OFFERED:
+		if (job->until_ms <= s->now_ms)
+			return lease_timed_out(s, job);
+		outcome = emit_plain(s, EVENT_UNOFFERED, job);
+		if (outcome == OUTCOME_OK) {
+			s->stats.lost_handoffs_total++;
+			queue_touch(s, job->queue);
+		}
+		return outcome;
+	case JOB_RUNNING:
+		return lease_timed_out(s, job);
+	case JOB_DONE:
+	case JOB_FAILED:
+	case JOB_CANCELED:
+		return end_of_time(s, job);
+	case JOB_READY:
+		break;
+	}
+	panic_at(__FILE__, __LINE__, "a ready job has no deadline but its cancel-after");
+}
+
+enum { RETRY_DEADLINE_MS = 1000 };
+
+bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
+{
+	struct job *job;
+
+	if (now_ms > s->now_ms)
+		s->now_ms = now_ms;
+	while ((job = jobs_next_deadline(&s->jobs)) && job->deadline_ms <= s->now_ms) {
+		if (s->failed)
+			return false;
+		if (limit-- == 0)
+			return true;
+		if (deadline_came(s, job) != OUTCOME_OK)
+			job_postpone(&s->jobs, job, s->now_ms + RETRY_DEADLINE_MS);
+	}
+	return false;
+}
+
+uint64_t sequencer_next_ms(const struct sequencer *s)
+{
+	struct job *job = jobs_next_deadline(&s->jobs);
+
+	return job && !s->failed ? job->deadline_ms : UINT64_MAX;
+}
+
+/* --- the way in --- */
+
+static void apply(struct sequencer *s, struct command *c)
+{
+	s->stats.commands_total++;
+	switch (c->kind) {
+	case COMMAND_SUBMIT:
+		command_submit(s, c);
+		return;
+	case COMMAND_JOBS:
+		command_jobs(s, c);
+		return;
+	case COMMAND_CANCEL:
+		command_cancel(s, c);
+		return;
+	case COMMAND_LIST:
+		command_list(s, c);
+		return;
+	case COMMAND_CLAIM:
+		command_claim(s, c);
+		return;
+	case COMMAND_CLAIM_CANCEL:
+		command_claim_cancel(s, c);
+		return;
+	case COMMAND_DELIVERED:
+		command_delivered(s, c);
+		return;
+	case COMMAND_BODY:
+		command_body(s, c);
+		return;
+	case COMMAND_BEAT:
+		command_beat(s, c);
+		return;
+	case COMMAND_DONE:
+		command_done(s, c);
+		return;
+	case COMMAND_FAIL:
+		command_fail(s, c);
+		return;
+	case COMMAND_RELEASE:
+		command_release(s, c);
+		return;
+	case COMMAND_KICK:
+		command_kick(s, c);
+		return;
+	case COMMAND_QUEUE:
+		command_queue(s, c);
+		return;
+	case COMMAND_QUEUES:
+		command_queues(s, c);
+		return;
+	case COMMAND_QUEUE_SET:
+		command_queue_set(s, c);
+		return;
+	}
+	panic_at(__FILE__, __LINE__, "a command of no kind");
+}
+
+void sequencer_message(struct sequencer *s, struct message *message)
+{
+	struct blob_release *release;
+
+	if (message->kind == MESSAGE_COMMAND) {
+		apply(s, container_of(message, struct command, message));
+		return;
+	}
+	ENSURE(message->kind == MESSAGE_RELEASE);
+	release = container_of(message, struct blob_release, message);
+	s->store->ops->body_release(s->store, &release->blob);
+	message_free(message);
+}
+
+void sequencer_settle(struct sequencer *s)
+{
+	while (!list_empty(&s->dirty)) {
+		struct queue *queue = list_first(&s->dirty, struct queue, dirty);
+
+		list_remove(&queue->dirty);
+		claim_serve(s, queue);
+	}
+}
+
+void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats)
+{
+	*ret_stats = s->stats;
+	ret_stats->jobs = s->jobs.count;
+	ret_stats->queues = s->jobs.queue_count;
+	ret_stats->claims_parked = s->claim_count;
+	ret_stats->waiting_messages = s->held_count;
+	list_each (node, &s->jobs.queues) {
+		for (unsigned i = 0; i < JOB_STATE_COUNT; i++)
+			ret_stats->jobs_by_state[i] += container_of(node, struct queue, peers)->count[i];
+	}
+}
+
+void sequencer_check(const struct sequencer *s)
+{
+	size_t places = 0;
+
+	jobs_check(&s->jobs);
+	list_each (node, &s->jobs.queues) {
+		struct queue *queue = container_of(node, struct queue, peers);
+		size_t here = 0;
+
+		list_each (place, &queue->claims) {
+			ENSURE(container_of(place, struct claim_place, node)->queue == queue);
+			here++;
+		}
+		ENSURE(here == queue->claim_count);
+		places += here;
+		/* Work and waiters never stand beside each other once settled. */
+		ENSURE(!list_empty(&queue->dirty) || queue->paused || queue->ready.count == 0 || here == 0);
+	}
+	ENSURE(places >= s->claim_count);
+}

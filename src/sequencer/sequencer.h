@@ -1,0 +1,91 @@
+/* The sequencer: commands in, events and effects out, one at a time. Pure: time and randomness come in as arguments, bytes go to
+ * a store, messages come out as lists; so the same code runs in the server and in the simulator.
+ *
+ * A turn of the thread that has the role:
+ *
+ *     sequencer_turn(s, now)             time moves; deadlines that have come become events
+ *     sequencer_command(s, command) …    each is applied at once; its answer waits inside
+ *     sequencer_settle(s)                waiting claims are given what became ready
+ *     (commit the store if sequencer_wants_commit)
+ *     sequencer_release(s)               what has become durable is put into the outboxes
+ *     sequencer_take(s, thread) …        and taken from there, thread by thread
+ *
+ * Invariants:
+ *  1. a message leaves only when everything it rests on is durable (message.gate <= store's durable position);
+ *  2. every command comes back exactly once;
+ *  3. state changes by events only, each appended before it is applied (job.h), so state is a fold of the journal;
+ *  4. a parked claim is answered by exactly one offer, or canceled;
+ *  5. of the waiting claims of a queue the one that waits longest is served first, whichever thread it is on. */
+#pragma once
+
+#include "sequencer/command.h"
+
+struct sequencer;
+struct event;
+
+struct sequencer_config { /* limits and times; each is a configuration key */
+	uint64_t jobs_max;            /* all jobs, tombstones too */
+	uint64_t queue_jobs_max;      /* of one queue, tombstones not counted */
+	uint64_t queues_max;
+	uint64_t claims_max;          /* parked claims */
+	uint64_t delivery_lease_ms;   /* an offer not confirmed by then goes to the next worker */
+	uint64_t tombstone_ms;        /* how long an expired job answers 410 */
+	uint64_t retry_base_ms;       /* back-off after the first failure; doubles with each */
+	uint64_t retry_cap_ms;
+	uint64_t lazy_ms;             /* events nobody waits for are committed after so long */
+};
+extern const struct sequencer_config sequencer_defaults;
+
+/* `seed`: 16 random bytes; the secret of a new journal is made from them, and nothing else. NULL: no memory. */
+struct sequencer *sequencer_new(const struct sequencer_config *config, struct store *store, const uint8_t seed[16]);
+struct sequencer *sequencer_free(struct sequencer *s); /* drops what was not taken */
+void sequencer_configure(struct sequencer *s, const struct sequencer_config *config);
+
+/* During recovery: one entry of the journal or of a checkpoint. 0, -EBADMSG or -ENOMEM. */
+int sequencer_replay(struct sequencer *s, const struct store_replay *entry) MUST_USE;
+
+/* After recovery, before the first command. 0 or the store's error. `now_ms`: unix. */
+int sequencer_start(struct sequencer *s, uint64_t now_ms) MUST_USE;
+
+/* The largest time any event carried: the server's clock must not begin before it. */
+uint64_t sequencer_last_ms(const struct sequencer *s);
+
+/* Time moves to `now_ms` (unix; never backwards) and at most `limit` deadlines are handled; true when more are due. */
+bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit);
+uint64_t sequencer_next_ms(const struct sequencer *s); /* unix ms of the next deadline; UINT64_MAX: none */
+
+void sequencer_message(struct sequencer *s, struct message *message); /* a command, or a release */
+void sequencer_settle(struct sequencer *s);
+
+/* Something waits for durability, or has waited lazily for lazy_ms. When not, *ret_at_ms (unix) says when it will; UINT64_MAX:
+ * nothing is open. */
+bool sequencer_wants_commit(const struct sequencer *s, uint64_t *ret_at_ms);
+
+void sequencer_release(struct sequencer *s);
+struct mail_list sequencer_take(struct sequencer *s, unsigned thread);
+
+/* The journal has failed: all that waits inside comes out as OUTCOME_STORAGE, and so does every command from now on. */
+void sequencer_fail(struct sequencer *s);
+
+/* --- checkpoint: called with a cursor that begins at 0, until it returns 0 --- */
+
+/* Hands at most `limit` snapshot events to `add`. 1: more to come; 0: done; negative: what `add` returned. */
+int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
+		       int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx) MUST_USE;
+
+/* --- tidier --- */
+
+/* An old entry with a body: if the state still names these bytes they are written anew, and the old ones let go. 0, or the
+ * store's error (try again later). */
+int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST_USE;
+
+struct sequencer_stats {
+	uint64_t jobs, queues, claims_parked, jobs_by_state[JOB_STATE_COUNT];
+	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
+	uint64_t refused_total[OUTCOME_COUNT]; /* commands that came back with that outcome */
+	uint64_t waiting_messages;             /* not durable yet */
+};
+void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats);
+
+/* For tests and the simulator. */
+void sequencer_check(const struct sequencer *s);

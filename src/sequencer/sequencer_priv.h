@@ -1,0 +1,98 @@
+/* Inside src/sequencer only. */
+#pragma once
+
+#include "base/buf.h"
+#include "job/job.h"
+#include "sequencer/sequencer.h"
+
+struct claim_place {
+	struct list node; /* in queue->claims */
+	struct claim *claim;
+	struct queue *queue;
+};
+
+/* A claim that waits. */
+struct claim {
+	struct hash_node node; /* by thread and claim_id */
+	struct list peers;     /* in s->parked */
+	uint64_t claim_id;
+	uint32_t max, lease_ms;
+	uint8_t thread;
+	struct text *worker, *attempt_id;
+	size_t place_count;
+	struct claim_place places[];
+};
+
+struct sequencer {
+	struct sequencer_config config;
+	struct store *store;
+	struct jobs jobs;
+	struct hash claims;
+	struct list parked;
+	size_t claim_count;
+	struct list dirty; /* queues with work and waiters, until the next settle */
+	uint64_t now_ms, last_ms;
+	uint64_t appended_end;  /* end of the last event */
+	uint64_t forgotten_end; /* end of the last FORGOTTEN: "not found" rests on it */
+	uint64_t lazy_since_ms; /* when the oldest uncommitted event was appended */
+	uint64_t committed_end; /* durable position as of the last look */
+	struct mail_list held;  /* messages whose gate is not durable, in order */
+	uint64_t held_count;
+	struct mail_list out[COMMAND_THREADS_MAX];
+	struct buf fields;
+	uint8_t seed[EVENT_SECRET_BYTES];
+	struct hash_key tag_key, mix_key, token_key;
+	bool failed;
+	struct sequencer_stats stats;
+};
+
+/* --- handle.c --- */
+void handle_keys(struct sequencer *s); /* once the secret is known */
+/* What a job's handle and board key are. */
+uint64_t handle_make(const struct sequencer *s, uint64_t number, char ret_handle[JOB_HANDLE_CHARS]);
+struct job *handle_find(const struct sequencer *s, struct slice handle); /* NULL: not one of ours, or forgotten */
+uint64_t token_make(const struct sequencer *s, const struct job *job);
+void token_format(uint64_t token, char ret_text[TOKEN_CHARS + 1]);
+uint64_t token_parse(struct slice text); /* 0: not a token */
+uint64_t jitter(const struct sequencer *s, const struct job *job, uint64_t span_ms); /* 0 … span_ms */
+
+/* --- emit.c --- */
+/* Appends and applies one event; e->type and its fields are set, the rest is filled in. `body` goes into the entry. Watchers are
+ * woken. On another outcome than OK nothing has changed. A FORGOTTEN job's pointer is void afterwards. */
+enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct slice body) MUST_USE;
+/* The same for events without fields of their own. */
+enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *job) MUST_USE;
+/* Puts a message on its way; it leaves when `gate` is durable. */
+void send(struct sequencer *s, struct message *message, uint64_t gate);
+void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_t gate);
+void queue_touch(struct sequencer *s, struct queue *queue); /* its claims may be served at the next settle */
+
+/* --- view.c --- */
+enum view_pin { PIN_NONE, PIN_BODY, PIN_RESULT };
+struct job_view *view_new(struct sequencer *s, const struct job *job, enum view_pin pin); /* NULL: no memory */
+void watch(struct job *job, enum job_until until, unsigned thread);
+void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool forgotten);
+
+/* --- one a kind of command --- */
+void command_submit(struct sequencer *s, struct command *c);
+void command_jobs(struct sequencer *s, struct command *c);
+void command_list(struct sequencer *s, struct command *c);
+void command_cancel(struct sequencer *s, struct command *c);
+void command_claim(struct sequencer *s, struct command *c);
+void command_claim_cancel(struct sequencer *s, struct command *c);
+void command_delivered(struct sequencer *s, struct command *c);
+void command_body(struct sequencer *s, struct command *c);
+void command_beat(struct sequencer *s, struct command *c);
+void command_done(struct sequencer *s, struct command *c);
+void command_fail(struct sequencer *s, struct command *c);
+void command_release(struct sequencer *s, struct command *c);
+void command_kick(struct sequencer *s, struct command *c);
+void command_queue(struct sequencer *s, struct command *c);
+void command_queues(struct sequencer *s, struct command *c);
+void command_queue_set(struct sequencer *s, struct command *c);
+
+/* --- claim.c --- */
+void claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as long as it has work */
+void claims_free(struct sequencer *s);
+/* --- worker.c --- */
+enum outcome lease_timed_out(struct sequencer *s, struct job *job) MUST_USE;

@@ -1,0 +1,88 @@
+/* The state as snapshot events, a piece at a time while the world goes on; and the rescue of bytes from old segments.
+ *
+ * The cursor is the next job's number; the secret comes first, the queues in one go at the very end, because their totals count
+ * events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+struct sink {
+	int (*add)(void *ctx, uint8_t type, struct slice fields);
+	void *ctx;
+};
+
+static int put(struct sequencer *s, const struct event *e, const struct sink *sink)
+{
+	buf_clear(&s->fields);
+	event_encode(e, &s->fields);
+	return s->fields.failed ? -ENOMEM : sink->add(sink->ctx, (uint8_t)e->type, buf_slice(&s->fields));
+}
+
+static int put_queues(struct sequencer *s, const struct sink *sink)
+{
+	struct event e;
+	int r = 0;
+
+	list_each (node, &s->jobs.queues) {
+		queue_snapshot(container_of(node, struct queue, peers), &e);
+		if (!r)
+			r = put(s, &e, sink);
+	}
+	return r;
+}
+
+int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
+		       int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx)
+{
+	struct sink sink = {add, ctx};
+	struct event e = {
+		.type = EVENT_SNAP_META,
+		.secret = slice_from(s->jobs.secret, EVENT_SECRET_BYTES),
+		.next_number = s->jobs.next_number,
+	};
+	struct job *job;
+	int r = *cursor == 0 ? put(s, &e, &sink) : 0;
+
+	while (!r && limit-- > 0) {
+		job = jobs_from(&s->jobs, *cursor);
+		if (!job)
+			return put_queues(s, &sink);
+		job_snapshot(job, &e);
+		r = put(s, &e, &sink);
+		*cursor = job->number + 1;
+	}
+	return r ? r : 1;
+}
+
+static bool names(const struct body_ref *ref, const struct store_replay *entry)
+{
+	return ref->kind == BODY_INLINE && ref->place == entry->body_place;
+}
+
+int sequencer_rescue(struct sequencer *s, const struct store_replay *entry)
+{
+	struct event old = {.type = (enum event_type)entry->type};
+	struct event e = {0};
+	struct store_pin *pin;
+	struct job *job;
+	char *bytes;
+	int r;
+
+	if (entry->body_bytes == 0 || event_decode(&old, entry->fields))
+		return 0;
+	job = jobs_find(&s->jobs, old.number);
+	if (!job || (!names(&job->body, entry) && !names(&job->result, entry)))
+		return 0;
+	e.type = names(&job->body, entry) ? EVENT_BODY_MOVED : EVENT_RESULT_MOVED;
+	bytes = mem_alloc(entry->body_bytes);
+	pin = s->store->ops->pin(s->store, e.type == EVENT_BODY_MOVED ? &job->body : &job->result);
+	r = bytes && pin ? pin->ops->read_whole(pin, bytes) : -ENOMEM;
+	if (!r)
+		r = emit(s, &e, job, slice_from(bytes, entry->body_bytes)) == OUTCOME_OK ? 0 : STORE_NO_SPACE;
+	if (pin)
+		pin->ops->unpin(pin);
+	mem_free(bytes);
+	return r;
+}
