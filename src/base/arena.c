@@ -10,6 +10,21 @@ struct arena_block {
 	_Alignas(8) char bytes[];
 };
 
+/* The block with more room left stands first: a large allocation does not waste what the block before it still has. */
+static void arena_link(struct arena *arena, struct arena_block *block, size_t cap, size_t need)
+{
+	struct arena_block *first = arena->blocks;
+
+	*block = (struct arena_block){.cap = cap};
+	if (first && first->cap - first->used > cap - need) {
+		block->next = first->next;
+		first->next = block;
+	} else {
+		block->next = first;
+		arena->blocks = block;
+	}
+}
+
 void *arena_alloc(struct arena *arena, size_t size_bytes)
 {
 	struct arena_block *block = arena->blocks;
@@ -26,8 +41,7 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
 		block = mem_alloc(sizeof(*block) + cap);
 		if (!block)
 			return NULL;
-		*block = (struct arena_block){.next = arena->blocks, .cap = cap};
-		arena->blocks = block;
+		arena_link(arena, block, cap, need);
 	}
 	at = block->bytes + block->used;
 	block->used += need;

@@ -41,9 +41,9 @@ char *buf_reserve(struct buf *buf, size_t len)
 
 void buf_append(struct buf *buf, const void *ptr, size_t len)
 {
-	char *to = buf_reserve(buf, len);
+	char *to = len ? buf_reserve(buf, len) : NULL;
 
-	if (!to || len == 0)
+	if (!to)
 		return;
 	memcpy(to, ptr, len);
 	buf->len += len;

@@ -72,7 +72,7 @@ static void json_escape(struct buf *out, unsigned char c)
 	buf_append(out, text, sizeof(text));
 }
 
-void json_string(struct buf *out, struct slice s)
+void json_str(struct buf *out, struct slice s)
 {
 	json_comma(out);
 	buf_append_char(out, '"');
@@ -81,7 +81,7 @@ void json_string(struct buf *out, struct slice s)
 
 		while (run < s.len) {
 			unsigned char c = (unsigned char)s.ptr[run];
-			size_t len = utf8_len((struct slice){s.ptr + run, s.len - run});
+			size_t len = c < 0x80 ? 1 : utf8_len((struct slice){s.ptr + run, s.len - run});
 
 			if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f || len == 0)
 				break;
@@ -123,7 +123,7 @@ void json_bool(struct buf *out, bool v)
 	json_raw(out, v ? SLICE("true") : SLICE("false"));
 }
 
-void json_null(struct buf *out)
+void json_nil(struct buf *out)
 {
 	json_raw(out, SLICE("null"));
 }
@@ -138,7 +138,7 @@ void json_time(struct buf *out, uint64_t unix_ms)
 {
 	char text[TEXT_TIME_BYTES];
 
-	json_string(out, text_time(unix_ms, text));
+	json_str(out, text_time(unix_ms, text));
 }
 
 void json_base64(struct buf *out, struct slice bytes)

@@ -14,9 +14,14 @@ void mem_fail_nth(uint64_t n)
 /* True when this allocation is the one that was told to fail. The common case costs one relaxed load. */
 static bool mem_must_fail(void)
 {
-	if (LIKELY(atomic_load_explicit(&fail_countdown, memory_order_relaxed) == 0))
-		return false;
-	return atomic_fetch_sub(&fail_countdown, 1) == 1;
+	uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+
+	/* Not a plain subtraction: two threads at 1 would count it down below 0. */
+	while (UNLIKELY(left != 0)) {
+		if (atomic_compare_exchange_weak(&fail_countdown, &left, left - 1))
+			return left == 1;
+	}
+	return false;
 }
 
 void *mem_alloc(size_t size_bytes)

@@ -17,5 +17,5 @@ void *mem_free(void *ptr);
 /* A copy of `len` bytes with a NUL behind them; NULL when memory is short. The caller owns it. */
 char *mem_dup(const void *ptr, size_t len) MUST_USE;
 
-/* For tests: the n-th allocation from now (1 = the next one) fails, once; 0 switches that off. One thread only. */
+/* For tests: the n-th allocation from now (1 = the next one) fails, once; 0 switches that off. All threads count. */
 void mem_fail_nth(uint64_t n);

@@ -15,7 +15,7 @@ struct pool_chunk {
 void pool_init(struct pool *pool, size_t object_bytes)
 {
 	*pool = (struct pool){.object_bytes = (object_bytes + 15) & ~(size_t)15};
-	ENSURE(pool->object_bytes <= POOL_CHUNK_BYTES / 2);
+	ENSURE(object_bytes > 0 && object_bytes <= POOL_CHUNK_BYTES / 2 - sizeof(struct pool_chunk));
 }
 
 void pool_deinit(struct pool *pool)
@@ -33,7 +33,7 @@ void pool_deinit(struct pool *pool)
 static bool pool_grow(struct pool *pool)
 {
 	struct pool_chunk *chunk = mem_alloc(POOL_CHUNK_BYTES);
-	size_t count = (POOL_CHUNK_BYTES - sizeof(*chunk)) / pool->object_bytes;
+	size_t count = (POOL_CHUNK_BYTES - sizeof(struct pool_chunk)) / pool->object_bytes;
 
 	if (!chunk)
 		return false;

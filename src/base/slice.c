@@ -1,11 +1,22 @@
 #include "base/slice.h"
 
 #include <errno.h>
-#include <strings.h>
 
+static char to_lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+/* Not strncasecmp: that one stops at a NUL, so that what stands behind it would not count, and it listens to the locale. */
 bool slice_eq_nocase(struct slice a, struct slice b)
 {
-	return a.len == b.len && (a.len == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0);
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++) {
+		if (a.ptr[i] != b.ptr[i] && to_lower(a.ptr[i]) != to_lower(b.ptr[i]))
+			return false;
+	}
+	return true;
 }
 
 bool slice_starts_with(struct slice s, struct slice prefix)

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include "base/panic.h"
+
 #include <errno.h>
 
 struct unit {
@@ -60,12 +62,12 @@ int text_duration_ms(struct slice s, uint64_t *ret_ms)
 
 int text_size(struct slice s, uint64_t *ret_bytes)
 {
-	static const struct unit units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"t", 1ULL << 40}};
+	static const struct unit units[] = {
+		{"", 1},          {"b", 1},          {"k", 1 << 10},     {"kb", 1 << 10},     {"kib", 1 << 10},
+		{"m", 1 << 20},   {"mb", 1 << 20},   {"mib", 1 << 20},   {"g", 1 << 30},      {"gb", 1 << 30},
+		{"gib", 1 << 30}, {"t", 1ULL << 40}, {"tb", 1ULL << 40}, {"tib", 1ULL << 40},
+	};
 
-	if (s.len > 1 && (s.ptr[s.len - 1] == 'B' || s.ptr[s.len - 1] == 'b'))
-		s.len--;
-	if (s.len > 1 && (s.ptr[s.len - 1] == 'i'))
-		s.len--;
 	return text_scaled(s, units, ARRAY_COUNT(units), ret_bytes);
 }
 
@@ -123,6 +125,7 @@ static const char base32_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 void text_base32(const uint8_t *bytes, size_t len, char *out)
 {
+	ENSURE(len % 5 == 0);
 	for (; len >= 5; len -= 5, bytes += 5, out += 8) {
 		uint64_t group = 0;
 
@@ -133,20 +136,34 @@ void text_base32(const uint8_t *bytes, size_t len, char *out)
 	}
 }
 
+/* The digit's value, or -1. Computed from the alphabet's runs, between which i, l, o and u are left out. */
+static int base32_value(char c)
+{
+	static const struct {
+		char first, last;
+		int value;
+	} runs[] = {{'a', 'h', 10}, {'0', '9', 0}, {'v', 'z', 27}, {'p', 't', 22}, {'j', 'k', 18}, {'m', 'n', 20}};
+
+	for (size_t i = 0; i < ARRAY_COUNT(runs); i++) {
+		if (c >= runs[i].first && c <= runs[i].last)
+			return runs[i].value + (c - runs[i].first);
+	}
+	return -1;
+}
+
 int text_base32_decode(struct slice text, uint8_t *ret_bytes)
 {
 	if (text.len % 8)
 		return -EINVAL;
+	for (size_t i = 0; i < text.len; i++) {
+		if (base32_value(text.ptr[i]) < 0)
+			return -EINVAL;
+	}
 	for (size_t at = 0; at < text.len; at += 8, ret_bytes += 5) {
 		uint64_t group = 0;
 
-		for (size_t i = 0; i < 8; i++) {
-			const char *digit = text.ptr[at + i] ? strchr(base32_digits, text.ptr[at + i]) : NULL;
-
-			if (!digit)
-				return -EINVAL;
-			group = group << 5 | (uint64_t)(digit - base32_digits);
-		}
+		for (size_t i = 0; i < 8; i++)
+			group = group << 5 | (uint64_t)base32_value(text.ptr[at + i]);
 		for (int i = 4; i >= 0; i--, group >>= 8)
 			ret_bytes[i] = (uint8_t)group;
 	}

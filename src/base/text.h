@@ -5,10 +5,12 @@
 
 enum { TEXT_TIME_BYTES = 32 };
 
-/* "30" (seconds), "30s", "1500ms", "5m", "2h", "7d", "1.5s" → milliseconds. 0, or -EINVAL. */
+/* "30" (seconds), "30s", "1500ms", "5m", "2h", "7d", "1.5s" (up to three decimals) → milliseconds, at most UINT64_MAX / 1000.
+ * 0, or -EINVAL. */
 int text_duration_ms(struct slice s, uint64_t *ret_ms) MUST_USE;
 
-/* "4096", "64k", "16M", "2G", "1T" (powers of 1024, either case, optional "B"/"iB") → bytes. 0, or -EINVAL. */
+/* "4096", "64k", "16M", "2G", "1T" (powers of 1024, either case, optional "B"/"iB") → bytes, at most UINT64_MAX / 1000.
+ * 0, or -EINVAL. */
 int text_size(struct slice s, uint64_t *ret_bytes) MUST_USE;
 
 /* RFC 3339 in UTC with milliseconds: 2026-01-02T03:04:05.678Z, written into `out`. */

@@ -56,7 +56,7 @@ uint64_t wire_varint(struct wire_reader *r)
 			break;
 		value |= (uint64_t)(byte & 0x7f) << shift;
 		if (!(byte & 0x80))
-			return value;
+			return r->failed ? 0 : value;
 	}
 	r->failed = true;
 	return 0;

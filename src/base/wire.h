@@ -13,7 +13,9 @@ struct wire_reader {
 
 static inline struct wire_reader wire_reader_of(struct slice s)
 {
-	return (struct wire_reader){(const uint8_t *)s.ptr, (const uint8_t *)s.ptr + s.len, false};
+	const uint8_t *at = (const uint8_t *)(s.ptr ? s.ptr : ""); /* an empty slice may be NULL, to which nothing may be added */
+
+	return (struct wire_reader){at, at + s.len, false};
 }
 
 uint8_t wire_u8(struct wire_reader *r);

@@ -87,7 +87,7 @@ static void commit_submitted(struct jobs *jobs, const struct event *e, struct pr
 	new_job(jobs, e, p);
 	job->created_ms = e->time_ms;
 	retain(jobs, &job->body, e->blob.kind ? &e->blob : &e->bytes);
-	job->queue->count[JOB_DELAYED]++; /* where a zeroed job stands; make_… moves it on */
+	count_add(job->queue, JOB_DELAYED); /* where a zeroed job stands; make_… moves it on */
 	make_delayed_or_ready(job, e);
 }
 
@@ -122,7 +122,7 @@ static void commit_snapshot_job(struct jobs *jobs, const struct event *e, struct
 		job->expired = true;
 		job->queue->expired_count++;
 	} else {
-		job->queue->count[JOB_DELAYED]++;
+		count_add(job->queue, JOB_DELAYED);
 		job_set_state(job, (enum job_state)e->state);
 	}
 	job_set_deadline(jobs, job);
@@ -148,7 +148,7 @@ static void commit_returned(struct jobs *jobs, struct job *job, const struct eve
 static void commit_expired(struct jobs *jobs, struct job *job, const struct event *e)
 {
 	list_remove(&job->place);
-	job->queue->count[job->state]--;
+	count_drop(job->queue, job->state);
 	job->queue->expired_count++;
 	job->expired = true;
 	job->until_ms = e->time_ms + jobs->tombstone_ms;
@@ -169,7 +169,7 @@ static void commit_forgotten(struct jobs *jobs, struct job *job)
 	else {
 		/* Out of the heap and lists by way of a state that hangs nowhere. */
 		job_set_state(job, JOB_CANCELED);
-		queue->count[JOB_CANCELED]--;
+		count_drop(queue, JOB_CANCELED);
 	}
 	heap_remove(&jobs->deadlines, &job->deadline);
 	release(jobs, &job->body);

@@ -12,8 +12,8 @@ void job_set_state(struct job *job, enum job_state state)
 
 	if (job->state == state && (state != JOB_READY || heap_holds(&job->ready)))
 		return;
-	queue->count[job->state]--;
-	queue->count[state]++;
+	count_drop(queue, job->state);
+	count_add(queue, state);
 	heap_remove(&queue->ready, &job->ready);
 	list_remove(&job->place);
 	job->state = (uint8_t)state;

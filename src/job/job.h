@@ -49,6 +49,7 @@ struct queue {
 	struct list waiting; /* the same jobs, longest ready first */
 	struct list dead;    /* failed jobs, longest failed first */
 	struct atom *name;
+	uint64_t *all_count; /* jobs->count_by_state */
 	uint64_t count[JOB_STATE_COUNT];
 	uint64_t expired_count; /* tombstones, not in count[] */
 	uint64_t total[QUEUE_TOTAL_COUNT];
@@ -103,6 +104,7 @@ struct jobs {
 	size_t chunk_count, chunk_cap;
 	uint64_t next_number;
 	uint64_t count; /* tombstones too */
+	uint64_t count_by_state[JOB_STATE_COUNT]; /* of all queues; tombstones not */
 	struct hash queue_table, atoms, names, keys, attempts;
 	struct list queues;
 	size_t queue_count;

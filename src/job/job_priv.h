@@ -29,4 +29,17 @@ void job_set_state(struct job *job, enum job_state state);
 /* Puts the job's deadline where its state says (invariant 2). Room in the heap must be there. */
 void job_set_deadline(struct jobs *jobs, struct job *job);
 
+/* A job enters or leaves the counts of its queue. */
+static inline void count_add(struct queue *queue, unsigned state)
+{
+	queue->count[state]++;
+	queue->all_count[state]++;
+}
+
+static inline void count_drop(struct queue *queue, unsigned state)
+{
+	queue->count[state]--;
+	queue->all_count[state]--;
+}
+
 void rate_count(struct rate *rate, uint64_t now_ms);

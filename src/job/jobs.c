@@ -293,6 +293,7 @@ struct queue *queue_get(struct jobs *jobs, struct slice name)
 		return mem_free(queue);
 	}
 	heap_init(&queue->ready, ready_before);
+	queue->all_count = jobs->count_by_state;
 	list_init(&queue->dirty);
 	list_init(&queue->claims);
 	list_init(&queue->waiting);

@@ -273,10 +273,7 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->queues = s->jobs.queue_count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
-	list_each (node, &s->jobs.queues) {
-		for (unsigned i = 0; i < JOB_STATE_COUNT; i++)
-			ret_stats->jobs_by_state[i] += container_of(node, struct queue, peers)->count[i];
-	}
+	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));
 }
 
 void sequencer_check(const struct sequencer *s)

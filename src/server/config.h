@@ -1,0 +1,62 @@
+/* Configuration: one table of settings. Flags, environment, file, help, man page and `bide config show` are made from it.
+ *
+ * A value is taken from the last of these that has it: the default, the file (INI, read by inih), the environment (BIDE_ and the
+ * name in capitals, '-' as '_'), the flag. An unknown key in a file or an unknown BIDE_ variable is an error with a suggestion. */
+#pragma once
+
+#include "base/attr.h"
+#include "journal/journal.h"
+
+#include <stdio.h>
+
+enum setting_kind { SETTING_TEXT, SETTING_DURATION, SETTING_SIZE, SETTING_COUNT, SETTING_SYNC, SETTING_FLAG };
+enum setting_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
+
+struct config {
+	char *data, *http, *cors_origin;
+	uint64_t threads;
+	uint64_t sync;             /* enum journal_sync */
+	uint64_t sync_interval_ms; /* set along with it */
+	uint64_t segment_bytes;
+	uint64_t default_wait_ms, max_wait_ms, drain_ms;
+	uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+	uint64_t header_count, header_bytes, target_bytes, pipeline, connections, body_bytes, output_bytes;
+	uint64_t jobs, queue_jobs, queues, claims;
+	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
+	uint64_t salvage;
+};
+
+struct setting {
+	const char *name; /* of the flag and the key */
+	enum setting_kind kind;
+	size_t offset; /* in struct config: a char * or a uint64_t */
+	const char *initial;
+	uint64_t min, max;
+	bool reload; /* SIGHUP takes a new value over */
+	const char *arg;
+	const char *help;
+};
+
+extern const struct setting settings[];
+extern const size_t setting_count;
+
+/* Where each value came from, for `bide config show --origin`. */
+struct config_origins {
+	enum setting_origin origin[64];
+	int line[64]; /* in the file */
+};
+
+struct config_flags {
+	const char *file;          /* --config; NULL: BIDE_CONFIG, or none */
+	const char *const *values; /* by setting: what the command line gives, or NULL */
+};
+
+/* 0, or -EINVAL with every mistake told on `errors`. *ret_config is the caller's (config_deinit). */
+int config_load(const struct config_flags *flags, FILE *errors, struct config *ret_config, struct config_origins *ret_origins) MUST_USE;
+void config_deinit(struct config *config);
+
+/* Takes over from `fresh` what may change while running; tells on `errors` what would need a restart. */
+void config_reload(struct config *config, const struct config *fresh, FILE *errors);
+
+/* The value as it would be written in the file. */
+void config_value(const struct config *config, const struct setting *setting, char *out, size_t size);

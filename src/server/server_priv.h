@@ -1,0 +1,132 @@
+/* Inside src/server only. */
+#pragma once
+
+#include "http/api/api.h"
+#include "http/exchange/http_thread.h"
+#include "journal/journal.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "sequencer/sequencer.h"
+#include "server/server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What the server's own messages say. */
+enum server_word { WORD_ACCEPT, WORD_DRAIN, WORD_CONFIGURE, WORD_FAIL, WORD_STOP, WORD_COMMITTED };
+
+struct server_message {
+	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED */
+	enum server_word word;
+	int fd;                       /* WORD_ACCEPT */
+	const struct tuning *tuning;  /* WORD_CONFIGURE */
+};
+
+/* The configuration as the folders below want it. Made anew by each reload, kept until the end: threads refer to it. */
+struct tuning {
+	struct tuning *older;
+	char *cors_origin;
+	struct http_config http;
+	struct api_config api;
+	struct sequencer_config sequencer;
+};
+
+struct thread_stats {
+	struct http_thread_stats http;
+	struct api_stats api;
+};
+
+struct thread {
+	struct server *server;
+	unsigned index;
+	pthread_t id;
+	struct loop *loop;
+	struct http_thread *http;
+	struct api_thread *api;
+	struct mail_list outgoing; /* to the sequencer, this turn */
+	bool stop;
+	pthread_mutex_t stats_lock;
+	struct thread_stats stats; /* as of the end of the last turn */
+};
+
+struct server {
+	struct config *config;
+	int (*reload)(struct config *ret_config);
+	struct tuning *tuning;
+	struct journal *journal;
+	struct sequencer *sequencer;
+	struct listener *listener;
+	struct thread *threads;
+	unsigned thread_count, next_thread;
+	char address[128];
+	uint64_t unix_offset_ms; /* unix = monotonic + this, from the start to the end, whatever the wall clock does */
+	uint64_t started_ms;
+	int exit_code;
+	atomic_bool draining, ready;
+	uint64_t drain_until_ms; /* when to look again whether all have left; UINT64_MAX: not draining */
+	uint64_t drain_end_ms;
+	int signal_fd;
+	struct loop_source signals;
+
+	/* The committer: a thread for disks that are slow to sync. */
+	pthread_t committer;
+	pthread_mutex_t commit_lock;
+	pthread_cond_t commit_wanted;
+	bool commit_go, commit_stop; /* under the lock */
+	bool committing;             /* the sequencer's thread only */
+	struct server_message committed;
+	uint64_t commit_at_ms; /* monotonic */
+
+	bool checkpointing;
+	uint64_t checkpoint_cursor;
+	bool tidying;
+	uint64_t tidy_position;
+	uint64_t journal_at_ms; /* when the journal wants to be called again */
+
+	pthread_mutex_t stats_lock;
+	struct sequencer_stats sequencer_stats;
+	struct journal_stats journal_stats;
+	struct latency { /* of commits */
+		uint64_t bucket[16];
+		uint64_t count, sum_us;
+	} commit_latency, commit_latency_seen; /* the sequencer's thread's; the copy for others, under the lock */
+	uint64_t commit_us;                    /* the last one's */
+};
+
+/* --- turn.c --- */
+void *thread_main(void *thread);          /* loops until told to stop */
+void turn_send(void *thread, struct command *command); /* struct api_config.send */
+void turn_send_message(void *thread, struct message *message);
+void server_say(struct server *server, unsigned thread, struct server_message word);
+
+/* --- commit.c --- */
+int committer_start(struct server *server);
+void committer_stop(struct server *server);
+void commit_if_wanted(struct server *server); /* once a turn */
+void commit_ended(struct server *server);     /* WORD_COMMITTED has come */
+void commit_all(struct server *server);       /* at the end: waits for all that was appended */
+void upkeep(struct server *server, uint64_t now_ms); /* checkpoint and tidier, a piece a turn */
+bool upkeep_is_busy(const struct server *server);
+
+/* --- tuning.c --- */
+struct tuning *tuning_new(struct server *server, const struct config *config);
+void tunings_free(struct tuning *tuning);
+
+/* --- metrics.c --- */
+void stats_publish(struct thread *thread);
+void server_metrics(void *thread, struct buf *out);
+void server_info(void *thread, struct buf *out);
+bool server_is_ready(void *thread);
+bool server_is_draining(void *thread);
+
+/* --- signals.c --- */
+int signals_block(void);
+int signals_watch(struct server *server);
+void signals_close(struct server *server);
+void server_drain(struct server *server); /* SIGTERM */
+
+/* --- notify.c --- */
+void notify(const char *state); /* sd_notify(3)'s protocol; nothing when nobody listens */
+
+uint64_t clock_unix_ms(void);
+uint64_t clock_monotonic_ms(void);

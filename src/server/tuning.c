@@ -1,0 +1,84 @@
+#include "server/server_priv.h"
+
+#include "base/mem.h"
+
+static void blob_release(void *ctx, const struct body_ref *blob)
+{
+	struct server *server = ctx;
+	struct blob_release *release = mem_zalloc(sizeof(*release));
+
+	if (!release)
+		return; /* nothing names it: the next start removes it */
+	release->message.kind = MESSAGE_RELEASE;
+	release->blob = *blob;
+	loop_send(server->threads[0].loop, &release->message.mail);
+}
+
+static struct http_limits limits_of(const struct config *c)
+{
+	return (struct http_limits){
+		.header_count = (uint32_t)c->header_count,
+		.header_bytes = (uint32_t)c->header_bytes,
+		.target_bytes = (uint32_t)c->target_bytes,
+		.pipeline = (uint32_t)c->pipeline,
+		.connections = (uint32_t)c->connections,
+		.header_timeout_ms = (uint32_t)c->header_timeout_ms,
+		.body_timeout_ms = (uint32_t)c->body_timeout_ms,
+		.idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
+		.write_timeout_ms = (uint32_t)c->write_timeout_ms,
+		.output_bytes = (uint32_t)c->output_bytes,
+		.body_bytes = c->body_bytes,
+	};
+}
+
+struct tuning *tuning_new(struct server *server, const struct config *c)
+{
+	struct tuning *tuning = mem_zalloc(sizeof(*tuning));
+
+	if (!tuning)
+		return NULL;
+	tuning->cors_origin = mem_dup(c->cors_origin, strlen(c->cors_origin));
+	if (!tuning->cors_origin)
+		return mem_free(tuning);
+	tuning->http = (struct http_config){
+		.limits = limits_of(c),
+		.handler = api_handler(),
+		.store = journal_store(server->journal),
+		.blob_release = blob_release,
+		.ctx = server,
+		.cors_origin = slice_str(tuning->cors_origin),
+	};
+	tuning->api = (struct api_config){
+		.default_wait_ms = c->default_wait_ms,
+		.max_wait_ms = c->max_wait_ms,
+		.body_bytes = c->body_bytes,
+		.version = BIDE_VERSION,
+		.send = turn_send,
+		.send_message = turn_send_message,
+		.metrics = server_metrics,
+		.info = server_info,
+		.ready = server_is_ready,
+		.draining = server_is_draining,
+	};
+	tuning->sequencer = sequencer_defaults;
+	tuning->sequencer.jobs_max = c->jobs;
+	tuning->sequencer.queue_jobs_max = c->queue_jobs;
+	tuning->sequencer.queues_max = c->queues;
+	tuning->sequencer.claims_max = c->claims;
+	tuning->sequencer.delivery_lease_ms = c->delivery_lease_ms;
+	tuning->sequencer.tombstone_ms = c->tombstone_ms;
+	tuning->sequencer.retry_base_ms = c->retry_base_ms;
+	tuning->sequencer.retry_cap_ms = c->retry_cap_ms;
+	return tuning;
+}
+
+void tunings_free(struct tuning *tuning)
+{
+	while (tuning) {
+		struct tuning *older = tuning->older;
+
+		mem_free(tuning->cors_origin);
+		mem_free(tuning);
+		tuning = older;
+	}
+}
