@@ -5,9 +5,9 @@
  */
 #include <stdint.h>
 
-#define HIST_SUB_BITS	 7
-#define HIST_SUB_COUNT	 (1u << HIST_SUB_BITS)
-#define HIST_MAX_BITS	 40 /* about 18 minutes; anything longer is counted as that */
+#define HIST_SUB_BITS    7
+#define HIST_SUB_COUNT   (1u << HIST_SUB_BITS)
+#define HIST_MAX_BITS    40 /* about 18 minutes; anything longer is counted as that */
 #define HIST_SLOTS_COUNT ((HIST_MAX_BITS - HIST_SUB_BITS + 1) * HIST_SUB_COUNT)
 
 struct hist {

@@ -59,12 +59,12 @@ static int conn_connect(const struct loop *loop, uint32_t source)
 	struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (source)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + source)};
 	if (source && bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0)
 		loop_die("bind: %s", strerror(errno));
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(loop->port)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(loop->port)};
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		loop_die("connect to port %u: %s", loop->port, strerror(errno));
 	return fd;

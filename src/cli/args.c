@@ -36,7 +36,7 @@ static const struct cli_option *option_find_letter(const struct parse *parse, ch
 const char *cli_nearest(const char *word, const char *const *candidates, size_t count)
 {
 	size_t len = strlen(word);
-	unsigned best = (unsigned)(len < 4 ? 1 : len / 3) + 1;
+	unsigned best = (unsigned)(len < 3 ? 1 : len < 6 ? 2 : len / 3) + 1; /* more edits are not a slip */
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < count; i++) {
@@ -97,6 +97,10 @@ static int parse_long(struct parse *parse, char *word)
 		return parse_unknown(parse, word, len);
 	if (!option->arg && equals)
 		return cli_usage_error(parse->command, "--%s takes no value", option->name);
+	if (option->arg && option->arg[0] == '[') {
+		parse_keep(parse, option, equals ? equals + 1 : NULL);
+		return 0;
+	}
 	if (option->arg && !equals && parse->at + 1 >= parse->argc)
 		return cli_usage_error(parse->command, "--%s needs a value: %s", option->name, option->arg);
 	if (option->arg)
@@ -113,7 +117,7 @@ static int parse_short(struct parse *parse, char *letters)
 
 		if (!option)
 			return cli_usage_error(parse->command, "there is no option -%c", *letters);
-		if (!option->arg) {
+		if (!option->arg || option->arg[0] == '[') {
 			parse_keep(parse, option, NULL);
 			continue;
 		}

@@ -24,8 +24,9 @@ enum cli_exit {
 };
 
 /* A row of an option table; a row without a name ends the table. `arg` is the name of the option's argument as help shows
- * it, NULL for a flag; "FILE" and "DIR" make completion offer files, and "a|b|c" offers these words. An option of the same
- * name takes an argument in all commands or in none (`bide --name x submit …` must be readable before the command is known). */
+ * it, NULL for a flag, "[=DUR]" for one that may be left out; "FILE" and "DIR" make completion offer files, and "a|b|c" offers
+ * these words. An option of the same name takes an argument in all commands or in none (`bide --name x submit …` must be readable
+ * before the command is known). */
 struct cli_option {
 	const char *name; /* long, without dashes */
 	char letter;      /* or 0 */

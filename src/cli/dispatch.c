@@ -7,7 +7,7 @@
 
 static const struct cli_command *const own_commands[] = {
 	&submit_command, &wait_command, &result_command, &cancel_command,     &jobs_command,    &queues_command,
-	&top_command,    &work_command, &help_command,   &completion_command, &version_command,
+	&work_command,   &top_command,  &help_command,   &completion_command, &version_command,
 };
 
 static const struct cli_option every_options[] = {
@@ -84,7 +84,7 @@ static bool option_takes_next(const char *word)
 		for (size_t t = 0; tables[t]; t++)
 			for (const struct cli_option *option = tables[t]; option->name; option++)
 				if (option_is(option, word))
-					return option->arg != NULL;
+					return option->arg && option->arg[0] != '[';
 	}
 	return false;
 }
@@ -119,7 +119,7 @@ static bool help_wanted(int argc, char **argv)
 
 static int run_without_command(int argc, char **argv)
 {
-	char *version[] = {(char *)(uintptr_t)"version", NULL};
+	char *version[] = {(char *)(uintptr_t) "version", NULL};
 
 	if (help_wanted(argc, argv)) {
 		help_print(stdout, NULL);

@@ -50,7 +50,7 @@ static int option_label(const struct cli_option *option, char *out, size_t size)
 
 	if (option->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", option->letter);
-	return snprintf(out, size, "  %s--%s%s%s", letter, option->name, option->arg ? " " : "",
+	return snprintf(out, size, "  %s--%s%s%s", letter, option->name, option->arg && option->arg[0] != '[' ? " " : "",
 			option->arg ? option->arg : "");
 }
 
@@ -156,9 +156,9 @@ static void field_string(struct buf *out, const char *key, const char *value)
 {
 	json_key(out, key);
 	if (value)
-		json_string(out, slice_str(value));
+		json_str(out, slice_str(value));
 	else
-		json_null(out);
+		json_nil(out);
 }
 
 static void help_json_option(struct buf *out, const struct cli_option *option)
@@ -167,9 +167,9 @@ static void help_json_option(struct buf *out, const struct cli_option *option)
 	field_string(out, "name", option->name);
 	json_key(out, "letter");
 	if (option->letter)
-		json_string(out, slice_from(&option->letter, 1));
+		json_str(out, slice_from(&option->letter, 1));
 	else
-		json_null(out);
+		json_nil(out);
 	field_string(out, "argument", option->arg);
 	field_string(out, "help", option->help);
 	json_close(out, '}');

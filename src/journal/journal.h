@@ -27,7 +27,7 @@ struct journal_config {
 	const char *dir; /* made when missing; its parent must exist */
 	enum journal_sync sync;
 	uint64_t sync_interval_ms;
-	uint64_t segment_bytes; /* 1 MiB … 1 GiB; fixed when the directory is made, later ones must agree with the header */
+	uint64_t segment_bytes; /* 2 MiB … 1 GiB, a multiple of 4096; fixed when the directory is made: later ones are told, not used */
 	bool salvage;           /* go on behind corruption and say what was lost */
 	const char *faults;     /* fault injection for tests (doc/testing.md), or NULL */
 	/* What happened, for the operator: recovery's cut tail, what salvage lost, … One line without a newline. */
@@ -65,8 +65,8 @@ bool journal_commit_begin(struct journal *journal) MUST_USE;
 void journal_commit_run(struct journal *journal);
 int journal_commit_end(struct journal *journal) MUST_USE; /* 0, STORE_NO_SPACE is impossible here, -EIO */
 
-/* Position behind the last appended entry, and how long the last syncs took (smoothed), for the choice between committing in
- * place and on a thread of its own. */
+/* Position behind the last appended entry, and how long the last commits took (write and sync, smoothed), for the choice between
+ * committing in place and on a thread of its own. */
 uint64_t journal_end_position(const struct journal *journal);
 uint64_t journal_sync_ns(const struct journal *journal);
 
@@ -88,7 +88,7 @@ void journal_checkpoint_abort(struct journal *journal);
 /* --- tidier: segments in which little lives --- */
 
 /* The position of the mostly dead segment that is best worth emptying, before the last checkpoint's position; false when there
- * is none. */
+ * is none. Names each segment at most once between two checkpoints, so a walk that achieves nothing is not repeated at once. */
 bool journal_victim(struct journal *journal, uint64_t *ret_position);
 
 /* Walks the entries of a sealed segment from *position on (which moves), at most `limit_bytes` of them a call. 1 = more to

@@ -25,6 +25,7 @@ struct loop *loop_free(struct loop *loop);
  * fetched for it in this turn are not delivered once loop_forget was called. */
 int loop_add(struct loop *loop, int fd, struct loop_source *source) MUST_USE;
 int loop_add_level(struct loop *loop, int fd, uint32_t events, struct loop_source *source) MUST_USE; /* listeners, signalfd */
+int loop_change(struct loop *loop, int fd, uint32_t events, struct loop_source *source) MUST_USE; /* of one added by level */
 void loop_forget(struct loop *loop, struct loop_source *source);
 
 /* Waits until something is ready, mail has come, or `until_ms` (monotonic; UINT64_MAX = for ever; in the past = do not wait), then

@@ -277,7 +277,7 @@ static void from_file(struct loading *l)
 /* Variables that are no settings: the clients' and the tests'. */
 static bool is_other_variable(const char *name)
 {
-	static const char *const others[] = {"SERVER", "CONFIG", "FAULTS", "BIN", "SOAK", "JOB_ID", "QUEUE", "ATTEMPT",
+	static const char *const others[] = {"SERVER", "CONFIG", "FAULTS", "BIN", "SOAK", "JOB_ID", "JOB_NAME", "QUEUE", "ATTEMPT",
 					     "CONTENT_TYPE", "PROGRESS_FD"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(others); i++) {

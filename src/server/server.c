@@ -121,6 +121,13 @@ static void accepted(void *ctx, int fd)
 		server_say(server, t, (struct server_message){.word = WORD_ACCEPT, .fd = fd});
 }
 
+static void paused(void *ctx, int error)
+{
+	(void)ctx;
+	fprintf(stderr, "bide: no new connections for a moment: %s. Those that wait are not touched; raise the limit (ulimit -n)\n",
+		strerror(-error));
+}
+
 static int thread_init(struct server *server, unsigned index)
 {
 	struct thread *thread = &server->threads[index];
@@ -187,6 +194,7 @@ static int listen_error(const struct server *server, int error)
 
 static int start(struct server *server)
 {
+	struct slice address;
 	int r = recover(server);
 
 	if (r)
@@ -200,16 +208,20 @@ static int start(struct server *server)
 		fprintf(stderr, "bide: cannot start: %s\n", strerror(-r));
 		return SERVER_FAILED;
 	}
-	r = listener_open(server->threads[0].loop, server->config->http, accepted, server, &server->listener);
+	r = listener_new(server->threads[0].loop,
+			 &(struct listener_config){
+				 .address = slice_str(server->config->http), .on_accept = accepted, .on_pause = paused, .ctx = server},
+			 &server->listener);
+	if (!r)
+		r = threads_start(server);
+	if (!r)
+		r = listener_start(server->listener);
 	if (r)
 		return listen_error(server, r);
-	r = threads_start(server);
-	if (r)
-		return listen_error(server, r);
-	listener_address(server->listener, server->address, sizeof(server->address));
 	atomic_store(&server->ready, true);
+	address = listener_address(server->listener);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("listening http %s\n", server->address);
+	printf("listening http %.*s\n", (int)address.len, address.ptr);
 	notify("READY=1");
 	return SERVER_OK;
 }
@@ -229,8 +241,7 @@ static void stop(struct server *server)
 	}
 	if (atomic_load(&server->ready))
 		commit_all(server);
-	if (server->listener)
-		listener_close(server->listener);
+	listener_free(server->listener);
 	for (unsigned t = 0; t < server->thread_count; t++) {
 		http_thread_free(server->threads[t].http);
 		api_thread_free(server->threads[t].api);

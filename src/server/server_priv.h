@@ -58,7 +58,6 @@ struct server {
 	struct listener *listener;
 	struct thread *threads;
 	unsigned thread_count, next_thread;
-	char address[128];
 	uint64_t unix_offset_ms; /* unix = monotonic + this, from the start to the end, whatever the wall clock does */
 	uint64_t started_ms;
 	int exit_code;

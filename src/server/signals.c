@@ -40,8 +40,7 @@ void server_drain(struct server *server)
 		return;
 	}
 	notify("STOPPING=1");
-	listener_close(server->listener);
-	server->listener = NULL;
+	server->listener = listener_free(server->listener);
 	server->drain_until_ms = now_ms;
 	server->drain_end_ms = now_ms + server->config->drain_ms + DRAIN_GRACE_MS;
 	for (unsigned t = 0; t < server->thread_count; t++)

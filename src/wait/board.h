@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 
+/* Zeroed: hangs nowhere. */
 struct wait {
 	struct hash_node node; /* first of its key: in the table */
 	struct list peers;     /* the others of the same key */

@@ -5,12 +5,13 @@
 
 #include "base/list.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wheel;
 
 struct wheel_entry {
-	struct list node;
+	struct list node; /* zeroed, or as list_init leaves it: in no wheel */
 	uint64_t deadline_ms;
 	void (*expired)(struct wheel_entry *entry); /* may add and remove any entry */
 };

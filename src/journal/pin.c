@@ -1,0 +1,95 @@
+/* Pins: a reference to the file that a body lies in, so that the file and its bytes stay. */
+#include "journal/journal_priv.h"
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "journal/disk.h"
+
+#include <errno.h>
+
+struct pin {
+	struct store_pin base; /* first */
+	struct held *held;
+	uint64_t offset; /* of the first byte, in the file */
+};
+
+static int pin_read(struct store_pin *base, uint64_t offset, void *out, size_t len)
+{
+	struct pin *pin = container_of(base, struct pin, base);
+	size_t got;
+	int fd;
+
+	if (offset > base->ref.size_bytes || len > base->ref.size_bytes - offset)
+		return -EIO;
+	fd = held_fd(pin->held);
+	if (fd < 0 || disk_read(fd, out, len, pin->offset + offset, &got) < 0 || got != len)
+		return -EIO;
+	return 0;
+}
+
+static int pin_read_whole(struct store_pin *base, void *out)
+{
+	size_t len = (size_t)base->ref.size_bytes;
+
+	if (pin_read(base, 0, out, len) < 0 || crc32c(0, out, len) != base->ref.crc)
+		return -EIO;
+	return 0;
+}
+
+static int pin_file(struct store_pin *base, uint64_t *ret_offset)
+{
+	struct pin *pin = container_of(base, struct pin, base);
+	int fd = held_fd(pin->held);
+
+	if (fd >= 0)
+		*ret_offset = pin->offset;
+	return fd;
+}
+
+static void pin_unpin(struct store_pin *base)
+{
+	struct pin *pin = container_of(base, struct pin, base);
+
+	held_unref(pin->held);
+	mem_free(pin);
+}
+
+static const struct store_pin_ops pin_ops = {
+	.read = pin_read, .read_whole = pin_read_whole, .file = pin_file, .unpin = pin_unpin};
+
+/* The file that holds it, and where in it; NULL when there is none. */
+static struct held *held_find(struct journal *journal, const struct body_ref *ref, uint64_t *ret_offset)
+{
+	if (ref->kind == BODY_BLOB) {
+		struct blob_record *record = blob_find(journal, ref->place);
+
+		*ret_offset = 0;
+		return record ? &record->held : NULL;
+	}
+	if (ref->kind == BODY_INLINE) {
+		struct segment *segment = segment_find(journal, journal_number(journal, ref->place));
+
+		*ret_offset = ref->place % journal->segment_bytes;
+		if (!segment || ref->size_bytes > journal->segment_bytes - *ret_offset)
+			return NULL;
+		return &segment->held;
+	}
+	return NULL;
+}
+
+struct store_pin *journal_pin(struct store *store, const struct body_ref *ref)
+{
+	struct journal *journal = container_of(store, struct journal, store);
+	uint64_t offset = 0;
+	struct held *held = held_find(journal, ref, &offset);
+	struct pin *pin;
+
+	if (!held)
+		return NULL;
+	pin = mem_alloc(sizeof(*pin));
+	if (!pin)
+		return NULL;
+	*pin = (struct pin){.base = {.ops = &pin_ops, .ref = *ref}, .held = held, .offset = offset};
+	held_ref(held);
+	return &pin->base;
+}

@@ -1,0 +1,34 @@
+/* A byte stream to one peer: what a connection reads from and writes to. Plain TCP today; TLS is another table of the same
+ * operations, which is why nobody above this calls read, writev or sendfile on a descriptor.
+ *
+ * Every operation is non-blocking and returns a count, or -EAGAIN (wait for readiness), or another negative errno (the stream is
+ * broken). */
+#pragma once
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct stream;
+
+struct stream_ops {
+	ssize_t (*read)(struct stream *stream, void *out, size_t len); /* 0: the peer sends no more */
+	/* `more`: something follows at once, do not send a short segment for its own sake. */
+	ssize_t (*write)(struct stream *stream, const struct iovec *parts, int count, bool more);
+	/* Up to `len` bytes of `file` from `offset`. -ENOTSUP: the caller reads and writes instead. 0: the file ends there. */
+	ssize_t (*send_file)(struct stream *stream, int file, uint64_t offset, size_t len);
+	void (*end)(struct stream *stream);   /* says that nothing more will be written */
+	void (*close)(struct stream *stream); /* lets go of the descriptor, too */
+};
+
+struct stream {
+	const struct stream_ops *ops;
+	int fd;
+};
+
+/* A connected, non-blocking TCP socket (or any stream socket), taken over. Sets TCP_NODELAY: answers are gathered before they are
+ * written, so that there is nothing for Nagle's algorithm to wait for. */
+void stream_init_plain(struct stream *stream, int fd);
