@@ -16,7 +16,7 @@ static bool mem_must_fail(void)
 {
 	uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
 
-	/* Not a plain subtraction: two threads at 1 would count it down below 0. */
+	/* Not a plain subtraction: two threads at 1 would count below 0, and every allocation from there on would count, too. */
 	while (UNLIKELY(left != 0)) {
 		if (atomic_compare_exchange_weak(&fail_countdown, &left, left - 1))
 			return left == 1;

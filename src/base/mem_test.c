@@ -58,12 +58,15 @@ static void nothing_has_an_address_of_its_own(void **state)
 	mem_free(c);
 }
 
-enum { THREADS = 4, ALLOCATIONS = 20000 };
+enum { THREADS = 4, ALLOCATIONS = 40 };
+
+static pthread_barrier_t start;
 
 static void *allocate(void *ret_failures)
 {
 	unsigned *failures = ret_failures;
 
+	pthread_barrier_wait(&start);
 	for (int i = 0; i < ALLOCATIONS; i++) {
 		void *ptr = mem_alloc(16);
 
@@ -77,17 +80,19 @@ static void *allocate(void *ret_failures)
 static void one_fails_among_threads(void **state)
 {
 	(void)state;
-	for (int round = 0; round < 5; round++) {
+	for (int round = 0; round < 100; round++) {
 		pthread_t threads[THREADS];
 		unsigned failures[THREADS] = {0}, sum = 0;
 
-		mem_fail_nth(THREADS * ALLOCATIONS / 2);
+		pthread_barrier_init(&start, NULL, THREADS);
+		mem_fail_nth(1 + (uint64_t)round % (THREADS * ALLOCATIONS / 2));
 		for (int i = 0; i < THREADS; i++)
 			assert_int_equal(pthread_create(&threads[i], NULL, allocate, &failures[i]), 0);
 		for (int i = 0; i < THREADS; i++) {
 			assert_int_equal(pthread_join(threads[i], NULL), 0);
 			sum += failures[i];
 		}
+		pthread_barrier_destroy(&start);
 		assert_int_equal(sum, 1);
 	}
 }

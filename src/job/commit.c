@@ -254,6 +254,13 @@ static void commit_failed(struct jobs *jobs, struct job *job, struct prepared *p
 	commit_ended(jobs, job, JOB_FAILED);
 }
 
+static void commit_kicked(struct job *job, const struct event *e)
+{
+	job->attempt = 0;
+	job->token = 0;
+	make_ready(job, e);
+}
+
 /* A job that stays. */
 static void commit_known(struct jobs *jobs, struct job *job, const struct event *e, struct prepared *p)
 {
@@ -297,9 +304,7 @@ static void commit_known(struct jobs *jobs, struct job *job, const struct event 
 		commit_ended(jobs, job, JOB_CANCELED);
 		break;
 	case EVENT_KICKED:
-		job->attempt = 0;
-		job->token = 0;
-		make_ready(job, e);
+		commit_kicked(job, e);
 		break;
 	case EVENT_EXPIRED:
 		commit_expired(jobs, job, e);

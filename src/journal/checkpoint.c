@@ -70,6 +70,8 @@ static void begin_run(struct io_job *job)
 	char header[FILE_HEADER_BYTES];
 	int r;
 
+	if (atomic_load(&c->journal->full))
+		prepare_spend_reserve(c->journal);
 	c->fd = openat(c->journal->dir_fd, checkpoint_new_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (c->fd < 0) {
 		checkpoint_set_error(c, -errno);

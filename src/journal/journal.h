@@ -58,7 +58,8 @@ struct journal_replay {
 };
 int journal_recover(struct journal *journal, const struct journal_replay *replay) MUST_USE;
 
-void journal_close(struct journal *journal); /* commits nothing; NULL is fine */
+/* Commits nothing, but syncs what was written. Every pin and every blob must have been given back. NULL is fine. */
+void journal_close(struct journal *journal);
 
 /* true when there is something to commit and no commit under way. */
 bool journal_commit_begin(struct journal *journal) MUST_USE;

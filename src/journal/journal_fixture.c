@@ -1,6 +1,7 @@
 #include "journal/journal_fixture.h"
 
 #include "base/mem.h"
+#include "journal/journal_priv.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,7 +93,11 @@ int fixture_try(struct fixture *f)
 
 void fixture_start(struct fixture *f)
 {
-	assert_int_equal(fixture_try(f), 0);
+	int r = fixture_try(f);
+
+	if (r != 0)
+		print_error("%.*s", (int)f->said.len, f->said.ptr);
+	assert_int_equal(r, 0);
 }
 
 void fixture_stop(struct fixture *f)
@@ -141,33 +146,19 @@ void fixture_until(struct fixture *f, bool (*done)(struct fixture *f))
 
 static bool checkpoint_over(struct fixture *f)
 {
-	char path[512];
-
-	/* It has its name, and the journal has noticed: a new one may begin. */
-	fixture_path(f, "checkpoint.new", path);
-	if (access(path, F_OK) == 0)
-		return false;
-	fixture_path(f, "checkpoint", path);
-	return access(path, F_OK) == 0;
+	return !f->journal->checkpoint;
 }
 
 void fixture_checkpoint(struct fixture *f, const char *const *fields, size_t count)
 {
-	char path[512];
-
-	fixture_path(f, "checkpoint", path);
-	unlink(path);
 	assert_int_equal(journal_checkpoint_begin(f->journal), 0);
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(journal_checkpoint_add(f->journal, 50, slice_str(fields[i])), 0);
 	assert_int_equal(journal_checkpoint_end(f->journal), 0);
 	fixture_commit(f);
 	fixture_until(f, checkpoint_over);
-	/* Two turns more: the name is noticed, what may go is let go. */
-	for (int i = 0; i < 1000; i++) {
-		journal_turn(f->journal, f->now_ms++);
-		sched_yield();
-	}
+	journal_turn(f->journal, f->now_ms++);
+	assert_false(fixture_said(f, "checkpoint failed"));
 }
 
 bool fixture_said(const struct fixture *f, const char *text)

@@ -51,6 +51,7 @@ struct segment {
 	uint64_t live_bytes;
 	uint64_t live_count;
 	uint64_t free_after;
+	uint64_t written_to; /* recovery: behind the last byte that is not zero, from where it stopped on */
 	bool walked; /* the tidier went through it since the last checkpoint */
 	atomic_bool published; /* has its name */
 	/* Under zero_mutex, offsets: zero-written (or being so) below zeroed; [busy_from, busy_to) is being so now; the writer
@@ -130,6 +131,7 @@ struct journal {
 	atomic_bool prepare_posted;
 	atomic_bool full;
 	_Atomic int full_error; /* why */
+	_Atomic uint64_t reserve_bytes; /* of the file that keeps room for a checkpoint; 0: there is none */
 	bool full_told;        /* S */
 	uint64_t retry_at_ms;  /* S: of the preparation, while full */
 	pthread_mutex_t publish_mutex;
@@ -217,6 +219,7 @@ void prepare_post(struct journal *journal); /* on the io thread, unless under wa
 /* The next segment, made here and now if it must be. 0, STORE_NO_SPACE or -errno. It stays `next` until prepare_take. */
 int prepare_now(struct journal *journal) MUST_USE;
 struct segment *prepare_take(struct journal *journal); /* the caller knows there is one */
+void prepare_spend_reserve(struct journal *journal);   /* io thread: gives the room to whoever asks next */
 bool prepare_publish(struct segment *segment);         /* io thread: gives it its name; false when that failed */
 
 /* --- append.c --- */

@@ -1,8 +1,16 @@
 /* The segment after the active one, made ahead on the io thread, so that an append that fills a segment finds the next one
- * ready. While it cannot be made the journal is `full`; journal_turn tries again once a second. */
+ * ready. While it cannot be made the journal is `full`; journal_turn tries again once a second.
+ *
+ * A full disk is left by letting go of what is dead, and for that a checkpoint must be written first. So there is a file,
+ * `reserve`, that holds room for one; it is given up when a checkpoint begins while the journal is full, and made again behind
+ * the next segment. */
 #include "journal/journal_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static const char reserve_name[] = "reserve";
 
 /* Under prepare_mutex. */
 static int prepare_make(struct journal *journal)
@@ -22,6 +30,30 @@ static int prepare_make(struct journal *journal)
 	return 0;
 }
 
+/* Without it things go on as well; it is tried again with the next segment. */
+static void reserve_make(struct journal *journal)
+{
+	uint64_t bytes = journal->segment_bytes / 2;
+	int fd;
+
+	if (atomic_load(&journal->reserve_bytes) || atomic_load(&journal->closing))
+		return;
+	fd = openat(journal->dir_fd, reserve_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (fallocate(fd, 0, 0, (off_t)bytes) == 0)
+		atomic_store(&journal->reserve_bytes, bytes);
+	else
+		unlinkat(journal->dir_fd, reserve_name, 0);
+	close(fd);
+}
+
+void prepare_spend_reserve(struct journal *journal)
+{
+	if (atomic_exchange(&journal->reserve_bytes, 0))
+		unlinkat(journal->dir_fd, reserve_name, 0);
+}
+
 static void prepare_run(struct io_job *job)
 {
 	struct journal *journal = container_of(job, struct journal, prepare_job);
@@ -31,6 +63,8 @@ static void prepare_run(struct io_job *job)
 	if (!atomic_load(&journal->next) && !atomic_load(&journal->closing))
 		(void)prepare_make(journal);
 	pthread_mutex_unlock(&journal->prepare_mutex);
+	if (!atomic_load(&journal->full))
+		reserve_make(journal);
 	atomic_store(&journal->prepare_posted, false);
 	/* Taken before the line above: whoever took it saw the flag still up and did not post. */
 	missing = !atomic_load(&journal->next) && !atomic_load(&journal->full) && !atomic_load(&journal->closing);

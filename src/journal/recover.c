@@ -65,42 +65,54 @@ static int window_enter(struct recovery *r, uint64_t position)
 	return window_open(&r->window, fd);
 }
 
+/* In the window's segment, behind `offset`. 1 = an entry proves that `position` was safe, 0 = none does, -errno. */
+static int recover_search_segment(struct recovery *r, uint64_t offset, uint64_t position, uint64_t *next)
+{
+	struct segment *segment = r->segment;
+	struct window_range range = {.from = offset};
+	int e = window_last_byte(&r->window, offset, &range.to);
+
+	if (e < 0)
+		return e;
+	segment->written_to = range.to;
+	for (;;) {
+		struct entry entry;
+		uint64_t at;
+
+		e = window_search(&r->window, &range, segment->salt, segment_first(segment), &entry, &at);
+		if (e != 0)
+			return e < 0 ? e : 0;
+		if (*next == UINT64_MAX)
+			*next = segment_first(segment) + at;
+		if (entry.durable > position)
+			return 1;
+		range.from = at + entry_aligned(entry.length);
+	}
+}
+
 /* Looks behind `position` for a sign that the disk was safe beyond it. 1 = there is one, 0 = no, -errno. *ret_next: the first
  * valid entry behind it, or UINT64_MAX. */
 static int recover_search(struct recovery *r, uint64_t position, uint64_t *ret_next)
 {
 	struct journal *journal = r->journal;
 	uint64_t next = UINT64_MAX, number = journal_number(journal, position);
-	bool proven = false;
 
-	for (; journal->table_count && number <= last_number(journal) && !proven; number++) {
+	for (; journal->table_count && number <= last_number(journal); number++) {
 		uint64_t base = number * journal->segment_bytes;
-		uint64_t offset = position > base ? position - base + ENTRY_ALIGN_BYTES : FILE_HEADER_BYTES;
 		int e = window_enter(r, base);
 
 		if (e < 0)
 			return e;
 		if (e > 0)
 			continue;
-		for (;;) {
-			struct entry entry;
-
-			e = window_search(&r->window, r->segment->salt, base, offset, &entry, &offset);
-			if (e < 0)
-				return e;
-			if (e > 0)
-				break;
-			if (next == UINT64_MAX)
-				next = base + offset;
-			if (entry.durable > position) {
-				proven = true;
-				break;
-			}
-			offset += entry_aligned(entry.length);
+		e = recover_search_segment(r, position > base ? position - base : FILE_HEADER_BYTES, position, &next);
+		if (e != 0) {
+			*ret_next = next;
+			return e;
 		}
 	}
 	*ret_next = next;
-	return proven;
+	return 0;
 }
 
 /* Nothing valid stands at r->position. 1 = go on (salvaged, r->position has moved), 0 = the tail is here, JOURNAL_CORRUPT or
@@ -272,11 +284,8 @@ static int recover_leftovers(struct recovery *r, uint64_t tail_number)
 
 	while (journal->table_count && last_number(journal) > tail_number) {
 		struct segment *segment = segment_find(journal, last_number(journal));
-		uint64_t end = 0;
 		int e = window_enter(r, segment_first(segment));
 
-		if (e == 0)
-			e = window_last_byte(&r->window, FILE_HEADER_BYTES, &end);
 		if (e < 0)
 			return e;
 		r->segment = NULL;
@@ -284,7 +293,7 @@ static int recover_leftovers(struct recovery *r, uint64_t tail_number)
 		journal->segment_count--;
 		while (journal->table_count && !journal->table[journal->table_count - 1])
 			journal->table_count--;
-		if (segment->held.number == tail_number + 1 && end == FILE_HEADER_BYTES &&
+		if (segment->held.number == tail_number + 1 && segment->written_to == FILE_HEADER_BYTES &&
 		    r->window.size == journal->segment_bytes) {
 			segment->held.keep_open = true;
 			segment->claimed = FILE_HEADER_BYTES;
@@ -300,12 +309,10 @@ static int recover_leftovers(struct recovery *r, uint64_t tail_number)
 static int recover_cut(struct recovery *r, struct segment *tail, uint64_t offset)
 {
 	struct journal *journal = r->journal;
-	uint64_t end = 0;
+	uint64_t end = tail->written_to;
 	off_t hole;
 	int e = window_enter(r, segment_first(tail)), fd;
 
-	if (e == 0)
-		e = window_last_byte(&r->window, offset, &end);
 	if (e < 0)
 		return e;
 	fd = tail->held.fd;
@@ -420,8 +427,7 @@ static int recover_start(struct journal *journal)
 	segment_zero_post(journal->active);
 	if (next)
 		segment_zero_post(next);
-	else
-		prepare_post(journal);
+	prepare_post(journal);
 	journal->recovered = true;
 	journal->reap_at = 0;
 	live_reap(journal);

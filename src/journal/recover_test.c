@@ -61,7 +61,7 @@ static int setup(void **state)
 	fixture_init(&s->f);
 	fixture_start(&s->f);
 	for (size_t i = 0; i < SMALL_ENTRIES; i++) {
-		char fields[32];
+		char fields[48];
 
 		snprintf(fields, sizeof(fields), "entry number %zu", i);
 		fixture_fill(s->bodies[i], sizeof(s->bodies[i]), (uint32_t)i);
@@ -94,7 +94,7 @@ static void expect_prefix(struct small *s, size_t count)
 
 	assert_int_equal(f->seen_count, count);
 	for (size_t i = 0; i < count; i++) {
-		char fields[32];
+		char fields[48];
 
 		snprintf(fields, sizeof(fields), "entry number %zu", i);
 		assert_int_equal(f->seen[i].entry.position, s->appended[i].position);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { WINDOW_BYTES = 256 * 1024 };
 
@@ -92,12 +93,12 @@ static size_t zeros_ahead(struct slice bytes)
 	return at;
 }
 
-int window_search(struct window *window, uint64_t salt, uint64_t base, uint64_t from, struct entry *ret_entry,
-		  uint64_t *ret_offset)
+int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base,
+		  struct entry *ret_entry, uint64_t *ret_offset)
 {
-	uint64_t offset = (from + ENTRY_ALIGN_BYTES - 1) & ~(uint64_t)(ENTRY_ALIGN_BYTES - 1);
+	uint64_t offset = (range->from + ENTRY_ALIGN_BYTES - 1) & ~(uint64_t)(ENTRY_ALIGN_BYTES - 1);
 
-	while (offset + ENTRY_HEADER_BYTES <= window->size) {
+	while (offset < range->to && offset + ENTRY_HEADER_BYTES <= window->size) {
 		struct slice bytes;
 		size_t skip;
 		int r = window_get(window, offset, ENTRY_HEADER_BYTES, &bytes);
@@ -122,24 +123,42 @@ int window_search(struct window *window, uint64_t salt, uint64_t base, uint64_t 
 	return 1;
 }
 
+/* Behind the last byte of `bytes` that is not zero. */
+static size_t last_byte(struct slice bytes)
+{
+	size_t len = bytes.len;
+
+	/* All zeros: the first 16 are, and each byte equals the one 16 before it. */
+	if (len >= 16 && zeros_ahead(slice_from(bytes.ptr, 16)) == 16 && memcmp(bytes.ptr, bytes.ptr + 16, len - 16) == 0)
+		return 0;
+	while (len > 0 && bytes.ptr[len - 1] == 0)
+		len--;
+	return len;
+}
+
 int window_last_byte(struct window *window, uint64_t from, uint64_t *ret_end)
 {
-	uint64_t end = from;
+	uint64_t end = from, offset = from;
 
-	for (uint64_t offset = from; offset < window->size;) {
+	while (offset < window->size) {
+		/* Where nothing was ever written there is nothing to read; a file system that does not know says it is all data. */
+		off_t data = lseek(window->fd, (off_t)offset, SEEK_DATA);
 		struct slice bytes;
-		int r = window_get(window, offset, WINDOW_BYTES, &bytes);
+		size_t last;
+		int r;
 
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data > (off_t)offset)
+			offset = (uint64_t)data;
+		r = window_get(window, offset, WINDOW_BYTES, &bytes);
 		if (r < 0)
 			return r;
 		if (bytes.len == 0)
 			break;
-		if (zeros_ahead(bytes) < (bytes.len & ~(size_t)7) || bytes.len % 8)
-			for (size_t i = bytes.len; i > 0; i--)
-				if (bytes.ptr[i - 1]) {
-					end = offset + i;
-					break;
-				}
+		last = last_byte(bytes);
+		if (last)
+			end = offset + last;
 		offset += bytes.len;
 	}
 	*ret_end = end;

@@ -22,9 +22,13 @@ int window_get(struct window *window, uint64_t offset, size_t len, struct slice 
 /* The entry at `offset`, whose position is base + offset. An entry_verdict, -ENOMEM or -errno. */
 int window_entry(struct window *window, uint64_t salt, uint64_t base, uint64_t offset, struct entry *ret_entry) MUST_USE;
 
-/* The first valid entry at `from` or behind it. 0, 1 = there is none, -ENOMEM or -errno. */
-int window_search(struct window *window, uint64_t salt, uint64_t base, uint64_t from, struct entry *ret_entry,
-		  uint64_t *ret_offset) MUST_USE;
+struct window_range {
+	uint64_t from, to; /* offsets in the file */
+};
+
+/* The first valid entry that begins in the range. 0, 1 = there is none, -ENOMEM or -errno. */
+int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base,
+		  struct entry *ret_entry, uint64_t *ret_offset) MUST_USE;
 
 /* Behind the last byte that is not zero, at `from` or later; `from` when all are. 0, -ENOMEM or -errno. */
 int window_last_byte(struct window *window, uint64_t from, uint64_t *ret_end) MUST_USE;

@@ -172,7 +172,7 @@ static bool claim_offer(struct sequencer *s, struct claim *claim)
 	}
 	offer->message = (struct message){.kind = MESSAGE_OFFER, .thread = claim->thread};
 	offer->claim_id = claim->claim_id;
-	send(s, &offer->message, s->appended_end);
+	message_send(s, &offer->message, s->appended_end);
 	claim_leave(s, claim);
 	return true;
 }

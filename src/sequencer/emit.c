@@ -89,7 +89,7 @@ enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *j
 	return emit(s, &(struct event){.type = type}, job, (struct slice){0});
 }
 
-void send(struct sequencer *s, struct message *message, uint64_t gate)
+void message_send(struct sequencer *s, struct message *message, uint64_t gate)
 {
 	message->gate = gate;
 	if (gate <= s->store->ops->durable_position(s->store)) {
@@ -104,7 +104,7 @@ void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_
 {
 	c->outcome = outcome;
 	s->stats.refused_total[outcome]++;
-	send(s, &c->message, gate);
+	message_send(s, &c->message, gate);
 }
 
 void queue_touch(struct sequencer *s, struct queue *queue)

@@ -63,7 +63,7 @@ enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct 
 /* The same for events without fields of their own. */
 enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *job) MUST_USE;
 /* Puts a message on its way; it leaves when `gate` is durable. */
-void send(struct sequencer *s, struct message *message, uint64_t gate);
+void message_send(struct sequencer *s, struct message *message, uint64_t gate);
 void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_t gate);
 void queue_touch(struct sequencer *s, struct queue *queue); /* its claims may be served at the next settle */
 

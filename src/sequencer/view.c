@@ -97,7 +97,7 @@ static bool wake(struct sequencer *s, struct job *job, unsigned thread, uint64_t
 		}
 	}
 	s->stats.wakes_total++;
-	send(s, &wake->message, gate);
+	message_send(s, &wake->message, gate);
 	return true;
 }
 

@@ -121,7 +121,8 @@ class Conn:
     def _exactly(self, count, deadline):
         while len(self.buffer) < count:
             self._more(deadline)
-        taken = bytes(self.buffer[:count])
+        with memoryview(self.buffer) as view:
+            taken = bytes(view[:count])
         del self.buffer[:count]
         return taken
 
@@ -141,6 +142,10 @@ class Conn:
         version, status, reason = (lines[0] + " ").split(" ", 2)
         headers = [(n.lower(), v.strip()) for n, v in (line.split(":", 1) for line in lines[1:])]
         return Response(version, int(status), reason.strip(), headers, b"")
+
+    def body(self, count, timeout=ANSWER_S):
+        """Reads `count` bytes of a body whose head was read by `head()`."""
+        return self._exactly(count, time.monotonic() + timeout)
 
     def answer(self, timeout=ANSWER_S, method=None):
         """The next final answer. Without a method it is the answer to the oldest `ask`."""
@@ -272,7 +277,7 @@ class Api:
         headers = {"Job-Token": token or lease.token, **(headers or {})}
         return self.call("POST", f"/v1/jobs/{lease.id}/{verb}", body, headers)
 
-    def beat(self, lease, **fields):
+    def beat(self, lease, /, **fields):
         answer = self.verb(lease, "beat", fields if fields else b"")
         assert answer.status == 200, answer
         return answer.json()
@@ -281,11 +286,11 @@ class Api:
         answer = self.verb(lease, "done", result, {"Content-Type": content_type})
         assert answer.status == 204, answer
 
-    def fail(self, lease, **fields):
+    def fail(self, lease, /, **fields):
         answer = self.verb(lease, "fail", fields)
         assert answer.status == 204, answer
 
-    def release(self, lease, **fields):
+    def release(self, lease, /, **fields):
         answer = self.verb(lease, "release", fields)
         assert answer.status == 204, answer
 

@@ -7,7 +7,6 @@ Nothing here waits for time to pass: a start waits for the `listening` line, an 
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +19,11 @@ SOAK = os.environ.get("BIDE_SOAK") == "1"
 SLOW = 5 if SANITIZED else 1  # a sanitizer makes everything slower; bounds on time are stretched by this
 
 START_S, STOP_S = 30.0 * SLOW, 20.0 * SLOW
+
+
+def clean_environment(**more):
+    """This process's environment without what would configure a server, and with what is asked for."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("BIDE_")}, **more}
 
 
 class Died(Exception):
@@ -43,7 +47,7 @@ class Server:
     def start(self, *more):
         """Starts and waits until it listens; raises Died if it ends instead. Again on the same port after an end."""
         command = self.prefix + [BIN, "serve", "--data", self.data, "--http", f"127.0.0.1:{self.port}"] + self.flags + list(more)
-        env = {**{k: v for k, v in os.environ.items() if not k.startswith("BIDE_")}, **self.env}
+        env = clean_environment(**self.env)
         if self.faults:
             env["BIDE_FAULTS"] = self.faults
         with open(self.stderr_path, "ab") as stderr:
@@ -164,6 +168,10 @@ class Server:
     def until_parked(self, count):
         return self.eventually(lambda: self.parked() >= count, f"{count} waits parked")
 
-    def copy_of_data(self, target):
-        shutil.copytree(self.data, target)
-        return str(target)
+    def waiting_workers(self, queue):
+        """Claims parked on a queue; a queue that nobody has used yet has none."""
+        answer = self.api.get(f"/v1/queues/{queue}")
+        return 0 if answer.status == 404 else answer.json()["waiting_workers"]
+
+    def until_waiting(self, queue, count):
+        self.eventually(lambda: self.waiting_workers(queue) == count, f"{count} claims parked on {queue}")

@@ -73,7 +73,7 @@ def test_the_queue_counts_by_state(api, queue):
 
 def test_a_queue_tells_its_waiting_workers(server, api, queue):
     conns = [server.ask("POST", f"/v1/queues/{queue}/claim?wait=30s", body=b"") for _ in range(3)]
-    server.eventually(lambda: api.queue(queue)["waiting_workers"] == 3, "three workers wait")
+    server.until_waiting(queue, 3)
     for conn in conns:
         conn.close()
     server.eventually(lambda: (a := api.get(f"/v1/queues/{queue}")).status == 404 or a.json()["waiting_workers"] == 0,

@@ -10,42 +10,26 @@
  *     `limits.pipeline` exchanges of a connection are unanswered the engine stops reading from it, but still notices FIN and RST.
  *  4. A parked exchange keeps its record (struct exchange with `app`) and nothing else: exchange_park frees the arena with the
  *     request in it.
- *  5. Nothing calls back into the door from inside exchange_answer or exchange_park. */
+ *  5. Nothing calls back into the door from inside exchange_answer, exchange_park or exchange_take_body: what follows from them
+ *     comes behind the callback they were called in, or in http_thread_flush.
+ *  6. What the engine answers by itself once on_head was called (413, 400 for a broken body, 408 for a slow one) is on_gone to the
+ *     door: the exchange is over. exchange_answer frees the exchange (unless EXCHANGE_TELL), its arena and its request. */
 #pragma once
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/codec/encode.h"
+#include "http/codec/request.h"
 #include "sequencer/store.h"
 #include "wait/wheel.h"
 
 struct exchange;
+struct http_conn;
 struct http_thread;
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
-
-struct http_header {
-	struct slice name; /* as sent; compare with slice_eq_nocase */
-	struct slice value; /* without blanks around it */
-};
-
-/* The request while it is being handled; all slices live in the exchange's arena. */
-struct request {
-	enum http_method method;
-	struct slice method_name;
-	struct slice path;  /* as sent, not decoded, begins with '/' (absolute-form is reduced to it); "*" for OPTIONS * */
-	struct slice query; /* behind '?', as sent; may be empty */
-	const struct http_header *headers;
-	size_t header_count;
-	uint64_t content_length; /* UINT64_MAX when chunked; 0 when there is no body */
-	uint8_t minor;           /* HTTP/1.x */
-};
-
-/* The value of the first field of that name; ptr == NULL when there is none. */
-struct slice request_header(const struct request *request, struct slice name);
-
 enum body_mode {
-	BODY_TO_MEMORY, /* up to `limit` bytes in the arena; more: the engine answers 413 by itself */
+	BODY_TO_MEMORY, /* up to `limit` bytes in the arena; more: the engine answers 413 by itself (on_gone) */
 	BODY_TO_STORE,  /* up to BODY_INLINE_MAX in memory; beyond that it flows into a blob of the store; more than `limit`: 413 */
 	BODY_DISCARD,   /* read and thrown away (bounded), so that the connection can go on */
 };
@@ -94,12 +78,6 @@ struct exchange_handler {
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
 	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */
 	void (*problem)(struct buf *out, int status, const char *name, const char *detail);
-};
-
-/* One header of an answer. */
-struct answer_header {
-	struct slice name;
-	struct slice value;
 };
 
 enum answer_flags {

@@ -16,6 +16,7 @@ struct http_limits { /* each is a configuration key; all have a test */
 	uint32_t write_timeout_ms;  /* a reader that takes nothing for so long is cut; 30 s */
 	uint32_t output_bytes;      /* answers waiting for a slow reader, per connection; beyond it reading stops; 256 KiB */
 	uint64_t body_bytes;        /* longest body at all; 64 GiB */
+	uint64_t body_memory_bytes; /* bodies on their way in, of one thread, in memory; beyond it they go to blobs; 0 = 64 MiB */
 };
 
 struct http_config {
