@@ -186,6 +186,7 @@ void intake_drop(struct http_conn *conn);                       /* ends what is 
 void intake_leave(struct http_conn *conn, struct exchange *ex); /* the exchange is answered or parked: its body is not wanted */
 void intake_go_on(struct http_conn *conn);                      /* what the door's decision brings about */
 void intake_fail(struct http_conn *conn, const struct h1_error *error); /* answers and closes; what the door knows of it is gone */
+bool intake_is_held(const struct http_conn *conn); /* waits for someone other than the client */
 void intake_sealed(struct http_thread *thread, struct seal *seal);
 
 /* exchange.c */

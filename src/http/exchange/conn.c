@@ -1,0 +1,450 @@
+/* A connection: reading, deadlines, the end. */
+#include "http/exchange/engine_priv.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* Of all threads: the limit is the server's. */
+static _Atomic uint32_t connections_open;
+
+void conn_need(struct http_conn *conn)
+{
+	if (list_empty(&conn->work))
+		list_push_back(&conn->thread->work, &conn->work);
+}
+
+void conn_break(struct http_conn *conn)
+{
+	conn->flags |= CONN_BROKEN;
+	conn_need(conn);
+}
+
+bool conn_wants_input(const struct http_conn *conn)
+{
+	const struct http_limits *limits = &conn->thread->config.limits;
+
+	if (conn->flags & (CONN_BROKEN | CONN_LINGER | CONN_LAST))
+		return false;
+	if (conn->intake)
+		return !intake_is_held(conn) && (conn->out_bytes <= limits->output_bytes || conn->intake->ex);
+	return !(conn->flags & CONN_CLOSING) && !conn->thread->draining && conn->exchange_count < limits->pipeline &&
+	       conn->out_bytes <= limits->output_bytes;
+}
+
+/* --- deadlines --- */
+
+static enum timer_kind timer_wanted(const struct http_conn *conn)
+{
+	if (conn->flags & CONN_LINGER)
+		return TIMER_LINGER;
+	if (conn->out.first && conn->flags & CONN_BLOCKED)
+		return TIMER_WRITE;
+	if (conn->intake && conn->intake->mode == INTAKE_HEAD)
+		return TIMER_HEAD;
+	if (conn->intake)
+		return conn_wants_input(conn) ? TIMER_BODY : TIMER_NONE;
+	return list_empty(&conn->exchanges) && !conn->out.first ? TIMER_IDLE : TIMER_NONE;
+}
+
+static uint64_t timer_ms(const struct http_conn *conn, enum timer_kind kind)
+{
+	const struct http_limits *limits = &conn->thread->config.limits;
+
+	switch (kind) {
+	case TIMER_HEAD:
+		return limits->header_timeout_ms;
+	case TIMER_BODY:
+		return limits->body_timeout_ms;
+	case TIMER_WRITE:
+		return limits->write_timeout_ms;
+	case TIMER_IDLE:
+		return limits->idle_timeout_ms;
+	case TIMER_LINGER:
+		return LINGER_MS;
+	case TIMER_NONE:
+		break;
+	}
+	return 0;
+}
+
+/* The deadlines of a head and of lingering are absolute; the others begin anew whenever bytes moved. */
+void conn_settle(struct http_conn *conn)
+{
+	enum timer_kind kind = timer_wanted(conn);
+	bool moves = kind != TIMER_HEAD && kind != TIMER_LINGER && conn->flags & CONN_PROGRESS;
+	uint64_t deadline_ms;
+
+	conn->flags &= (uint16_t)~CONN_PROGRESS;
+	if (kind == conn->timer_kind && !moves)
+		return;
+	conn->timer_kind = (uint8_t)kind;
+	deadline_ms = kind == TIMER_NONE ? 0 : loop_now_ms(conn->thread->loop) + timer_ms(conn, kind);
+	if (kind != TIMER_NONE && conn->timer.deadline_ms == deadline_ms && conn->timer.node.next && !list_empty(&conn->timer.node))
+		return;
+	wheel_remove(conn->thread->wheel, &conn->timer);
+	if (kind == TIMER_NONE)
+		return;
+	conn->timer.deadline_ms = deadline_ms;
+	wheel_add(conn->thread->wheel, &conn->timer);
+}
+
+static void timer_expired(struct wheel_entry *entry)
+{
+	static const struct h1_error slow_head = {408, "timeout", "The request's head did not come in time."};
+	static const struct h1_error slow_body = {408, "timeout", "The request's body did not come in time."};
+	struct http_conn *conn = container_of(entry, struct http_conn, timer);
+	enum timer_kind kind = conn->timer_kind;
+
+	conn->timer_kind = TIMER_NONE;
+	if (kind == TIMER_HEAD || kind == TIMER_BODY || kind == TIMER_WRITE)
+		conn->thread->stats.timeouts_total++;
+	if (kind == TIMER_HEAD && conn->intake && h1_begun(conn->intake->h1)) {
+		intake_fail(conn, &slow_head);
+	} else if (kind == TIMER_BODY && conn->intake && conn->intake->ex) {
+		intake_fail(conn, &slow_body);
+	} else if (kind == TIMER_IDLE || kind == TIMER_HEAD) {
+		/* Nothing was asked, so nothing is said. */
+		conn->flags |= CONN_CLOSING;
+		intake_drop(conn);
+	} else {
+		conn_break(conn);
+	}
+	conn_need(conn);
+}
+
+/* --- reading --- */
+
+static void leftover_free(struct http_conn *conn)
+{
+	conn->leftover = mem_free(conn->leftover);
+}
+
+/* What was read and cannot be used now. */
+static void leftover_keep(struct http_conn *conn, struct slice rest)
+{
+	struct leftover *leftover;
+
+	if (!rest.len || conn->flags & (CONN_BROKEN | CONN_LAST | CONN_LINGER) || (conn->flags & CONN_CLOSING && !conn->intake))
+		return;
+	leftover = mem_alloc(sizeof(*leftover) + rest.len);
+	if (!leftover) {
+		conn_break(conn);
+		return;
+	}
+	*leftover = (struct leftover){.len = rest.len};
+	memcpy(leftover->bytes, rest.ptr, rest.len);
+	conn->leftover = leftover;
+}
+
+static void take_leftover(struct http_conn *conn)
+{
+	struct leftover *leftover = conn->leftover;
+
+	leftover->at += intake_take(conn, slice_from(leftover->bytes + leftover->at, leftover->len - leftover->at));
+	if (leftover->at == leftover->len || (conn->flags & CONN_CLOSING && !conn->intake))
+		leftover_free(conn);
+}
+
+/* The client has said all it will. Whoever is parked is gone, and with it whatever comes behind it; what is being worked on is
+ * still answered. */
+static void read_end(struct http_conn *conn)
+{
+	conn->flags = (uint16_t)((conn->flags | CONN_FIN | CONN_RDHUP | CONN_CLOSING) & ~CONN_READABLE);
+	if (conn->intake && conn->intake->mode != INTAKE_SEALING &&
+	    !(conn->intake->mode == INTAKE_WAITING && conn->intake->length == 0)) {
+		struct exchange *ex = conn->intake->ex;
+
+		/* A request that will never be whole. */
+		intake_drop(conn);
+		if (ex)
+			exchange_gone(ex);
+	}
+	conn_need(conn);
+}
+
+static void read_some(struct http_conn *conn)
+{
+	struct http_thread *thread = conn->thread;
+	bool body = conn->intake && conn->intake->mode != INTAKE_HEAD;
+	size_t room = body ? READ_BODY_BYTES : READ_HEAD_BYTES, used;
+	ssize_t count = conn->stream.ops->read(&conn->stream, thread->read_buffer, room);
+
+	if (count > 0) {
+		thread->stats.bytes_in_total += (uint64_t)count;
+		conn->flags |= CONN_PROGRESS;
+		/* Less than asked for: empty, unless an end is behind it. */
+		if ((size_t)count < room && !(conn->flags & CONN_RDHUP))
+			conn->flags &= (uint16_t)~CONN_READABLE;
+		used = intake_take(conn, slice_from(thread->read_buffer, (size_t)count));
+		leftover_keep(conn, slice_from(thread->read_buffer + used, (size_t)count - used));
+	} else if (count == 0) {
+		read_end(conn);
+	} else if (count == -EAGAIN) {
+		conn->flags &= (uint16_t)~CONN_READABLE;
+	} else {
+		conn_break(conn);
+	}
+}
+
+static void conn_read(struct http_conn *conn)
+{
+	int reads = READS_A_TURN;
+
+	if (conn->leftover && conn_wants_input(conn))
+		take_leftover(conn);
+	while (conn->flags & CONN_READABLE && !conn->leftover && conn_wants_input(conn)) {
+		if (reads-- == 0) {
+			conn_need(conn); /* others first */
+			return;
+		}
+		read_some(conn);
+	}
+}
+
+/* Reads what still comes, so that closing does not reset the connection before our last answer is read (RFC 9112 §9.6). */
+static void linger_read(struct http_conn *conn)
+{
+	for (int reads = 0; conn->flags & CONN_READABLE && !(conn->flags & CONN_BROKEN); reads++) {
+		ssize_t count = conn->stream.ops->read(&conn->stream, conn->thread->read_buffer, READ_BODY_BYTES);
+
+		if (count == -EAGAIN)
+			conn->flags &= (uint16_t)~CONN_READABLE;
+		else if (count <= 0 || ++conn->lingered == UINT8_MAX)
+			conn_break(conn);
+		else if (reads == READS_A_TURN) {
+			conn_need(conn);
+			return;
+		}
+	}
+}
+
+static void conn_ready(struct loop_source *source, uint32_t events)
+{
+	struct http_conn *conn = container_of(source, struct http_conn, source);
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		conn_break(conn);
+		return;
+	}
+	if (events & EPOLLRDHUP)
+		conn->flags |= CONN_RDHUP;
+	if (events & (EPOLLIN | EPOLLRDHUP))
+		conn->flags |= CONN_READABLE;
+	if (events & EPOLLOUT && conn->flags & CONN_BLOCKED) {
+		conn->flags &= (uint16_t)~CONN_BLOCKED;
+		conn_need(conn);
+	}
+	if (conn->flags & CONN_LINGER)
+		linger_read(conn);
+	else
+		conn_read(conn);
+	if (list_empty(&conn->work)) {
+		if (conn->flags & CONN_RDHUP)
+			conn_need(conn);
+		else
+			conn_settle(conn);
+	}
+}
+
+/* --- the end --- */
+
+static void conn_free(struct http_conn *conn)
+{
+	struct http_thread *thread = conn->thread;
+
+	wheel_remove(thread->wheel, &conn->timer);
+	loop_forget(thread->loop, &conn->source);
+	conn->stream.ops->close(&conn->stream);
+	list_remove(&conn->all);
+	list_remove(&conn->work);
+	pool_give(&thread->conn_pool, conn);
+	thread->stats.connections_open--;
+	atomic_fetch_sub_explicit(&connections_open, 1, memory_order_relaxed);
+}
+
+static void line_gone(struct http_conn *conn, struct list *from)
+{
+	while (from != &conn->exchanges) {
+		struct list *next = from->next;
+
+		exchange_gone(container_of(from, struct exchange, siblings));
+		from = next;
+	}
+}
+
+static void conn_end(struct http_conn *conn)
+{
+	conn->flags |= CONN_BROKEN;
+	intake_drop(conn);
+	leftover_free(conn);
+	/* One by one: what a callback does to the others does not matter then. */
+	while (!list_empty(&conn->exchanges))
+		exchange_gone(list_first(&conn->exchanges, struct exchange, siblings));
+	chain_drop(conn, &conn->out);
+	conn_free(conn);
+}
+
+void conn_abandon(struct http_conn *conn)
+{
+	conn->flags |= CONN_BROKEN;
+	intake_drop(conn);
+	leftover_free(conn);
+	while (!list_empty(&conn->exchanges)) {
+		struct exchange *ex = list_first(&conn->exchanges, struct exchange, siblings);
+
+		ex->flags = (uint8_t)((ex->flags | EX_ENGINE) & ~EX_TELL);
+		exchange_gone(ex);
+	}
+	for (struct piece *piece = conn->out.first; piece; piece = piece->next) {
+		if (piece->tell)
+			exchange_free(piece->tell);
+		piece->tell = NULL;
+	}
+	chain_drop(conn, &conn->out);
+	conn_free(conn);
+}
+
+/* The client has half closed: see read_end. */
+static void drop_parked(struct http_conn *conn)
+{
+	list_each(node, &conn->exchanges)
+	{
+		if (!exchange_is_parked(container_of(node, struct exchange, siblings)))
+			continue;
+		/* Their answers could not leave before its own. */
+		conn->flags |= CONN_CLOSING | CONN_FIN;
+		if (conn->intake)
+			intake_drop(conn);
+		leftover_free(conn);
+		line_gone(conn, node);
+		return;
+	}
+}
+
+/* on_body for exchanges that took a body that was not there. */
+static void give_empty(struct http_conn *conn)
+{
+	list_each(node, &conn->exchanges)
+	{
+		struct exchange *ex = container_of(node, struct exchange, siblings);
+
+		if (!(ex->flags & EX_EMPTY))
+			continue;
+		ex->flags &= (uint8_t)~EX_EMPTY;
+		if (ex->state == EX_OPEN)
+			conn->thread->config.handler->on_body(ex, &(struct request_body){0});
+		conn_need(conn); /* there may be more of them; the line has changed */
+		return;
+	}
+}
+
+static bool is_over(const struct http_conn *conn)
+{
+	if (conn->out.first || conn->intake)
+		return false;
+	if (conn->flags & CONN_LAST)
+		return true;
+	return list_empty(&conn->exchanges) && !conn->leftover && (conn->flags & CONN_CLOSING || conn->thread->draining);
+}
+
+/* Ends our side and waits a little for the client to have heard it. */
+static void linger_begin(struct http_conn *conn)
+{
+	if (conn->flags & CONN_FIN || !(conn->flags & CONN_LAST)) {
+		conn_end(conn);
+		return;
+	}
+	conn->flags |= CONN_LINGER;
+	leftover_free(conn);
+	conn->stream.ops->end(&conn->stream);
+	linger_read(conn);
+	conn_settle(conn);
+}
+
+void conn_attend(struct http_conn *conn)
+{
+	if (conn->flags & CONN_LINGER && !(conn->flags & CONN_BROKEN))
+		linger_read(conn);
+	if (!(conn->flags & (CONN_BROKEN | CONN_LINGER))) {
+		intake_go_on(conn);
+		give_empty(conn);
+		conn_read(conn);
+		if (conn->flags & CONN_RDHUP)
+			drop_parked(conn);
+		if (conn->flags & CONN_LAST)
+			line_gone(conn, conn->exchanges.next);
+		output_write(conn);
+		/* What was full may have room again. */
+		if ((conn->leftover || conn->flags & CONN_READABLE) && conn_wants_input(conn))
+			conn_need(conn);
+	}
+	if (conn->flags & CONN_BROKEN) {
+		conn_end(conn);
+		return;
+	}
+	if (!(conn->flags & CONN_LINGER) && is_over(conn)) {
+		linger_begin(conn);
+		return;
+	}
+	conn_settle(conn);
+}
+
+/* --- the beginning --- */
+
+static bool conn_count(struct http_thread *thread)
+{
+	uint32_t limit = thread->config.limits.connections;
+	uint32_t open = atomic_fetch_add_explicit(&connections_open, 1, memory_order_relaxed) + 1;
+
+	if (limit == 0 || open <= limit)
+		return true;
+	atomic_fetch_sub_explicit(&connections_open, 1, memory_order_relaxed);
+	return false;
+}
+
+static void refuse(struct http_thread *thread, int fd)
+{
+	struct slice bytes = answer_refusal();
+	struct iovec part = {(void *)(uintptr_t)bytes.ptr, bytes.len};
+	struct stream stream;
+
+	stream_init_plain(&stream, fd);
+	(void)stream.ops->write(&stream, &part, 1, false); /* a fresh socket has room for it; if not, the close says the same */
+	stream.ops->end(&stream);
+	stream.ops->close(&stream);
+	thread->stats.connections_refused++;
+}
+
+void conn_new(struct http_thread *thread, int fd)
+{
+	struct http_conn *conn;
+
+	if (thread->draining || !conn_count(thread)) {
+		refuse(thread, fd);
+		return;
+	}
+	conn = pool_take(&thread->conn_pool);
+	if (!conn) {
+		atomic_fetch_sub_explicit(&connections_open, 1, memory_order_relaxed);
+		refuse(thread, fd);
+		return;
+	}
+	conn->source.ready = conn_ready;
+	conn->thread = thread;
+	conn->timer.expired = timer_expired;
+	list_init(&conn->all);
+	list_init(&conn->work);
+	list_init(&conn->exchanges);
+	stream_init_plain(&conn->stream, fd);
+	list_push_back(&thread->conns, &conn->all);
+	thread->stats.connections_open++;
+	thread->stats.connections_total++;
+	if (loop_add(thread->loop, fd, &conn->source))
+		conn_break(conn);
+	else
+		conn_settle(conn);
+}
