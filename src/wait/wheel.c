@@ -162,7 +162,8 @@ static void gather(struct wheel *wheel, uint64_t now_tick)
 
 		if (tick == SIZE_MAX)
 			break;
-		gather_slot(wheel, tick % SLOT_COUNT, now_tick);
+		if (wheel->earliest[tick % SLOT_COUNT] <= now_tick)
+			gather_slot(wheel, tick % SLOT_COUNT, now_tick);
 		from = tick + 1;
 	}
 }
