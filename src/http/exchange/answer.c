@@ -12,10 +12,10 @@
 /* What every page may send, and read, when CORS is configured. */
 #define CORS_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE"
 #define CORS_REQUEST_HEADERS                                                                                                     \
-	"Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, Job-Lease, "      \
+	"Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, Job-Lease, "     \
 	"Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id"
 #define CORS_ANSWER_HEADERS                                                                                                      \
-	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "      \
+	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
 	"Job-Attempt, Job-Deadline"
 
 struct shared_answer {
@@ -42,18 +42,25 @@ static struct slice thread_date(struct http_thread *thread)
 	return slice_from(thread->date, DATE_BYTES);
 }
 
-void answer_configure(struct http_thread *thread)
+int answer_configure(struct http_thread *thread)
 {
 	struct slice origin = thread->config.cors_origin;
+	struct buf cors = {0};
 
-	buf_clear(&thread->cors);
-	if (!origin.len)
-		return;
-	buf_append_str(&thread->cors, "Access-Control-Allow-Origin: ");
-	buf_append_slice(&thread->cors, origin);
-	buf_append_str(&thread->cors, "\r\nAccess-Control-Expose-Headers: " CORS_ANSWER_HEADERS "\r\n");
-	if (!slice_eq(origin, SLICE("*")))
-		buf_append_str(&thread->cors, "Vary: Origin\r\n");
+	if (origin.len) {
+		buf_append_str(&cors, "Access-Control-Allow-Origin: ");
+		buf_append_slice(&cors, origin);
+		buf_append_str(&cors, "\r\nAccess-Control-Expose-Headers: " CORS_ANSWER_HEADERS "\r\n");
+		if (!slice_eq(origin, SLICE("*")))
+			buf_append_str(&cors, "Vary: Origin\r\n");
+	}
+	if (cors.failed) {
+		buf_deinit(&cors);
+		return -ENOMEM;
+	}
+	buf_deinit(&thread->cors);
+	thread->cors = cors;
+	return 0;
 }
 
 static void encode_answer_head(struct http_thread *thread, const struct answer *answer, uint64_t length, struct buf *out)

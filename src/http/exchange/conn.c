@@ -37,16 +37,24 @@ bool conn_wants_input(const struct http_conn *conn)
 
 /* --- deadlines --- */
 
+/* Is it the client that everyone is waiting for? Not before it has heard `100 Continue`. */
+static bool is_slow_body(const struct http_conn *conn)
+{
+	const struct exchange *ex = conn->intake->ex;
+
+	return conn_wants_input(conn) && !(ex && ex->flags & EX_CONTINUE);
+}
+
 static enum timer_kind timer_wanted(const struct http_conn *conn)
 {
 	if (conn->flags & CONN_LINGER)
 		return TIMER_LINGER;
 	if (conn->out.first && conn->flags & CONN_BLOCKED)
 		return TIMER_WRITE;
-	if (conn->intake && conn->intake->mode == INTAKE_HEAD)
-		return TIMER_HEAD;
-	if (conn->intake)
-		return conn_wants_input(conn) ? TIMER_BODY : TIMER_NONE;
+	if (conn->intake && conn->intake->mode != INTAKE_HEAD)
+		return is_slow_body(conn) ? TIMER_BODY : TIMER_NONE;
+	if (conn->intake && h1_begun(conn->intake->h1))
+		return conn_wants_input(conn) ? TIMER_HEAD : TIMER_NONE;
 	return list_empty(&conn->exchanges) && !conn->out.first ? TIMER_IDLE : TIMER_NONE;
 }
 
@@ -71,23 +79,43 @@ static uint64_t timer_ms(const struct http_conn *conn, enum timer_kind kind)
 	return 0;
 }
 
-/* The deadlines of a head and of lingering are absolute; the others begin anew whenever bytes moved. */
+/* The deadlines of a head and of lingering are absolute; the others begin anew whenever bytes moved their way. */
+static bool timer_moves(const struct http_conn *conn, enum timer_kind kind)
+{
+	switch (kind) {
+	case TIMER_BODY:
+		return conn->flags & CONN_GOT;
+	case TIMER_WRITE:
+		return conn->flags & CONN_SENT;
+	case TIMER_IDLE:
+		return conn->flags & (CONN_GOT | CONN_SENT);
+	case TIMER_HEAD:
+	case TIMER_LINGER:
+	case TIMER_NONE:
+		break;
+	}
+	return false;
+}
+
+void conn_stop_timer(struct http_conn *conn)
+{
+	wheel_remove(conn->thread->wheel, &conn->timer);
+	conn->timer_kind = TIMER_NONE;
+}
+
 void conn_settle(struct http_conn *conn)
 {
 	enum timer_kind kind = timer_wanted(conn);
-	bool moves = kind != TIMER_HEAD && kind != TIMER_LINGER && conn->flags & CONN_PROGRESS;
-	uint64_t deadline_ms;
+	bool same = kind == conn->timer_kind && !timer_moves(conn, kind);
+	uint64_t deadline_ms = loop_now_ms(conn->thread->loop) + timer_ms(conn, kind);
 
-	conn->flags &= (uint16_t)~CONN_PROGRESS;
-	if (kind == conn->timer_kind && !moves)
+	conn->flags &= (uint16_t) ~(CONN_GOT | CONN_SENT);
+	if (same || (kind == conn->timer_kind && conn->timer.deadline_ms == deadline_ms))
 		return;
-	conn->timer_kind = (uint8_t)kind;
-	deadline_ms = kind == TIMER_NONE ? 0 : loop_now_ms(conn->thread->loop) + timer_ms(conn, kind);
-	if (kind != TIMER_NONE && conn->timer.deadline_ms == deadline_ms && conn->timer.node.next && !list_empty(&conn->timer.node))
-		return;
-	wheel_remove(conn->thread->wheel, &conn->timer);
+	conn_stop_timer(conn);
 	if (kind == TIMER_NONE)
 		return;
+	conn->timer_kind = (uint8_t)kind;
 	conn->timer.deadline_ms = deadline_ms;
 	wheel_add(conn->thread->wheel, &conn->timer);
 }
@@ -102,11 +130,11 @@ static void timer_expired(struct wheel_entry *entry)
 	conn->timer_kind = TIMER_NONE;
 	if (kind == TIMER_HEAD || kind == TIMER_BODY || kind == TIMER_WRITE)
 		conn->thread->stats.timeouts_total++;
-	if (kind == TIMER_HEAD && conn->intake && h1_begun(conn->intake->h1)) {
+	if (kind == TIMER_HEAD && conn->intake) {
 		intake_fail(conn, &slow_head);
 	} else if (kind == TIMER_BODY && conn->intake && conn->intake->ex) {
 		intake_fail(conn, &slow_body);
-	} else if (kind == TIMER_IDLE || kind == TIMER_HEAD) {
+	} else if (kind == TIMER_IDLE) {
 		/* Nothing was asked, so nothing is said. */
 		conn->flags |= CONN_CLOSING;
 		intake_drop(conn);
@@ -175,7 +203,7 @@ static void read_some(struct http_conn *conn)
 
 	if (count > 0) {
 		thread->stats.bytes_in_total += (uint64_t)count;
-		conn->flags |= CONN_PROGRESS;
+		conn->flags |= CONN_GOT;
 		/* Less than asked for: empty, unless an end is behind it. */
 		if ((size_t)count < room && !(conn->flags & CONN_RDHUP))
 			conn->flags &= (uint16_t)~CONN_READABLE;
@@ -196,6 +224,8 @@ static void conn_read(struct http_conn *conn)
 
 	if (conn->leftover && conn_wants_input(conn))
 		take_leftover(conn);
+	else if (conn->intake && conn_wants_input(conn))
+		(void)intake_take(conn, (struct slice){0}); /* its end may have been read already */
 	while (conn->flags & CONN_READABLE && !conn->leftover && conn_wants_input(conn)) {
 		if (reads-- == 0) {
 			conn_need(conn); /* others first */
@@ -266,6 +296,7 @@ static void conn_free(struct http_conn *conn)
 	atomic_fetch_sub_explicit(&connections_open, 1, memory_order_relaxed);
 }
 
+/* From there on. */
 static void line_gone(struct http_conn *conn, struct list *from)
 {
 	while (from != &conn->exchanges) {
@@ -276,34 +307,12 @@ static void line_gone(struct http_conn *conn, struct list *from)
 	}
 }
 
-static void conn_end(struct http_conn *conn)
+void conn_end(struct http_conn *conn)
 {
 	conn->flags |= CONN_BROKEN;
 	intake_drop(conn);
 	leftover_free(conn);
-	/* One by one: what a callback does to the others does not matter then. */
-	while (!list_empty(&conn->exchanges))
-		exchange_gone(list_first(&conn->exchanges, struct exchange, siblings));
-	chain_drop(conn, &conn->out);
-	conn_free(conn);
-}
-
-void conn_abandon(struct http_conn *conn)
-{
-	conn->flags |= CONN_BROKEN;
-	intake_drop(conn);
-	leftover_free(conn);
-	while (!list_empty(&conn->exchanges)) {
-		struct exchange *ex = list_first(&conn->exchanges, struct exchange, siblings);
-
-		ex->flags = (uint8_t)((ex->flags | EX_ENGINE) & ~EX_TELL);
-		exchange_gone(ex);
-	}
-	for (struct piece *piece = conn->out.first; piece; piece = piece->next) {
-		if (piece->tell)
-			exchange_free(piece->tell);
-		piece->tell = NULL;
-	}
+	line_gone(conn, conn->exchanges.next);
 	chain_drop(conn, &conn->out);
 	conn_free(conn);
 }
@@ -311,25 +320,34 @@ void conn_abandon(struct http_conn *conn)
 /* The client has half closed: see read_end. */
 static void drop_parked(struct http_conn *conn)
 {
-	list_each(node, &conn->exchanges)
-	{
+	list_each (node, &conn->exchanges) {
 		if (!exchange_is_parked(container_of(node, struct exchange, siblings)))
 			continue;
 		/* Their answers could not leave before its own. */
 		conn->flags |= CONN_CLOSING | CONN_FIN;
-		if (conn->intake)
-			intake_drop(conn);
-		leftover_free(conn);
+		intake_drop(conn);
 		line_gone(conn, node);
 		return;
 	}
 }
 
+/* What came behind the last request that will be answered. */
+static void drop_unasked(struct http_conn *conn)
+{
+	if (conn->flags & CONN_LAST) {
+		intake_drop(conn);
+		line_gone(conn, conn->exchanges.next);
+	} else if (conn->flags & CONN_CLOSING && conn->intake && conn->intake->mode == INTAKE_HEAD) {
+		intake_drop(conn);
+	}
+	if (!conn->intake && (conn->flags & CONN_CLOSING || conn->thread->draining))
+		leftover_free(conn);
+}
+
 /* on_body for exchanges that took a body that was not there. */
 static void give_empty(struct http_conn *conn)
 {
-	list_each(node, &conn->exchanges)
-	{
+	list_each (node, &conn->exchanges) {
 		struct exchange *ex = container_of(node, struct exchange, siblings);
 
 		if (!(ex->flags & EX_EMPTY))
@@ -354,7 +372,7 @@ static bool is_over(const struct http_conn *conn)
 /* Ends our side and waits a little for the client to have heard it. */
 static void linger_begin(struct http_conn *conn)
 {
-	if (conn->flags & CONN_FIN || !(conn->flags & CONN_LAST)) {
+	if (conn->flags & CONN_FIN || !(conn->flags & (CONN_LAST | CONN_CUT))) {
 		conn_end(conn);
 		return;
 	}
@@ -367,6 +385,8 @@ static void linger_begin(struct http_conn *conn)
 
 void conn_attend(struct http_conn *conn)
 {
+	bool full;
+
 	if (conn->flags & CONN_LINGER && !(conn->flags & CONN_BROKEN))
 		linger_read(conn);
 	if (!(conn->flags & (CONN_BROKEN | CONN_LINGER))) {
@@ -375,12 +395,11 @@ void conn_attend(struct http_conn *conn)
 		conn_read(conn);
 		if (conn->flags & CONN_RDHUP)
 			drop_parked(conn);
-		if (conn->flags & CONN_LAST)
-			line_gone(conn, conn->exchanges.next);
+		drop_unasked(conn);
+		full = !conn_wants_input(conn);
 		output_write(conn);
-		/* What was full may have room again. */
-		if ((conn->leftover || conn->flags & CONN_READABLE) && conn_wants_input(conn))
-			conn_need(conn);
+		if (full && conn_wants_input(conn))
+			conn_need(conn); /* there is room again */
 	}
 	if (conn->flags & CONN_BROKEN) {
 		conn_end(conn);
@@ -414,6 +433,8 @@ static void refuse(struct http_thread *thread, int fd)
 
 	stream_init_plain(&stream, fd);
 	(void)stream.ops->write(&stream, &part, 1, false); /* a fresh socket has room for it; if not, the close says the same */
+	/* A request that has come already would make the close a reset, and the answer unread. */
+	(void)stream.ops->read(&stream, thread->read_buffer, READ_HEAD_BYTES);
 	stream.ops->end(&stream);
 	stream.ops->close(&stream);
 	thread->stats.connections_refused++;

@@ -68,28 +68,35 @@ void exchange_unpark(struct exchange *ex)
 	ex->conn->thread->stats.parked--;
 }
 
-void exchange_gone(struct exchange *ex)
+/* True when the door is to be told. */
+static bool lose(struct exchange *ex)
 {
 	struct http_conn *conn = ex->conn;
-	struct http_thread *thread = conn->thread;
 	bool known = !(ex->flags & EX_ENGINE) && (ex->state != EX_ANSWERED || ex->flags & EX_TELL);
 	struct chain early = {.first = ex->answer};
 
 	exchange_unpark(ex);
-	if (ex->siblings.next)
-		exchange_leave_line(ex);
+	exchange_leave_line(ex);
 	ex->answer = NULL;
 	for (struct piece *piece = early.first; piece; piece = piece->next)
 		piece->tell = NULL; /* that is this exchange */
 	chain_drop(conn, &early);
-	ex->conn = &thread->limbo;
+	ex->conn = &conn->thread->limbo;
 	if (!known) {
 		exchange_free(ex);
-		return;
+		return false;
 	}
-	ex->state = EX_GONE;
-	thread->stats.gone_total++;
-	thread->config.handler->on_gone(ex);
+	ex->state = EX_LOST;
+	list_push_back(&conn->thread->lost, &ex->siblings);
+	return true;
+}
+
+void exchange_gone(struct exchange *ex)
+{
+	struct http_thread *thread = ex->conn->thread;
+
+	if (lose(ex))
+		thread->stats.gone_total++;
 }
 
 /* For what the engine says by itself in the place of an exchange that the door knows. */
@@ -105,21 +112,14 @@ struct exchange *exchange_replace(struct exchange *ex)
 	instead->flags = (ex->flags & (EX_HEAD | EX_HTTP10 | EX_CLOSE)) | EX_ENGINE;
 	list_remove(&instead->siblings);
 	list_push_back(&ex->siblings, &instead->siblings); /* before it */
-	exchange_unpark(ex);
-	exchange_leave_line(ex);
-	ex->conn = &conn->thread->limbo;
-	if (ex->flags & EX_ENGINE || (ex->state == EX_ANSWERED && !(ex->flags & EX_TELL))) {
-		exchange_free(ex);
-	} else {
-		ex->state = EX_LOST;
-		list_push_back(&conn->thread->lost, &ex->siblings);
-	}
+	lose(ex);
 	return instead;
 }
 
 void exchange_done(struct exchange *ex)
 {
 	ENSURE(ex->state == EX_GONE);
+	list_remove(&ex->siblings);
 	exchange_free(ex);
 }
 
@@ -206,8 +206,10 @@ static void decide_close(struct exchange *ex, unsigned flags)
 	if (flags & EXCHANGE_TELL)
 		ex->flags |= EX_TELL;
 	/* The last in line when the server leaves, or when the client will send no more. */
-	if ((conn->thread->draining || conn->flags & CONN_FIN) && conn->exchanges.prev == &ex->siblings && !conn->leftover)
+	if ((conn->thread->draining || conn->flags & CONN_FIN) && conn->exchanges.prev == &ex->siblings)
 		ex->flags |= EX_CLOSE;
+	if (ex->flags & EX_CLOSE)
+		conn->flags |= CONN_CLOSING; /* RFC 9112 §9.6: no request behind it is looked at */
 }
 
 /* True when nobody will read the answer. With EXCHANGE_TELL it waits to be told that it is gone, else it is over. */
@@ -228,7 +230,7 @@ static bool answer_is_void(struct exchange *ex, struct store_pin *pin, unsigned 
 		return true;
 	}
 	if (conn->intake && conn->intake->ex == ex)
-		conn->intake->ex = NULL;
+		intake_leave(conn, ex);
 	exchange_leave_line(ex);
 	exchange_free(ex);
 	return true;
@@ -245,7 +247,8 @@ static void answer_unreadable(struct exchange *ex, struct store_pin *pin, int er
 	if (error == -ENOMEM)
 		answer_problem(instead, 503, "server-full", "The server is out of memory.");
 	else
-		answer_problem(instead, 503, "storage-failed", "The stored bytes could not be read, or are not those that were stored.");
+		answer_problem(instead, 503, "storage-failed",
+			       "The stored bytes could not be read, or are not those that were stored.");
 }
 
 /* The answer stands at the end of `chain`, which is all of the connection's output when the exchange is the first in line. */
@@ -307,7 +310,7 @@ static bool write_shared(struct http_conn *conn, struct piece *piece)
 
 	if (sent > 0) {
 		conn->thread->stats.bytes_out_total += (uint64_t)sent;
-		conn->flags |= CONN_PROGRESS;
+		conn->flags |= CONN_SENT;
 		piece->at = (uint64_t)sent;
 	} else if (sent != -EAGAIN) {
 		conn_break(conn);
@@ -354,7 +357,7 @@ void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared)
 	answer_moves(conn, ex);
 	line_advance(conn);
 	/* The usual case, 15,000 times over: nothing is left to do. */
-	if (list_empty(&conn->exchanges) && !conn->out.first && !conn->leftover &&
+	if (list_empty(&conn->exchanges) && !conn->out.first && !conn->leftover && !conn->intake &&
 	    !(conn->flags & (CONN_CLOSING | CONN_RDHUP | CONN_READABLE)) && !conn->thread->draining)
 		conn_settle(conn);
 	else
@@ -366,6 +369,7 @@ void exchange_park(struct exchange *ex, uint64_t timeout_ms)
 	struct http_conn *conn = ex->conn;
 	struct http_thread *thread = conn->thread;
 	uint64_t now_ms = loop_now_ms(thread->loop);
+	bool intake = conn->intake != NULL;
 
 	if (ex->state == EX_LOST)
 		return; /* on_gone is about to come */
@@ -378,6 +382,6 @@ void exchange_park(struct exchange *ex, uint64_t timeout_ms)
 	wheel_add(thread->wheel, &ex->deadline);
 	ex->state = EX_PARKED;
 	thread->stats.parked++;
-	if (conn->intake || conn->flags & (CONN_RDHUP | CONN_FIN | CONN_BROKEN))
+	if (intake || conn->flags & (CONN_RDHUP | CONN_FIN | CONN_BROKEN))
 		conn_need(conn);
 }

@@ -69,8 +69,8 @@ struct exchange_handler {
 	/* exchange_park's deadline has come; the exchange is no longer parked (park it again or answer). */
 	void (*on_deadline)(struct exchange *ex);
 	/* The client is gone (FIN, RST, error, cut for slowness) before its answer was complete, at any time after on_head and
-	 * before on_written. Not called from inside a call of the door's. Call exchange_done when no one refers to it any more,
-	 * at once or later. */
+	 * before on_written. Called by http_thread_flush alone. Call exchange_done when no one refers to it any more, at once or
+	 * later. */
 	void (*on_gone)(struct exchange *ex);
 	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands.
 	 * The exchange is gone when this returns. */

@@ -61,4 +61,5 @@ void http_thread_drain(struct http_thread *thread);
 void http_thread_each_parked(struct http_thread *thread, void (*each)(struct exchange *ex, void *ctx), void *ctx);
 
 void http_thread_stats(const struct http_thread *thread, struct http_thread_stats *ret_stats);
-void http_thread_free(struct http_thread *thread); /* closes every connection without a word */
+/* Closes every connection without a word, and none to the door: its exchanges, gone ones that it is not done with, too, are freed. */
+void http_thread_free(struct http_thread *thread);

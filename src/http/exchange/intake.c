@@ -1,8 +1,8 @@
 /* Requests on their way in: heads become exchanges, bodies go where the door wants them.
  *
- * A body lies in memory while it is short, then flows into a blob of the store: constant memory however long it is, because what was
- * read is written before more is read. The store's own thread tells when the blob is safe; until then nothing more is read from
- * that client. */
+ * A body lies in memory while it is short, then flows into a blob of the store: constant memory however long it is, because what
+ * was read is written before more is read. The store's own thread tells when the blob is safe; until then nothing more is read
+ * from that client. */
 #include "http/exchange/engine_priv.h"
 
 #include "base/mem.h"
@@ -74,10 +74,10 @@ void intake_drop(struct http_conn *conn)
 	intake_free(conn);
 }
 
-/* Is more to come than is worth reading, or did the client ask before sending it? */
-static bool is_hopeless(const struct intake *intake)
+/* Is more to come than is worth reading, or may the client, who asked before sending it, never send it? */
+static bool is_hopeless(const struct intake *intake, const struct exchange *ex)
 {
-	return (intake->expect && intake->got_bytes == 0) ||
+	return ((intake->expect || ex->flags & EX_CONTINUE) && intake->got_bytes == 0) ||
 	       (intake->length != UINT64_MAX && intake->length - intake->got_bytes > DISCARD_BYTES);
 }
 
@@ -94,7 +94,11 @@ void intake_leave(struct http_conn *conn, struct exchange *ex)
 		intake_free(conn);
 		return;
 	}
-	if (intake->length && is_hopeless(intake))
+	if (intake->length == 0) {
+		intake_free(conn);
+		return;
+	}
+	if (is_hopeless(intake, ex))
 		ex->flags |= EX_CLOSE;
 	intake->mode = INTAKE_DISCARD;
 	intake->limit = intake->got_bytes + DISCARD_BYTES;
@@ -239,7 +243,6 @@ static bool keep_bytes(struct http_conn *conn, struct intake *intake, struct sli
 	case INTAKE_SEALING:
 	case INTAKE_DISCARD:
 	case INTAKE_TOO_LARGE:
-	case INTAKE_FAILED:
 		break;
 	}
 	return true;
@@ -251,7 +254,7 @@ static void take_bytes(struct http_conn *conn, struct intake *intake, struct sli
 	if (intake->got_bytes > intake->limit) {
 		/* Nobody wants it and it does not end: what was answered is on its way, that was the last word. */
 		if (!intake->ex) {
-			conn->flags |= CONN_CLOSING;
+			conn->flags |= CONN_CLOSING | CONN_CUT;
 			intake_drop(conn);
 		} else {
 			fail_with(conn, 413, "too-large", "The request's body is longer than this server takes here.");
@@ -333,7 +336,6 @@ static void take_end(struct http_conn *conn, struct intake *intake)
 	case INTAKE_HEAD:
 	case INTAKE_SEALING:
 	case INTAKE_TOO_LARGE:
-	case INTAKE_FAILED:
 		break;
 	}
 }
@@ -341,7 +343,7 @@ static void take_end(struct http_conn *conn, struct intake *intake)
 /* `100 Continue` as soon as it is known that the body is wanted, unless it has begun to come without. */
 static void want_body(struct http_conn *conn, struct intake *intake)
 {
-	if (!intake->expect || intake->got_bytes || intake->mode == INTAKE_DISCARD)
+	if (!intake->expect || intake->got_bytes)
 		return;
 	intake->expect = false;
 	intake->ex->flags |= EX_CONTINUE;
@@ -364,8 +366,10 @@ void intake_go_on(struct http_conn *conn)
 /* Is the intake, if any, waiting for someone other than the client? */
 static bool is_held(const struct intake *intake)
 {
-	/* Before the head is complete and for a body that is wanted (or not) it goes on; a request without a body ends at once. */
-	return intake->mode == INTAKE_SEALING || (intake->mode == INTAKE_WAITING && intake->length != 0);
+	/* Before the head is complete and for a body that is wanted (or not) it goes on; a request without a body ends at once.
+	 */
+	return intake->mode == INTAKE_SEALING || intake->mode == INTAKE_TOO_LARGE ||
+	       (intake->mode == INTAKE_WAITING && intake->length != 0);
 }
 
 bool intake_is_held(const struct http_conn *conn)
@@ -412,7 +416,8 @@ size_t intake_take(struct http_conn *conn, struct slice input)
 				conn_break(conn);
 				break;
 			}
-			conn->timer_kind = TIMER_NONE; /* a new request, a new deadline */
+			if (conn->timer_kind == TIMER_HEAD)
+				conn_stop_timer(conn); /* a new request, a new deadline */
 		}
 		event = h1_next(intake->h1, &rest, &out);
 		if (event == H1_MORE)

@@ -1,6 +1,6 @@
-/* What a connection has to write: copied bytes, shared answers, pinned bodies, in the order of the requests. Neighbours are gathered
- * into one write; a pinned body flows by sendfile where the stream can, else through the thread's buffer, and has nothing of its
- * own but its piece. */
+/* What a connection has to write: copied bytes, shared answers, pinned bodies, in the order of the requests. Neighbours are
+ * gathered into one write; a pinned body flows by sendfile where the stream can, else through the thread's buffer, and has
+ * nothing of its own but its piece. */
 #include "http/exchange/engine_priv.h"
 
 #include <errno.h>
@@ -119,8 +119,10 @@ static void out_pop(struct http_conn *conn)
 	conn->out.first = piece->next;
 	if (!conn->out.first)
 		conn->out.last = NULL;
-	if (piece->tell)
+	if (piece->tell) {
+		piece->tell->conn = &conn->thread->limbo; /* the connection may end before the door is told */
 		list_push_back(&conn->thread->told, &piece->tell->siblings);
+	}
 	piece_free(conn->thread, piece);
 }
 
@@ -145,7 +147,7 @@ static bool wrote(struct http_conn *conn, ssize_t sent)
 {
 	if (sent > 0) {
 		conn->thread->stats.bytes_out_total += (uint64_t)sent;
-		conn->flags |= CONN_PROGRESS;
+		conn->flags |= CONN_SENT;
 		return true;
 	}
 	if (sent == -EAGAIN)

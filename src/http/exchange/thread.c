@@ -5,7 +5,19 @@
 
 #include <errno.h>
 
-int http_thread_new(struct loop *loop, unsigned index, const struct http_config *config, void *door, struct http_thread **ret_thread)
+static int configure(struct http_thread *thread, const struct http_config *config)
+{
+	thread->config = *config;
+	thread->h1_limits = (struct h1_limits){
+		.header_count = config->limits.header_count,
+		.header_bytes = config->limits.header_bytes,
+		.target_bytes = config->limits.target_bytes,
+	};
+	return answer_configure(thread);
+}
+
+int http_thread_new(struct loop *loop, unsigned index, const struct http_config *config, void *door,
+		    struct http_thread **ret_thread)
 {
 	struct http_thread *thread = mem_zalloc(sizeof(*thread));
 
@@ -19,6 +31,7 @@ int http_thread_new(struct loop *loop, unsigned index, const struct http_config 
 	list_init(&thread->work);
 	list_init(&thread->lost);
 	list_init(&thread->told);
+	list_init(&thread->gone);
 	pool_init(&thread->conn_pool, sizeof(struct http_conn));
 	pool_init(&thread->exchange_pool, sizeof(struct exchange));
 	pool_init(&thread->piece_pool, sizeof(struct piece));
@@ -27,20 +40,18 @@ int http_thread_new(struct loop *loop, unsigned index, const struct http_config 
 	list_init(&thread->limbo.all);
 	list_init(&thread->limbo.work);
 	list_init(&thread->limbo.exchanges);
-	http_thread_configure(thread, config);
+	if (configure(thread, config)) {
+		mem_free(thread);
+		return -ENOMEM;
+	}
 	*ret_thread = thread;
 	return 0;
 }
 
 void http_thread_configure(struct http_thread *thread, const struct http_config *config)
 {
-	thread->config = *config;
-	thread->h1_limits = (struct h1_limits){
-		.header_count = config->limits.header_count,
-		.header_bytes = config->limits.header_bytes,
-		.target_bytes = config->limits.target_bytes,
-	};
-	answer_configure(thread);
+	/* Without memory the header fields of CORS stay as they were. */
+	(void)configure(thread, config);
 }
 
 void http_thread_accept(struct http_thread *thread, int fd)
@@ -61,6 +72,7 @@ static void tell_lost(struct http_thread *thread)
 		struct exchange *ex = list_first(&thread->lost, struct exchange, siblings);
 
 		list_remove(&ex->siblings);
+		list_push_back(&thread->gone, &ex->siblings);
 		ex->state = EX_GONE;
 		thread->config.handler->on_gone(ex);
 	}
@@ -96,14 +108,13 @@ bool http_thread_flush(struct http_thread *thread)
 	list_splice(&thread->work, &work);
 	tell_lost(thread);
 	tell_written(thread);
-	return !list_empty(&thread->work);
+	return !list_empty(&thread->work) || !list_empty(&thread->lost) || !list_empty(&thread->told);
 }
 
 void http_thread_drain(struct http_thread *thread)
 {
 	thread->draining = true;
-	list_each(node, &thread->conns)
-	{
+	list_each (node, &thread->conns) {
 		conn_need(container_of(node, struct http_conn, all));
 	}
 }
@@ -122,8 +133,7 @@ static struct exchange *next_parked(struct http_conn *conn, struct list *from)
 /* Answering one exchange takes only answered ones out of the line with it, so the next parked one stays where it is. */
 void http_thread_each_parked(struct http_thread *thread, void (*each)(struct exchange *ex, void *ctx), void *ctx)
 {
-	list_each(node, &thread->conns)
-	{
+	list_each (node, &thread->conns) {
 		struct http_conn *conn = container_of(node, struct http_conn, all);
 		struct exchange *ex = next_parked(conn, conn->exchanges.next);
 
@@ -141,12 +151,25 @@ void http_thread_stats(const struct http_thread *thread, struct http_thread_stat
 	*ret_stats = thread->stats;
 }
 
+static void free_exchanges(struct list *list)
+{
+	while (!list_empty(list)) {
+		struct exchange *ex = list_first(list, struct exchange, siblings);
+
+		list_remove(&ex->siblings);
+		exchange_free(ex);
+	}
+}
+
 void http_thread_free(struct http_thread *thread)
 {
 	if (!thread)
 		return;
 	while (!list_empty(&thread->conns))
-		conn_abandon(list_first(&thread->conns, struct http_conn, all));
+		conn_end(list_first(&thread->conns, struct http_conn, all));
+	free_exchanges(&thread->lost);
+	free_exchanges(&thread->told);
+	free_exchanges(&thread->gone);
 	while (thread->spare_intake) {
 		struct intake *intake = thread->spare_intake;
 
