@@ -302,6 +302,47 @@ static void alone_to_the_millisecond(void **state)
 	}
 }
 
+/* What stands behind the one that is called, above all in the slot that the hand has just left, a whole rotation away. */
+static void next_behind_the_first(void **state)
+{
+	(void)state;
+	for (uint64_t distance = TICK; distance < 3 * ROTATION;
+	     distance += distance % ROTATION == 3 * TICK ? ROTATION - 6 * TICK : TICK) {
+		struct wheel *wheel = wheel_new(0);
+		struct simple first = simple_at(wheel, 400), second = simple_at(wheel, 400 + distance);
+
+		wheel_add(wheel, &second.entry);
+		wheel_add(wheel, &first.entry);
+		assert_true(wheel_next_ms(wheel) == 400);
+		assert_false(wheel_advance(wheel, 400, 10));
+		assert_int_equal(first.called, 1);
+		assert_int_equal(second.called, 0);
+		assert_true(wheel_next_ms(wheel) == 400 + distance);
+		wheel_free(wheel);
+	}
+}
+
+/* Waits that were answered long before their deadlines leave nothing behind but one turn in vain, however many they were. */
+static void the_removed_cost_one_turn(void **state)
+{
+	struct wheel *wheel = wheel_new(0);
+	struct simple many[1000], last = simple_at(wheel, 50000);
+
+	(void)state;
+	wheel_add(wheel, &last.entry);
+	for (size_t i = 0; i < ARRAY_COUNT(many); i++) {
+		many[i] = simple_at(wheel, 30000 + i * TICK);
+		wheel_add(wheel, &many[i].entry);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(many); i++)
+		wheel_remove(wheel, &many[i].entry);
+	assert_false(wheel_advance(wheel, wheel_next_ms(wheel), 10));
+	assert_true(wheel_next_ms(wheel) == 50000);
+	assert_false(wheel_advance(wheel, 50000, 10));
+	assert_int_equal(last.called, 1);
+	wheel_free(wheel);
+}
+
 /* An entry that wants to be called again at once does not hold up the turn, nor is it forgotten. */
 static void again_inside_the_callback(void **state)
 {
@@ -395,6 +436,8 @@ int main(void)
 		cmocka_unit_test(model_of_meddling_callbacks),
 		cmocka_unit_test(sleepers_are_woken_for_something),
 		cmocka_unit_test(alone_to_the_millisecond),
+		cmocka_unit_test(next_behind_the_first),
+		cmocka_unit_test(the_removed_cost_one_turn),
 		cmocka_unit_test(again_inside_the_callback),
 		cmocka_unit_test(a_leap_in_time),
 		cmocka_unit_test(far_entries_are_passed_over),
