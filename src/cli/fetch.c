@@ -103,7 +103,7 @@ int fetch_take(struct fetch *fetch, struct http_call *call, const char *ptr, siz
 		ptr += skip;
 		len -= skip;
 	}
-	return output_write(fetch->output, ptr, len);
+	return output_put(fetch->output, ptr, len);
 }
 
 static int fetch_sink(struct http_call *call, const char *ptr, size_t len)

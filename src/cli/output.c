@@ -53,7 +53,7 @@ int output_open(struct output *output, const char *path)
 	return 0;
 }
 
-int output_write(struct output *output, const char *ptr, size_t len)
+int output_put(struct output *output, const char *ptr, size_t len)
 {
 	while (len) {
 		ssize_t n = write(output->fd, ptr, len);

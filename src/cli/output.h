@@ -17,7 +17,7 @@ struct output {
 
 /* `path` NULL or "-" is stdout. 0, or the exit code, told. */
 int output_open(struct output *output, const char *path) MUST_USE;
-int output_write(struct output *output, const char *ptr, size_t len) MUST_USE; /* 0, or -errno, kept in `error` */
+int output_put(struct output *output, const char *ptr, size_t len) MUST_USE; /* 0, or -errno, kept in `error` */
 /* Everything is there: gives the file its name. 0, or the exit code, told. */
 int output_commit(struct output *output) MUST_USE;
 void output_abort(struct output *output); /* leaves nothing behind; nothing after a commit */

@@ -284,7 +284,9 @@ void command_delivered(struct sequencer *s, struct command *c)
 
 		if (!job || job->state != JOB_OFFERED || job->token != token_parse(slice_str(in->leases[i].token)))
 			continue;
-		if (in->delivered) {
+		if (in->goes_on) {
+			job_offer_until(&s->jobs, job, s->now_ms + s->config.delivery_lease_ms);
+		} else if (in->delivered) {
 			/* Should it fail, the delivery lease decides. */
 			e.until_ms = s->now_ms + job->lease_ms;
 			s->stats.leased_total += emit(s, &e, job, (struct slice){0}) == OUTCOME_OK;

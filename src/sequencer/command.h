@@ -24,7 +24,8 @@ enum message_kind {
 /* The head of everything that travels between threads. */
 struct message {
 	struct mail mail;
-	uint64_t gate; /* the sequencer's own: not delivered before durable >= gate */
+	uint64_t gate;    /* the sequencer's own: not delivered before durable >= gate */
+	uint64_t sent_us; /* the carrier's own: when it left the sequencer's thread, monotonic; for measuring */
 	uint8_t kind;
 	uint8_t thread; /* the loop thread it goes to (or came from) */
 };
@@ -133,6 +134,7 @@ struct delivered_in {
 	const struct lease *leases; /* as they were offered */
 	size_t count;
 	bool delivered;
+	bool goes_on; /* neither yet, but bytes move: the delivery lease begins anew */
 };
 
 /* BODY, BEAT, DONE, FAIL, RELEASE: a worker about its job. */
@@ -182,6 +184,7 @@ struct queue_view {
 	double submitted_rate, done_rate; /* per second, smoothed over a minute */
 	uint64_t waiting_workers;
 	uint64_t oldest_ready_ms; /* unix ms at which it became ready; 0: none */
+	uint64_t now_ms;          /* unix ms at which these were looked at */
 	bool paused;
 };
 

@@ -118,6 +118,7 @@ static void queue_fill(const struct sequencer *s, const struct queue *queue, str
 		.done_rate = rate_now(&queue->done, s->now_ms),
 		.waiting_workers = queue->claim_count,
 		.oldest_ready_ms = list_empty(&queue->waiting) ? 0 : list_first(&queue->waiting, struct job, place)->ready_ms,
+		.now_ms = s->now_ms,
 		.paused = queue->paused,
 	};
 	memcpy(view->count, queue->count, sizeof(view->count));

@@ -4,17 +4,7 @@
  * again. On a slow one a thread of its own does, so that waits are answered by their deadlines while the disk takes its time. */
 #include "server/server_priv.h"
 
-#include <time.h>
-
 enum { SYNC_IN_PLACE_NS = 1000000, SNAPSHOT_A_TURN = 512, TIDY_A_TURN_BYTES = 1 << 18 };
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void latency_count(struct latency *latency, uint64_t us)
 {
@@ -29,10 +19,10 @@ static void latency_count(struct latency *latency, uint64_t us)
 
 static void commit_run(struct server *server)
 {
-	uint64_t start_us = now_us();
+	uint64_t start_us = clock_monotonic_us();
 
 	journal_commit_run(server->journal);
-	server->commit_us = now_us() - start_us;
+	server->commit_us = clock_monotonic_us() - start_us;
 }
 
 static void *committer_main(void *ctx)

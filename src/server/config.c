@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-extern char **environ;
 
 #define AT(member) offsetof(struct config, member)
 #define ANY 0, UINT64_MAX

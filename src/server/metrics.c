@@ -93,6 +93,10 @@ static const struct metric metrics[] = {
 	{"bide_http_gone_total", "Requests whose client left before the answer.", F(http.gone_total), COUNTER},
 	{"bide_http_timeouts_total", "Senders and readers cut for slowness.", F(http.timeouts_total), COUNTER},
 	{"bide_waits_parked", "Requests parked.", F(http.parked), GAUGE},
+	{"bide_waits_answered_total", "Waits that were woken and answered.", F(api.answered_total), COUNTER},
+	{"bide_waits_expired_total", "Waits that ended at their deadline.", F(api.expired_total), COUNTER},
+	{"bide_waits_gone_total", "Waits whose client left.", F(api.gone_total), COUNTER},
+	{"bide_waits_drained_total", "Waits ended because the server leaves.", F(api.drained_total), COUNTER},
 	{"bide_claims_parked", "Workers waiting for a job.", F(sequencer.claims_parked), GAUGE},
 	{"bide_jobs", "Jobs known, finished and expired ones too.", F(sequencer.jobs), GAUGE},
 	{"bide_queues", "Queues known.", F(sequencer.queues), GAUGE},
@@ -127,21 +131,19 @@ static void metric_write(const struct metric *metric, const struct figures *f, s
 		buf_printf(out, "%llu\n", (unsigned long long)value);
 }
 
-static void commits_write(const struct latency *commits, struct buf *out)
+/* Bucket i holds what took up to 64 µs << i; the last one the rest. */
+static void histogram_write(struct buf *out, const char *name, const char *help, const uint64_t *bucket, size_t buckets, uint64_t count,
+			    uint64_t sum_us)
 {
 	uint64_t so_far = 0;
 
-	buf_append_str(out, "# HELP bide_journal_commit_seconds Time of a group commit.\n"
-			    "# TYPE bide_journal_commit_seconds histogram\n");
-	for (unsigned i = 0; i + 1 < ARRAY_COUNT(commits->bucket); i++) {
-		so_far += commits->bucket[i];
-		buf_printf(out, "bide_journal_commit_seconds_bucket{le=\"%g\"} %llu\n", (double)(64ULL << i) / 1e6,
-			   (unsigned long long)so_far);
+	buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
+	for (size_t i = 0; i + 1 < buckets; i++) {
+		so_far += bucket[i];
+		buf_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name, (double)(64ULL << i) / 1e6, (unsigned long long)so_far);
 	}
-	buf_printf(out,
-		   "bide_journal_commit_seconds_bucket{le=\"+Inf\"} %llu\nbide_journal_commit_seconds_sum %.6f\n"
-		   "bide_journal_commit_seconds_count %llu\n",
-		   (unsigned long long)commits->count, (double)commits->sum_us / 1e6, (unsigned long long)commits->count);
+	buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name, (unsigned long long)count, name,
+		   (double)sum_us / 1e6, name, (unsigned long long)count);
 }
 
 static void labelled(struct buf *out, const char *name, const char *label, const char *value, uint64_t number)
@@ -158,8 +160,16 @@ void server_metrics(void *ctx, struct buf *out)
 		{OUTCOME_QUEUE_FULL, "queue_jobs"}, {OUTCOME_FULL, "server"},       {OUTCOME_NO_SPACE, "disk"},
 		{OUTCOME_NO_MEMORY, "memory"},      {OUTCOME_STORAGE, "storage"},   {OUTCOME_FENCED, "fenced"},
 	};
+	static const struct {
+		size_t offset;
+		const char *name;
+	} kinds[] = {
+		{F(api.parked_job), "job"},     {F(api.parked_result), "result"}, {F(api.parked_submit), "submit"},
+		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},
+	};
 	struct thread *thread = ctx;
 	struct figures f;
+	uint64_t value;
 
 	gather(thread->server, &f);
 	buf_printf(out, "# HELP bide_info Version.\n# TYPE bide_info gauge\nbide_info{version=\"%s\"} 1\n", BIDE_VERSION);
@@ -171,7 +181,15 @@ void server_metrics(void *ctx, struct buf *out)
 	buf_append_str(out, "# HELP bide_refused_total Commands refused, by reason.\n# TYPE bide_refused_total counter\n");
 	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++)
 		labelled(out, "bide_refused_total", "reason", refusals[i].name, f.sequencer.refused_total[refusals[i].outcome]);
-	commits_write(&f.commits, out);
+	buf_append_str(out, "# HELP bide_waits_kind Requests parked, by kind.\n# TYPE bide_waits_kind gauge\n");
+	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+		memcpy(&value, (const char *)&f + kinds[i].offset, sizeof(value));
+		labelled(out, "bide_waits_kind", "kind", kinds[i].name, value);
+	}
+	histogram_write(out, "bide_journal_commit_seconds", "Time of a group commit.", f.commits.bucket, ARRAY_COUNT(f.commits.bucket),
+			f.commits.count, f.commits.sum_us);
+	histogram_write(out, "bide_wake_seconds", "From durable to answered, of a wait.", f.api.wake_bucket, API_LATENCY_BUCKETS,
+			f.api.wake_count, f.api.wake_sum_us);
 }
 
 static void limits_write(const struct config *config, struct buf *out)

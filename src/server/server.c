@@ -20,12 +20,17 @@ uint64_t clock_unix_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-uint64_t clock_monotonic_ms(void)
+uint64_t clock_monotonic_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t clock_monotonic_ms(void)
+{
+	return clock_monotonic_us() / 1000;
 }
 
 static void diag(void *ctx, const char *line)
@@ -226,6 +231,28 @@ static int start(struct server *server)
 	return SERVER_OK;
 }
 
+/* Mail that nobody will read any more. */
+static void drop_mail(struct thread *thread)
+{
+	struct mail_list list = loop_take_mail(thread->loop);
+	struct mail *mail;
+
+	while ((mail = mail_pop(&list))) {
+		struct message *message = container_of(mail, struct message, mail);
+		struct server_message *word = container_of(message, struct server_message, message);
+
+		if (message->kind == MESSAGE_HTTP) {
+			http_thread_mail(thread->http, mail);
+		} else if (message->kind != MESSAGE_SERVER) {
+			api_message_drop(message);
+		} else if (word->word != WORD_COMMITTED) {
+			if (word->word == WORD_ACCEPT)
+				close(word->fd);
+			mem_free(word);
+		}
+	}
+}
+
 static void stop(struct server *server)
 {
 	for (unsigned t = 1; t < server->thread_count; t++) {
@@ -242,11 +269,16 @@ static void stop(struct server *server)
 	if (atomic_load(&server->ready))
 		commit_all(server);
 	listener_free(server->listener);
+	/* Commands lie in their exchanges' arenas, so those who hold commands go before the exchanges. */
+	for (unsigned t = 0; t < server->thread_count; t++) {
+		if (server->threads[t].http)
+			drop_mail(&server->threads[t]);
+	}
+	sequencer_free(server->sequencer);
 	for (unsigned t = 0; t < server->thread_count; t++) {
 		http_thread_free(server->threads[t].http);
 		api_thread_free(server->threads[t].api);
 	}
-	sequencer_free(server->sequencer);
 	signals_close(server);
 	journal_close(server->journal);
 	for (unsigned t = 0; t < server->thread_count; t++)

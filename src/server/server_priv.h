@@ -129,3 +129,4 @@ void notify(const char *state); /* sd_notify(3)'s protocol; nothing when nobody 
 
 uint64_t clock_unix_ms(void);
 uint64_t clock_monotonic_ms(void);
+uint64_t clock_monotonic_us(void);

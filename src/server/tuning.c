@@ -52,6 +52,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.default_wait_ms = c->default_wait_ms,
 		.max_wait_ms = c->max_wait_ms,
 		.body_bytes = c->body_bytes,
+		.delivery_lease_ms = c->delivery_lease_ms,
 		.version = BIDE_VERSION,
 		.send = turn_send,
 		.send_message = turn_send_message,

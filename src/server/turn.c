@@ -53,7 +53,7 @@ static void obey(struct thread *thread, struct server_message *message)
 		http_thread_accept(thread->http, message->fd);
 		break;
 	case WORD_DRAIN:
-		api_thread_drain(thread->api, server->config->drain_ms);
+		api_thread_drain(thread->api, thread->http, server->config->drain_ms);
 		http_thread_drain(thread->http);
 		break;
 	case WORD_CONFIGURE:
@@ -61,7 +61,7 @@ static void obey(struct thread *thread, struct server_message *message)
 		api_thread_configure(thread->api, &message->tuning->api);
 		break;
 	case WORD_FAIL:
-		api_thread_fail(thread->api);
+		api_thread_fail(thread->api, thread->http);
 		http_thread_drain(thread->http);
 		break;
 	case WORD_STOP:
@@ -104,18 +104,31 @@ static void apply_own(struct thread *thread)
 		sequencer_message(thread->server->sequencer, container_of(mail, struct message, mail));
 }
 
+/* When they left: whoever answers a wait measures from here. One look at the clock for all of them. */
+static void stamp(const struct mail_list *list, uint64_t *now_us)
+{
+	for (struct mail *mail = list->first; mail; mail = mail->next) {
+		if (!*now_us)
+			*now_us = clock_monotonic_us();
+		container_of(mail, struct message, mail)->sent_us = *now_us;
+	}
+}
+
 static void deliver(struct thread *thread)
 {
 	struct server *server = thread->server;
 	struct mail_list own = sequencer_take(server->sequencer, 0);
+	uint64_t now_us = 0;
 	struct mail *mail;
 
 	for (unsigned t = 1; t < server->thread_count; t++) {
 		struct mail_list list = sequencer_take(server->sequencer, t);
 
+		stamp(&list, &now_us);
 		if (list.first)
 			loop_send_list(server->threads[t].loop, &list);
 	}
+	stamp(&own, &now_us);
 	while ((mail = mail_pop(&own)))
 		api_thread_message(thread->api, container_of(mail, struct message, mail));
 }

@@ -41,7 +41,7 @@ struct request_body {
 			       * (see struct exchange_config.blob_release) */
 };
 
-enum { EXCHANGE_APP_BYTES = 64 };
+enum { EXCHANGE_APP_BYTES = 88 };
 
 struct exchange {
 	/* The engine's own. */
@@ -112,6 +112,10 @@ void exchange_unpark(struct exchange *ex);
 bool exchange_is_parked(const struct exchange *ex);
 void exchange_done(struct exchange *ex); /* after on_gone only */
 
+/* Of one that was answered with EXCHANGE_TELL and neither written nor gone: how much of the answer, and of what stands before it,
+ * the socket has not taken yet. */
+uint64_t exchange_left_bytes(const struct exchange *ex);
+
 /* An answer made once for many exchanges: status line, headers and body as bytes, for keep-alive connections and for closing
  * ones, without and with the body (HEAD). Counted by the caller's thread; not shared between threads. */
 struct shared_answer;
@@ -125,3 +129,4 @@ void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared);
 struct http_thread *exchange_thread(const struct exchange *ex);
 void *http_thread_door(const struct http_thread *thread);
 uint64_t http_thread_now_ms(const struct http_thread *thread); /* monotonic, read once a turn */
+struct wheel *http_thread_wheel(const struct http_thread *thread);

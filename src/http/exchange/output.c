@@ -95,6 +95,21 @@ uint64_t chain_bytes(const struct chain *chain)
 	return bytes;
 }
 
+uint64_t exchange_left_bytes(const struct exchange *ex)
+{
+	uint64_t bytes = 0;
+
+	for (const struct piece *piece = ex->conn->out.first; piece; piece = piece->next) {
+		bytes += piece->kind == PIECE_PINNED ? piece->pinned.left : piece_bytes(piece);
+		if (piece->tell == ex)
+			return bytes;
+	}
+	/* Its turn has not come. */
+	for (const struct piece *piece = ex->answer; piece; piece = piece->next)
+		bytes += piece->kind == PIECE_PINNED ? piece->pinned.left : piece_bytes(piece);
+	return bytes;
+}
+
 void chain_drop(struct http_conn *conn, struct chain *chain)
 {
 	struct piece *piece = chain->first;

@@ -195,6 +195,11 @@ void *http_thread_door(const struct http_thread *thread)
 	return thread->door;
 }
 
+struct wheel *http_thread_wheel(const struct http_thread *thread)
+{
+	return thread->wheel;
+}
+
 uint64_t http_thread_now_ms(const struct http_thread *thread)
 {
 	return loop_now_ms(thread->loop);

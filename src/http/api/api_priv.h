@@ -1,0 +1,255 @@
+/* Inside src/http/api only.
+ *
+ * The life of a request here: its route's `head` looks at the head and either answers or takes the body; `body` sends a command,
+ * whose answer comes back to `ask.answered`, which answers the exchange or parks it; a wake, an offer or the deadline unparks it.
+ *
+ *  1. At most one command of an exchange is under way (CALL_ASKING). A client that leaves meanwhile is noted (CALL_GONE); whatever
+ *     is then said to it (call_answer…) lets the exchange go instead.
+ *  2. A wait hangs on the board only while its exchange is parked. Nothing is missed between looking and hanging it there: the
+ *     sequencer looks and sets the watch in one step, and the wake that follows cannot overtake the answer.
+ *  3. The exchange of a claim that waits in the sequencer stays until that claim is canceled or its offer has come: its address is
+ *     the claim's id. */
+#pragma once
+
+#include "http/api/api.h"
+#include "http/api/problem.h"
+#include "wait/board.h"
+
+enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY };
+enum { WAIT_UNTOLD = UINT16_MAX };
+
+/* One place on the board. */
+struct waiter {
+	struct wait wait; /* first */
+	uint32_t revision;
+	uint8_t kind, until; /* enum wait_kind, enum job_until */
+	uint16_t told_s;     /* what Preference-Applied says; WAIT_UNTOLD: nothing */
+};
+
+enum call_flag {
+	CALL_ASKING = 1,  /* a command is under way */
+	CALL_GONE = 2,    /* the client left meanwhile */
+	CALL_JSON = 4,    /* a claim: all jobs in one JSON document */
+	CALL_CLAIMED = 8, /* a claim waits in the sequencer, or its offer is on its way */
+	CALL_BOARD = 16,  /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
+	CALL_DELIVERY = 32, /* answered with jobs, which are on their way */
+};
+
+enum { HANDLE_BYTES = 20 };
+
+struct ask;
+struct many;
+struct delivery;
+struct route;
+
+/* What an exchange carries in `app`. */
+struct call {
+	struct waiter waiter;
+	union {
+		struct ask *ask;           /* until it is sent */
+		struct many *many;         /* WAIT_MANY, parked */
+		struct offer *offer;       /* a claim being canceled whose offer has come */
+		struct delivery *delivery; /* answered with jobs, being written */
+	};
+	const struct route *route;
+	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked */
+	uint8_t flags;
+};
+_Static_assert(sizeof(struct call) <= EXCHANGE_APP_BYTES, "a call fits into its exchange");
+
+static inline struct call *call_of(struct exchange *ex)
+{
+	return (struct call *)(void *)ex->app;
+}
+
+static inline struct exchange *call_exchange(struct call *call)
+{
+	return container_of((uint64_t(*)[EXCHANGE_APP_BYTES / 8])(void *)call, struct exchange, app);
+}
+
+/* A command with what shall be done when it comes back. One of the two functions is set. */
+struct ask {
+	struct command command; /* owner: the exchange; NULL: the thread's own */
+	void (*answered)(struct exchange *ex, struct ask *ask);
+	void (*own)(struct api_thread *api, struct ask *ask);
+	uint64_t wait_ms; /* how long the request wants to be held */
+	uint16_t told_s;
+	uint8_t kind; /* enum wait_kind, if it comes to be parked */
+};
+
+struct api_thread {
+	struct api_config config;
+	void *ctx;
+	unsigned index;
+	bool draining, failed;
+	struct board board;
+	struct buf out;          /* the body being made */
+	struct list deliveries;  /* claims whose answer is on its way to the worker */
+	struct wheel_entry look; /* at them, while there are any */
+	bool looking;
+	uint64_t many_items;
+	struct api_stats stats;
+};
+
+static inline struct api_thread *api_of(const struct exchange *ex)
+{
+	return http_thread_door(exchange_thread(ex));
+}
+
+/* --- route.c --- */
+enum { PARAMS_MAX = 2, JSON_BODY_BYTES = 256 * 1024 };
+
+enum route_body { ROUTE_NO_BODY, ROUTE_JSON, ROUTE_STORE };
+
+struct route {
+	enum http_method method;
+	const char *path; /* {name} stands for one segment */
+	enum route_body body_kind;
+	void (*head)(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+	void (*body)(struct exchange *ex, const struct request_body *body);
+	/* For the description. */
+	const char *id, *tag, *summary, *answers, *parameters;
+};
+extern const struct route routes[];
+extern const size_t route_count;
+void route_head(struct exchange *ex); /* finds the route, decodes its parameters, calls `head` */
+
+/* --- call.c: asking and answering --- */
+
+/* An ask in the exchange's arena; NULL: no memory, and that has been answered. */
+struct ask *ask_new(struct exchange *ex, enum command_kind kind, void (*answered)(struct exchange *ex, struct ask *ask)) MUST_USE;
+void ask_send(struct exchange *ex, struct ask *ask);
+/* The thread's own, on the heap; `own` frees it. NULL: no memory. */
+struct ask *ask_own(enum command_kind kind, void (*own)(struct api_thread *api, struct ask *ask)) MUST_USE;
+void ask_send_own(struct api_thread *api, struct ask *ask);
+
+/* Answers, or lets go an exchange whose client left. `answer->pin` is taken over. */
+void call_answer(struct exchange *ex, const struct answer *answer);
+void call_park(struct exchange *ex, uint64_t timeout_ms); /* never for one that left */
+void call_problem(struct exchange *ex, enum problem problem, const char *detail_fmt, ...) PRINTF_LIKE(3, 4);
+void call_outcome(struct exchange *ex, enum outcome outcome); /* the problem that an outcome stands for */
+void call_no_memory(struct exchange *ex);
+void blob_let_go(struct api_thread *api, const struct body_ref *blob); /* a sealed one that no event names; BODY_NONE is fine */
+void wait_count(struct api_thread *api, enum wait_kind kind, int by);  /* parked waits, for the figures */
+
+enum { REPLY_HEADERS_MAX = 12 };
+
+/* An answer being put together. Texts that are not constant lie in `text`. */
+struct reply {
+	struct answer answer;
+	struct answer_header headers[REPLY_HEADERS_MAX];
+	char text[320];
+	size_t text_used;
+};
+void reply_init(struct reply *reply, int status);
+void reply_header(struct reply *reply, struct slice name, struct slice value); /* value must live until it is sent */
+void reply_header_fmt(struct reply *reply, struct slice name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void reply_header_time(struct reply *reply, struct slice name, uint64_t unix_ms);
+void reply_wait(struct reply *reply, uint16_t told_s);
+void reply_json(struct reply *reply, const struct buf *json);
+/* A problem as the reply's body, made in `out`. */
+void reply_problem(struct reply *reply, struct buf *out, enum problem problem, const char *detail);
+/* Sends it; when `out`, in which its body was made, lacked memory, that is said instead. */
+void reply_send(struct exchange *ex, struct reply *reply, const struct buf *out);
+
+/* --- input.c: what a request says in query and headers. False: it makes no sense, and that has been answered --- */
+
+enum { NAME_BYTES_MAX = 128, TYPE_BYTES_MAX = 256, KEY_BYTES_MAX = 256 };
+
+bool name_is_valid(struct slice name);
+bool queue_is_valid(struct slice name);
+/* Holds for durations of all inputs: ten years are for ever. */
+int input_duration_ms(struct slice s, uint64_t *ret_ms) MUST_USE;
+
+bool input_query(struct exchange *ex, const char *name, struct slice *ret_value, bool *ret_found);
+/* How long to hold it: the query, else `body` (UINT64_MAX: not said), else Prefer, else the default. Caps it, sets the ask's wait. */
+bool input_wait(struct exchange *ex, struct ask *ask, uint64_t body_ms, uint64_t default_ms);
+bool input_header_duration(struct exchange *ex, const char *name, uint64_t min_ms, uint64_t max_ms, uint64_t *value_ms);
+bool input_header_u32(struct exchange *ex, const char *name, uint32_t min, uint32_t *value);
+bool input_header_text(struct exchange *ex, const char *name, size_t max_bytes, struct slice *value); /* absent: untouched */
+bool input_content_type(struct exchange *ex, struct slice fallback, struct slice *ret_type);
+bool input_token(struct exchange *ex, struct slice *ret_token);
+bool input_handle(struct exchange *ex, struct slice handle); /* 404 when it cannot be one */
+struct json_in;
+bool json_in_answer(struct exchange *ex, struct json_in *in); /* closes it; false: it made no sense, and that has been answered */
+
+/* --- job_json.c --- */
+void job_json(struct buf *out, const struct job_view *view);
+void queue_json(struct buf *out, const struct queue_view *view);
+
+/* --- look.c: a job and its result, now or when they are ready --- */
+void job_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void result_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void cancel_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void list_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+/* What a request of this kind is answered about a job that is as `view` tells. The pin is taken out of the view when it is used.
+ * `range`: of a Range field, empty if none. */
+void look_answer(struct exchange *ex, enum wait_kind kind, uint16_t told_s, struct job_view *view, struct slice range);
+/* The same into a reply, for those whose answer needs no pin of their own; false: it does. */
+bool look_reply(struct reply *reply, struct buf *out, enum wait_kind kind, uint16_t told_s, const struct job_view *view);
+/* Bytes that a pin holds, or a part of them. */
+void pin_answer(struct exchange *ex, struct reply *reply, struct store_pin *pin, struct slice range);
+
+/* --- wait.c: what is parked --- */
+
+/* Hangs the exchange on the board under the job that `ask` asked about and parks it; answers if that cannot be. The ask is
+ * gone afterwards. */
+void wait_park(struct exchange *ex, struct ask *ask, const struct job_view *view, enum job_until until, uint32_t revision);
+bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key);
+void waiter_remove(struct api_thread *api, struct waiter *waiter);
+void wait_woken(struct api_thread *api, struct wake *wake, uint64_t sent_us);
+void wait_leave(struct exchange *ex); /* off the board, out of the figures: it ends, one way or another */
+void wait_expired(struct exchange *ex); /* its deadline came */
+void wait_look_again(struct exchange *ex, void (*answered)(struct exchange *ex, struct ask *ask)); /* of a job that was parked */
+
+/* --- submit.c --- */
+void submit_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void submit_named_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void submit_body(struct exchange *ex, const struct request_body *body);
+
+/* --- many.c --- */
+void many_body(struct exchange *ex, const struct request_body *body);
+void many_item_over(struct api_thread *api, struct waiter *waiter, struct job_view *view); /* NULL: forgotten */
+void many_answer(struct exchange *ex);
+void many_free(struct exchange *ex);
+
+/* --- claim.c --- */
+void claim_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void claim_body(struct exchange *ex, const struct request_body *body);
+void claim_offered(struct api_thread *api, struct offer *offer);
+void claim_cancel(struct exchange *ex); /* its deadline came, or its client left */
+
+/* --- delivery.c --- */
+/* Answers with jobs, and tells the sequencer what became of them. Takes the array over, or the offer that it lies in. */
+void delivery_begin(struct exchange *ex, struct lease *leases, size_t count, struct offer *offer);
+void delivery_lost(struct api_thread *api, struct lease *leases, size_t count, struct offer *offer); /* the client left before */
+void delivery_ended(struct exchange *ex, bool delivered);
+void deliveries_look(struct wheel_entry *entry); /* api_thread.look's */
+
+/* --- worker.c --- */
+void body_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void beat_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void beat_body(struct exchange *ex, const struct request_body *body);
+void done_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void done_body(struct exchange *ex, const struct request_body *body);
+void fail_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void fail_body(struct exchange *ex, const struct request_body *body);
+void release_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void release_body(struct exchange *ex, const struct request_body *body);
+
+/* --- queue.c --- */
+void queues_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void queue_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void queue_set_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void queue_set_body(struct exchange *ex, const struct request_body *body);
+void kick_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void kick_body(struct exchange *ex, const struct request_body *body);
+
+/* --- operations.c, openapi.c --- */
+void health_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void ready_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void metrics_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void info_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void problem_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void openapi_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void json_head(struct exchange *ex, const struct slice params[PARAMS_MAX]); /* of requests that say all in their body */
