@@ -1,4 +1,5 @@
-/* Configuration: one table of settings. Flags, environment, file, help, man page and `bide config show` are made from it.
+/* Configuration: one table of settings. Flags, environment, file, help and `bide config show` are made from it; tests hold the man page
+ * and packaging/bide.conf to it.
  *
  * A value is taken from the last of these that has it: the default, the file (INI, read by inih), the environment (BIDE_ and the
  * name in capitals, '-' as '_'), the flag. An unknown key in a file or an unknown BIDE_ variable is an error with a suggestion. */
