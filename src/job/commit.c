@@ -223,13 +223,17 @@ static void commit_timed_out(struct jobs *jobs, struct job *job, const struct ev
 	}
 }
 
-static void commit_beat(struct job *job, const struct event *e, struct prepared *p)
+/* True when more than the lease has changed: whoever follows the job wants to know. */
+static bool commit_beat(struct job *job, const struct event *e, struct prepared *p)
 {
+	bool told = job->state != JOB_RUNNING || job->progress != e->progress || !slice_eq(text_slice(job->message), e->message);
+
 	job->until_ms = e->until_ms;
 	job->lease_ms = (uint32_t)e->lease_ms;
 	job->progress = (uint32_t)e->progress;
 	text_set(&job->message, &p->text_a);
 	job_set_state(job, JOB_RUNNING);
+	return told;
 }
 
 static void commit_done(struct jobs *jobs, struct job *job, const struct event *e, struct prepared *p)
@@ -279,7 +283,8 @@ static void commit_known(struct jobs *jobs, struct job *job, const struct event 
 		commit_unoffered(jobs, job);
 		break;
 	case EVENT_BEAT:
-		commit_beat(job, e, p);
+		if (!commit_beat(job, e, p))
+			return;
 		break;
 	case EVENT_RELEASED:
 		job->releases++;

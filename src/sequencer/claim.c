@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/panic.h"
 
+#include <stdlib.h>
+
 /* What both a fresh claim and a waiting one ask for. */
 struct want {
 	struct slice worker, attempt_id;
@@ -191,6 +193,13 @@ void claim_serve(struct sequencer *s, struct queue *queue)
 
 /* --- commands --- */
 
+static int by_number(const void *a, const void *b)
+{
+	const struct lease *x = a, *y = b;
+
+	return (x->number > y->number) - (x->number < y->number);
+}
+
 /* The same attempt again: what it was given before and still has. */
 static bool claim_again(struct sequencer *s, struct command *c)
 {
@@ -223,6 +232,7 @@ static bool claim_again(struct sequencer *s, struct command *c)
 		if (j->changed_end > gate)
 			gate = j->changed_end;
 	}
+	qsort(c->out.leases, c->out.lease_count, sizeof(*c->out.leases), by_number);
 	reply(s, c, OUTCOME_OK, gate);
 	return true;
 }

@@ -54,6 +54,7 @@ static int append(struct sequencer *s, struct event *e, struct slice body)
 
 enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct slice body)
 {
+	uint32_t revision = job ? job->revision : 0;
 	struct prepared prepared;
 	int r;
 
@@ -79,7 +80,7 @@ enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct 
 		return OUTCOME_OK;
 	}
 	jobs_commit(&s->jobs, e, &prepared);
-	if (job && (job->watch_any | job->watch_done))
+	if (job && job->revision != revision && (job->watch_any | job->watch_done))
 		wake_watchers(s, job, e->end, false);
 	return OUTCOME_OK;
 }
