@@ -29,8 +29,10 @@ bool conn_wants_input(const struct http_conn *conn)
 
 	if (conn->flags & (CONN_BROKEN | CONN_LINGER | CONN_LAST))
 		return false;
-	if (conn->intake)
+	if (conn->intake && conn->intake->mode != INTAKE_HEAD)
 		return !intake_is_held(conn) && (conn->out_bytes <= limits->output_bytes || conn->intake->ex);
+	if (conn->intake)
+		return !(conn->flags & CONN_CLOSING) && conn->out_bytes <= limits->output_bytes;
 	return !(conn->flags & CONN_CLOSING) && !conn->thread->draining && conn->exchange_count < limits->pipeline &&
 	       conn->out_bytes <= limits->output_bytes;
 }
