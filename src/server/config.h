@@ -1,8 +1,9 @@
-/* Configuration: one table of settings. Flags, environment, file, help and `bide config show` are made from it; tests hold the man page
- * and packaging/bide.conf to it.
+/* Configuration: one table of settings. Flags, environment, file, help and `bide config show` are made from it; tests hold the
+ * man page and packaging/bide.conf to it.
  *
  * A value is taken from the last of these that has it: the default, the file (INI, read by inih), the environment (BIDE_ and the
- * name in capitals, '-' as '_'), the flag. An unknown key in a file or an unknown BIDE_ variable is an error with a suggestion. */
+ * name in capitals, '-' as '_'), the flag. An unknown key in a file or an unknown BIDE_ variable is an error with a suggestion.
+ */
 #pragma once
 
 #include "base/attr.h"
@@ -53,7 +54,8 @@ struct config_flags {
 };
 
 /* 0, or -EINVAL with every mistake told on `errors`. *ret_config is the caller's (config_deinit). */
-int config_load(const struct config_flags *flags, FILE *errors, struct config *ret_config, struct config_origins *ret_origins) MUST_USE;
+int config_load(const struct config_flags *flags, FILE *errors, struct config *ret_config,
+		struct config_origins *ret_origins) MUST_USE;
 void config_deinit(struct config *config);
 
 /* Takes over from `fresh` what may change while running; tells on `errors` what would need a restart. */
