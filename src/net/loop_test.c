@@ -283,6 +283,41 @@ static void no_wake_up_is_lost(void **state)
 	loop_free(other);
 }
 
+static void *send_one(void *ctx)
+{
+	struct sender *sender = ctx;
+
+	loop_send(sender->loop, &sender->letters[0].mail);
+	return NULL;
+}
+
+/* The eventfd, once written, is readable for ever; it must not keep anybody from sleeping. */
+static void a_wake_up_is_over_when_it_is_over(void **state)
+{
+	struct loop *loop = loop_start();
+	struct sender *sender = mem_zalloc(sizeof(*sender));
+	uint64_t until;
+
+	(void)state;
+	assert_non_null(sender);
+	sender->loop = loop;
+	while (wakes() == 0) { /* until a letter finds the loop asleep */
+		assert_int_equal(pthread_create(&sender->thread, NULL, send_one, sender), 0);
+		do
+			assert_int_equal(loop_poll(loop, UINT64_MAX), 0);
+		while (!loop_take_mail(loop).first);
+		pthread_join(sender->thread, NULL);
+	}
+	poll_once(loop);
+	for (int i = 0; i < 3; i++) {
+		until = now_ms() + 10;
+		assert_int_equal(loop_poll(loop, until), 0);
+		assert_true(now_ms() >= until);
+	}
+	mem_free(sender);
+	loop_free(loop);
+}
+
 struct alarm_entry {
 	struct wheel_entry entry;
 	struct loop *loop;
@@ -561,21 +596,23 @@ static void on_signal(int number)
 	(void)number;
 }
 
-/* A signal ends the sleep like anything else. */
+/* A signal ends the sleep like anything else; nothing else ends one that is to last for longer than an int has milliseconds. */
 static void signals_are_no_errors(void **state)
 {
 	struct loop *loop = loop_start();
 	const struct sigaction action = {.sa_handler = on_signal};
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
-	const struct itimerspec often = {.it_interval.tv_nsec = 5000000, .it_value.tv_nsec = 5000000};
+	const struct itimerspec often = {.it_interval.tv_nsec = 50000000, .it_value.tv_nsec = 50000000};
+	uint64_t start = now_ms();
 	timer_t timer;
 
 	(void)state;
 	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	assert_int_equal(timer_settime(timer, 0, &often, NULL), 0);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(loop_poll(loop, UINT64_MAX), 0);
+	assert_int_equal(loop_poll(loop, start + ((uint64_t)1 << 32) + 10), 0);
+	assert_true(now_ms() >= start + 49);
+	assert_int_equal(loop_poll(loop, UINT64_MAX), 0);
 	timer_delete(timer);
 	loop_free(loop);
 }
@@ -620,6 +657,7 @@ int main(void)
 		cmocka_unit_test(mail_in_order),
 		cmocka_unit_test(many_senders),
 		cmocka_unit_test(no_wake_up_is_lost),
+		cmocka_unit_test(a_wake_up_is_over_when_it_is_over),
 		cmocka_unit_test(deadlines_are_kept),
 		cmocka_unit_test(nothing_ticks),
 		cmocka_unit_test(a_crowd_expires),
