@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-	LISTENER_BACKLOG = 16384, /* the kernel cuts it to net.core.somaxconn */
+	LISTENER_BACKLOG = 16384,  /* the kernel cuts it to net.core.somaxconn */
 	LISTENER_ACCEPT_MAX = 128, /* a turn; the rest is reported again, level-triggered */
 	LISTENER_RETRY_MS = 100,
 	ADDRESS_BYTES = INET6_ADDRSTRLEN + 16,
@@ -67,22 +67,33 @@ static int bind_to(const struct addrinfo *info)
 	return fd;
 }
 
-/* Numeric addresses, "localhost" and the like, and "*" for all. */
-static int open_address(struct slice address)
+static int open_host(const char *host, const char *port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *infos;
-	char host[ADDRESS_BYTES], port[8];
-	int fd = split_address(address, host, port);
+	int fd;
 
-	if (fd < 0)
-		return fd;
-	if (getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &infos) != 0)
+	if (getaddrinfo(host, port, &hints, &infos) != 0)
 		return -EINVAL;
 	fd = -EINVAL;
 	for (const struct addrinfo *info = infos; info && fd < 0; info = info->ai_next)
 		fd = bind_to(info);
 	freeaddrinfo(infos);
 	return fd;
+}
+
+/* Numeric addresses, "localhost" and the like, and "*" for all. The last is one IPv6 socket that takes IPv4 as well;
+ * getaddrinfo's own idea of all, with no name, begins with IPv4, and there it would have ended. */
+static int open_address(struct slice address)
+{
+	char host[ADDRESS_BYTES], port[8];
+	int fd = split_address(address, host, port);
+
+	if (fd < 0)
+		return fd;
+	if (strcmp(host, "*") != 0)
+		return open_host(host, port);
+	fd = open_host("::", port);
+	return fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL ? open_host("0.0.0.0", port) : fd;
 }
 
 static int name_address(struct listener *listener)
