@@ -126,6 +126,69 @@ void queue_snapshot(const struct queue *queue, struct event *e)
 	memcpy(e->total, queue->total, sizeof(e->total));
 }
 
+/* --- the order of the lists, after a checkpoint --- */
+
+static bool waited_longer(const struct job *a, const struct job *b)
+{
+	if (a->state == JOB_READY)
+		return a->ready_position < b->ready_position;
+	return a->updated_ms != b->updated_ms ? a->updated_ms < b->updated_ms : a->changed_end < b->changed_end;
+}
+
+/* Two sorted lists become one, in `to`; of equals the one in `to` comes first. */
+static void merge(struct list *to, struct list *from)
+{
+	struct list merged;
+
+	list_init(&merged);
+	while (!list_empty(to) && !list_empty(from)) {
+		struct job *a = list_first(to, struct job, place), *b = list_first(from, struct job, place);
+		struct list *next = waited_longer(b, a) ? &b->place : &a->place;
+
+		list_remove(next);
+		list_push_back(&merged, next);
+	}
+	list_splice(&merged, to);
+	list_splice(&merged, from);
+	list_splice(to, &merged);
+}
+
+/* Merge sort; runs[i] is empty or holds 2^i jobs, all before those of the runs below it. */
+static void sort(struct list *list)
+{
+	struct list runs[64], carry;
+
+	for (unsigned i = 0; i < 64; i++)
+		list_init(&runs[i]);
+	list_init(&carry);
+	while (!list_empty(list)) {
+		struct list *node = list->next;
+		unsigned i = 0;
+
+		list_remove(node);
+		list_push_back(&carry, node);
+		for (; !list_empty(&runs[i]); i++) {
+			merge(&runs[i], &carry);
+			list_splice(&carry, &runs[i]);
+		}
+		list_splice(&runs[i], &carry);
+	}
+	for (unsigned i = 0; i < 64; i++) {
+		merge(&runs[i], list);
+		list_splice(list, &runs[i]);
+	}
+}
+
+void jobs_restore_order(struct jobs *jobs)
+{
+	list_each (node, &jobs->queues) {
+		struct queue *queue = container_of(node, struct queue, peers);
+
+		sort(&queue->waiting);
+		sort(&queue->dead);
+	}
+}
+
 enum { RATE_SMOOTH_MS = 60000 };
 
 double rate_now(const struct rate *rate, uint64_t now_ms)

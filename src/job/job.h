@@ -103,7 +103,7 @@ struct jobs {
 	uint64_t chunk_base;
 	size_t chunk_count, chunk_cap;
 	uint64_t next_number;
-	uint64_t count; /* tombstones too */
+	uint64_t count;                           /* tombstones too */
 	uint64_t count_by_state[JOB_STATE_COUNT]; /* of all queues; tombstones not */
 	struct hash queue_table, atoms, names, keys, attempts;
 	struct list queues;
@@ -174,6 +174,10 @@ void job_postpone(struct jobs *jobs, struct job *job, uint64_t at_ms);
 /* The snapshot event of a job or queue; slices point into the state. */
 void job_snapshot(const struct job *job, struct event *ret_event);
 void queue_snapshot(const struct queue *queue, struct event *ret_event);
+
+/* A checkpoint holds jobs by number: call this once it and the journal are replayed, and the lists of queues are again in the
+ * order of their waiting. Harmless at any time. */
+void jobs_restore_order(struct jobs *jobs);
 
 /* An empty string gives NULL and no error. The caller owns it (mem_free). -ENOMEM. */
 int text_new(struct slice s, struct text **ret_text) MUST_USE;

@@ -102,6 +102,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 {
 	struct event e = {.type = EVENT_INIT, .secret = slice_from(s->seed, sizeof(s->seed))};
 
+	jobs_restore_order(&s->jobs);
 	s->now_ms = now_ms > s->last_ms ? now_ms : s->last_ms;
 	if (!s->jobs.has_secret) {
 		enum outcome outcome = emit(s, &e, NULL, (struct slice){0});
