@@ -24,6 +24,7 @@ struct listener {
 	struct listener_config config;
 	int fd;
 	bool started, paused;
+	bool told; /* of a pause, and nobody was let in since */
 	char address[ADDRESS_BYTES];
 };
 
@@ -128,8 +129,9 @@ static void listener_pause(struct listener *listener, int error)
 	listener->paused = true;
 	listener->retry.deadline_ms = loop_now_ms(listener->loop) + LISTENER_RETRY_MS;
 	wheel_add(loop_wheel(listener->loop), &listener->retry);
-	if (listener->config.on_pause)
+	if (listener->config.on_pause && !listener->told)
 		listener->config.on_pause(listener->config.ctx, error);
+	listener->told = true;
 }
 
 static void listener_ready(struct loop_source *source, uint32_t events)
@@ -141,6 +143,7 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
+			listener->told = false;
 			listener->config.on_accept(listener->config.ctx, fd);
 			continue;
 		}

@@ -12,15 +12,16 @@
 struct listener;
 
 struct listener_config {
-	struct slice address; /* "127.0.0.1:7080", "[::1]:0", "*:80" (all addresses); port 0 picks one */
+	struct slice address;                 /* "127.0.0.1:7080", "[::1]:0", "*:80" (all addresses); port 0 picks one */
 	void (*on_accept)(void *ctx, int fd); /* takes the socket over */
-	void (*on_pause)(void *ctx, int error); /* a pause begins, for want of this (-EMFILE …); may be NULL */
+	/* A pause begins, for want of this (-EMFILE …); told once, until somebody is let in again. May be NULL. */
+	void (*on_pause)(void *ctx, int error);
 	void *ctx;
 };
 
 /* Binds and listens, not yet accepting. 0, -EINVAL (not an address) or -errno of bind. */
 int listener_new(struct loop *loop, const struct listener_config *config, struct listener **ret_listener) MUST_USE;
 int listener_start(struct listener *listener) MUST_USE;
-void listener_retry(struct listener *listener);                /* the loop's thread: cheap when it is not paused */
-struct listener *listener_free(struct listener *listener);     /* closes it; NULL is fine */
+void listener_retry(struct listener *listener);                 /* the loop's thread: cheap when it is not paused */
+struct listener *listener_free(struct listener *listener);      /* closes it; NULL is fine */
 struct slice listener_address(const struct listener *listener); /* as bound, with the port: "127.0.0.1:41234", "[::1]:80" */
