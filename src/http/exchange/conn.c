@@ -274,12 +274,13 @@ static void conn_ready(struct loop_source *source, uint32_t events)
 		linger_read(conn);
 	else
 		conn_read(conn);
-	if (list_empty(&conn->work)) {
-		if (conn->flags & CONN_RDHUP)
-			conn_need(conn);
-		else
-			conn_settle(conn);
-	}
+	if (!list_empty(&conn->work))
+		return;
+	/* What was read may have been the last that it waited for. */
+	if (conn->flags & (CONN_RDHUP | CONN_CLOSING) || conn->thread->draining)
+		conn_need(conn);
+	else
+		conn_settle(conn);
 }
 
 /* --- the end --- */
