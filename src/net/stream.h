@@ -18,7 +18,8 @@ struct stream_ops {
 	ssize_t (*read)(struct stream *stream, void *out, size_t len); /* 0: the peer sends no more */
 	/* `more`: something follows at once, do not send a short segment for its own sake. */
 	ssize_t (*write)(struct stream *stream, const struct iovec *parts, int count, bool more);
-	/* Up to `len` bytes of `file` from `offset`. -ENOTSUP: the caller reads and writes instead. 0: the file ends there. */
+	/* Up to `len` bytes of `file` from `offset`. -ENOTSUP: the caller reads and writes instead. 0: the file ends there. The
+	 * process ignores SIGPIPE: sendfile cannot be told to, as write is. */
 	ssize_t (*send_file)(struct stream *stream, int file, uint64_t offset, size_t len);
 	void (*end)(struct stream *stream);   /* says that nothing more will be written */
 	void (*close)(struct stream *stream); /* lets go of the descriptor, too */
