@@ -225,6 +225,8 @@ class Api:
     def call(self, method, path, body=None, headers=None):
         if isinstance(body, (dict, list)):
             body, headers = json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})}
+        if self.http and self.http.sock and select.select([self.http.sock], [], [], 0)[0]:
+            self.close()  # the server has ended it while it was idle
         self.http = self.http or http.client.HTTPConnection(*self.address, timeout=ANSWER_S)
         try:
             self.http.request(method, path, body=body, headers=headers or {})

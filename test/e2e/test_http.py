@@ -300,6 +300,7 @@ def test_a_reader_that_takes_nothing_for_too_long_is_cut(fresh):
     lease = server.api.claim_one("q")
     server.api.done(lease, b"x" * (64 << 20))
     conn = server.open(receive_buffer=4096).ask("GET", f"/v1/jobs/{lease.id}/result")
+    server.pulse()  # which has a connection of its own
     before = server.info()["connections"]
     server.eventually(lambda: server.info()["connections"] < before, "the slow reader cut")
     with pytest.raises((Closed, ConnectionError)):

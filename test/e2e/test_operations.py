@@ -292,7 +292,7 @@ def test_sighup_ends_no_wait(tmp_path, fresh):
 
 def test_an_idle_server_makes_no_system_call_with_waits_parked(fresh):
     """What is parked costs nothing: between two looks the process gets no processor time at all."""
-    server = fresh("--sync", "os")
+    server = fresh("--sync", "os", "--segment-size", "2M")  # the next segment is soon prepared
     job = server.api.submit("q")
     conns = [server.ask("GET", f"/v1/jobs/{job['id']}?wait=55s") for _ in range(500)]
     server.until_parked(500)

@@ -62,6 +62,8 @@ static bool route_matches(const struct route *route, struct slice path, struct s
 	struct slice pattern = slice_str(route->path);
 	size_t count = 0;
 
+	if (path.len > 1 && path.ptr[path.len - 1] == '/')
+		return false;
 	while (pattern.len && path.len) {
 		struct slice want = slice_cut(&pattern, '/'), have = slice_cut(&path, '/');
 

@@ -10,8 +10,9 @@ static void two_digits(char *out, int value)
 
 void date_format(uint64_t unix_s, char out[DATE_BYTES])
 {
+	static const uint64_t last_s = 253402300799; /* of the year 9999: there is no room for a fifth digit */
 	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	time_t seconds = (time_t)unix_s;
+	time_t seconds = (time_t)(unix_s < last_s ? unix_s : last_s);
 	struct tm tm;
 
 	memcpy(out, "Thu, 01 Jan 1970 00:00:00 GMT", DATE_BYTES);

@@ -19,7 +19,7 @@ bool field_is_token(struct slice s)
 	return s.len > 0;
 }
 
-/* The length of what stands before the next `stop` that is not inside quotes. */
+/* The length of what stands before the next `end` that is not inside quotes. */
 static size_t span(struct slice s, char end)
 {
 	bool quoted = false;

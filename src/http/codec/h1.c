@@ -2,10 +2,13 @@
  *
  *  1. Every line of a head, of a chunk's frame and of a trailer ends in CR LF, has no other CR or LF, and does not begin with a
  *     blank (obsolete folding, which llhttp takes).
- *  2. No piece fed to llhttp holds bytes of two kinds (head and body, chunk frame and chunk data): llhttp and this file must agree
- *     on where each begins, else the request is refused. Two decoders that have to agree are hard to smuggle past.
+ *  2. No piece fed to llhttp holds bytes of two kinds (head and body, chunk frame and chunk data): llhttp and this file must
+ * agree on where each begins, else the request is refused. Two decoders that have to agree are hard to smuggle past.
  *  3. Lines are bounded: the head by its limits, a chunk's line with its extensions by CHUNK_LINE_BYTES, trailers by the head's
  *     limits once more; trailers are dropped.
+ *  4. Each byte meets the same checks in the same order (its place, the limit, the guard, llhttp) however it comes: of a piece
+ *     that breaks a rule somewhere, what stands before that is decoded first. Else a message with two faults would be refused
+ *     for the one or the other, depending on how the network cut it.
  *
  * llhttp itself gets a made-up request line; the real one is h1_head.c's. */
 #include "http/codec/field.h"
@@ -35,10 +38,7 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t len)
 	if (h1->in_value || h1->field_count == 0) {
 		if (h1->field_count > 0)
 			buf_append_char(h1->scratch, '\0');
-		if (h1->field_count++ >= h1->limits->header_count) {
-			h1_fail(h1, 431, "headers-too-large", "The request has more fields than this server takes.");
-			return stop(h1);
-		}
+		h1->field_count++;
 		h1->in_value = false;
 	}
 	buf_append(h1->scratch, at, len);
@@ -148,27 +148,27 @@ static bool feed(struct h1 *h1, const char *at, size_t len)
 	return bad(h1, h1->head_done ? "The body's framing is broken." : "A field of the request's head is broken.");
 }
 
-/* How much of the input belongs to the present line, its end included; 0: the line is broken (error set). */
-static size_t guard_line(struct h1 *h1, struct slice input, bool *ret_ended)
+/* How much of the input is a sound piece of the present line, its end included; at most `room` bytes, which is not 0. 0: the
+ * first byte is what breaks the line (error set). */
+static size_t guard_line(struct h1 *h1, struct slice input, size_t room, bool *ret_ended)
 {
-	const char *lf = memchr(input.ptr, '\n', input.len);
-	size_t len = lf ? (size_t)(lf - input.ptr) + 1 : input.len, body = lf ? len - 1 : len;
-	const char *cr = memchr(input.ptr, '\r', len);
-	bool ends_in_cr = body > 0 ? input.ptr[body - 1] == '\r' : h1->after_cr;
+	size_t len = input.len < room ? input.len : room, used;
+	const char *lf = memchr(input.ptr, '\n', len), *cr;
 
-	if (h1->after_cr && input.ptr[0] != '\n')
-		goto broken;
-	if (cr && (size_t)(cr - input.ptr) != body - 1)
-		goto broken;
-	if (lf && !ends_in_cr)
-		goto broken;
-	h1->after_cr = !lf && ends_in_cr;
-	h1->line_bytes += (uint32_t)len;
-	*ret_ended = lf != NULL;
-	return len;
-broken:
-	bad(h1, "A line does not end in CR LF, or has a CR or LF in it.");
-	return 0;
+	if (h1->after_cr) {
+		used = lf == input.ptr ? 1 : 0;
+		*ret_ended = used == 1;
+		h1->after_cr = false;
+	} else {
+		cr = memchr(input.ptr, '\r', lf ? (size_t)(lf - input.ptr) : len);
+		*ret_ended = lf && lf - 1 == cr;
+		used = cr ? (size_t)(cr - input.ptr) + 1 + *ret_ended : lf ? (size_t)(lf - input.ptr) : len;
+		h1->after_cr = cr && !*ret_ended;
+	}
+	if (!used)
+		bad(h1, "A line does not end in CR LF, or has a CR or LF in it.");
+	h1->line_bytes += (uint32_t)used;
+	return used;
 }
 
 static struct slice skip(struct slice s, size_t len)
@@ -202,7 +202,6 @@ static bool begin_fields(struct h1 *h1)
 	static const char line[2][18] = {"POST / HTTP/1.0\r\n", "POST / HTTP/1.1\r\n"};
 
 	h1->scratch->len -= 2; /* CR LF */
-	h1->line_end = (uint16_t)(h1->scratch->len & UINT16_MAX);
 	if (!h1_parse_line(h1))
 		return false;
 	llhttp_init(&h1->llhttp, HTTP_REQUEST, &settings);
@@ -213,13 +212,14 @@ static bool begin_fields(struct h1 *h1)
 
 static bool step_line(struct h1 *h1, struct slice *input)
 {
+	size_t room = (size_t)h1->limits->target_bytes + LINE_EXTRA_BYTES - h1->line_bytes, len;
 	bool ended;
-	size_t len = guard_line(h1, *input, &ended);
 
+	if (room == 0)
+		return h1_fail(h1, 414, "uri-too-long", "The request's target is longer than this server takes.");
+	len = guard_line(h1, *input, room, &ended);
 	if (!len)
 		return false;
-	if (h1->line_bytes > h1->limits->target_bytes + LINE_EXTRA_BYTES)
-		return h1_fail(h1, 414, "uri-too-long", "The request's target is longer than this server takes.");
 	buf_append(h1->scratch, input->ptr, len);
 	h1->head_bytes += (uint32_t)len;
 	*input = skip(*input, len);
@@ -242,20 +242,30 @@ static bool begin_body(struct h1 *h1)
 	return h1->complete == (h1->state == H1_STATE_END) ? true : bad(h1, "The request's framing is broken.");
 }
 
+/* At the first byte of a line of the head or of the trailers. */
+static bool begin_field(struct h1 *h1, char first)
+{
+	if (first == ' ' || first == '\t')
+		return bad(h1, "A line of the head begins with a blank (obsolete folding).");
+	if (h1->state == H1_STATE_FIELDS && first != '\r' && h1->field_count >= h1->limits->header_count)
+		return h1_fail(h1, 431, "headers-too-large", "The request has more fields than this server takes.");
+	return true;
+}
+
 /* A line of the head or of the trailers. */
 static bool step_field(struct h1 *h1, struct slice *input)
 {
 	bool ended, empty, trailer = h1->state == H1_STATE_TRAILER;
 	size_t len;
 
-	if (h1->line_bytes == 0 && (input->ptr[0] == ' ' || input->ptr[0] == '\t'))
-		return bad(h1, "A line of the head begins with a blank (obsolete folding).");
-	len = guard_line(h1, *input, &ended);
+	if (h1->line_bytes == 0 && !begin_field(h1, input->ptr[0]))
+		return false;
+	if (h1->head_bytes >= h1->limits->header_bytes)
+		return h1_fail(h1, 431, "headers-too-large", "The request's head is longer than this server takes.");
+	len = guard_line(h1, *input, h1->limits->header_bytes - h1->head_bytes, &ended);
 	if (!len)
 		return false;
 	h1->head_bytes += (uint32_t)len;
-	if (h1->head_bytes > h1->limits->header_bytes)
-		return h1_fail(h1, 431, "headers-too-large", "The request's head is longer than this server takes.");
 	empty = ended && h1->line_bytes == 2;
 	if (!feed(h1, input->ptr, len))
 		return false;
@@ -289,18 +299,24 @@ static bool step_sized(struct h1 *h1, struct slice *input)
 	return true;
 }
 
+static bool is_hex_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 /* chunk-size [ chunk-ext ] CRLF (RFC 9112 §7.1) */
 static bool step_chunk(struct h1 *h1, struct slice *input)
 {
 	bool ended;
-	size_t len = guard_line(h1, *input, &ended);
+	size_t len;
 
+	if (h1->line_bytes == 0 && !is_hex_digit(input->ptr[0]))
+		return bad(h1, "A chunk does not begin with its size.");
+	if (h1->line_bytes == CHUNK_LINE_BYTES)
+		return bad(h1, "A chunk's extensions are longer than this server takes.");
+	len = guard_line(h1, *input, CHUNK_LINE_BYTES - h1->line_bytes, &ended);
 	if (!len)
 		return false;
-	if (h1->line_bytes > CHUNK_LINE_BYTES)
-		return bad(h1, "A chunk's extensions are longer than this server takes.");
-	if (h1->line_bytes == len && !((input->ptr[0] >= '0' && input->ptr[0] <= '9') || ((input->ptr[0] | 0x20) >= 'a' && (input->ptr[0] | 0x20) <= 'f')))
-		return bad(h1, "A chunk does not begin with its size.");
 	h1->left = UINT64_MAX;
 	if (!feed(h1, input->ptr, len))
 		return false;
@@ -316,15 +332,16 @@ static bool step_chunk(struct h1 *h1, struct slice *input)
 	return true;
 }
 
+/* A chunk's bytes, then the line end behind them. */
 static bool step_data(struct h1 *h1, struct slice *input)
 {
-	size_t len = input->len < h1->left ? input->len : (size_t)h1->left;
-	uint64_t data = h1->left > 2 ? h1->left - 2 : 0;
+	uint64_t data = h1->left > 2 ? h1->left - 2 : 0, want = data ? data : h1->left;
+	size_t len = input->len < want ? input->len : (size_t)want;
 
 	if (!feed(h1, input->ptr, len))
 		return false;
 	*input = skip(*input, len);
-	if (h1->body.len != (len < data ? len : (size_t)data))
+	if (h1->body.len != (data ? len : 0))
 		return bad(h1, "The body's framing is broken.");
 	h1->left -= len;
 	if (h1->left == 0)

@@ -215,10 +215,20 @@ void answer_preflight(struct exchange *ex)
 	exchange_answer(ex, &answer);
 }
 
-struct slice answer_refusal(void)
+void answer_refusal(struct http_thread *thread, struct buf *out)
 {
-	return SLICE("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
-		     "Connection: close\r\n\r\n");
+	struct buf body = {0};
+
+	if (thread->config.handler->problem)
+		thread->config.handler->problem(&body, 503, "server-full", "The server has as many connections as it may.");
+	buf_append_str(out, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"
+			    "Content-Type: application/problem+json\r\nConnection: close\r\nContent-Length: ");
+	buf_append_u64(out, body.len);
+	buf_append_str(out, "\r\n\r\n");
+	buf_append_slice(out, buf_slice(&body));
+	if (out->failed || body.failed)
+		buf_clear(out); /* the close says the same */
+	buf_deinit(&body);
 }
 
 struct shared_answer *shared_answer_new(struct http_thread *thread, const struct answer *answer)

@@ -430,9 +430,12 @@ static bool conn_count(struct http_thread *thread)
 
 static void refuse(struct http_thread *thread, int fd)
 {
-	struct slice bytes = answer_refusal();
-	struct iovec part = {(void *)(uintptr_t)bytes.ptr, bytes.len};
+	struct buf answer = {0};
+	struct iovec part;
 	struct stream stream;
+
+	answer_refusal(thread, &answer);
+	part = (struct iovec){answer.ptr, answer.len};
 
 	stream_init_plain(&stream, fd);
 	(void)stream.ops->write(&stream, &part, 1, false); /* a fresh socket has room for it; if not, the close says the same */
@@ -440,6 +443,7 @@ static void refuse(struct http_thread *thread, int fd)
 	(void)stream.ops->read(&stream, thread->read_buffer, READ_HEAD_BYTES);
 	stream.ops->end(&stream);
 	stream.ops->close(&stream);
+	buf_deinit(&answer);
 	thread->stats.connections_refused++;
 }
 

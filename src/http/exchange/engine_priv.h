@@ -211,7 +211,7 @@ void answer_problem(struct exchange *ex, int status, const char *name, const cha
 bool answer_is_preflight(const struct exchange *ex);
 void answer_preflight(struct exchange *ex);
 int answer_configure(struct http_thread *thread) MUST_USE; /* CORS; -ENOMEM: it stays as it was */
-struct slice answer_refusal(void);                         /* 503 and close, for a connection too many */
+void answer_refusal(struct http_thread *thread, struct buf *out); /* 503 and close, for a connection too many */
 enum answer_connection answer_connection(const struct exchange *ex);
 int shared_parts(const struct piece *piece, struct iovec parts[3]); /* of what is still to be sent */
 unsigned shared_flags(const struct shared_answer *shared);

@@ -37,7 +37,7 @@ struct stage {
 	uint64_t write_fails_at; /* bytes of a blob, when write_error is set */
 	bool hold_seals;         /* until stage_seal */
 	unsigned blobs_open, blobs_discarded, blobs_sealed, blobs_released, pins_open;
-	struct fake_blob *sealing; /* the one that is held */
+	struct fake_blob *sealing; /* those that are held; the newest first */
 	bool pin_bad;              /* the next read of a pin tells wrong bytes */
 	bool pin_without_file;
 };
@@ -51,7 +51,7 @@ void stage_reset(struct stage *stage); /* a new http_thread with stage->config, 
 void stage_configure(struct stage *stage);
 void stage_turn(struct stage *stage, unsigned wait_ms); /* one turn of the loop, as the server makes it */
 void stage_rest(struct stage *stage);                   /* until nothing moves any more */
-void stage_seal(struct stage *stage);                   /* ends the seal that is held */
+void stage_seal(struct stage *stage);                   /* ends the newest of the seals that are held */
 struct http_thread_stats stage_stats(const struct stage *stage);
 uint64_t stage_now_ms(void);
 

@@ -34,6 +34,7 @@ void expect_pattern(const char *bytes, uint64_t from, size_t len)
 struct fake_blob {
 	struct blob blob;
 	struct stage *stage;
+	struct fake_blob *next; /* of those whose seal is held */
 	void (*done)(void *ctx, int error, const struct body_ref *ref);
 	void *ctx;
 };
@@ -70,7 +71,7 @@ static void blob_seal(struct blob *blob, void (*done)(void *ctx, int error, cons
 		blob_sealed(fake);
 		return;
 	}
-	assert_null(fake->stage->sealing);
+	fake->next = fake->stage->sealing;
 	fake->stage->sealing = fake;
 }
 
@@ -79,7 +80,7 @@ void stage_seal(struct stage *stage)
 	struct fake_blob *fake = stage->sealing;
 
 	assert_non_null(fake);
-	stage->sealing = NULL;
+	stage->sealing = fake->next;
 	blob_sealed(fake);
 }
 
