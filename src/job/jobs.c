@@ -305,11 +305,15 @@ struct queue *queue_get(struct jobs *jobs, struct slice name)
 
 void queue_settle(struct jobs *jobs, struct queue *queue)
 {
-	uint64_t held = queue->expired_count + queue->claim_count + (queue->paused ? 1 : 0);
+	uint64_t held = queue->expired_count + (queue->paused ? 1 : 0);
 
 	for (unsigned i = 0; i < JOB_STATE_COUNT; i++)
 		held += queue->count[i];
 	if (held)
+		return;
+	/* Claims are no events: what they alone keep alive must be what a replay, in which there are none, begins anew. */
+	memset(queue->total, 0, sizeof(queue->total));
+	if (queue->claim_count)
 		return;
 	hash_remove(&jobs->queue_table, &queue->node);
 	list_remove(&queue->peers);
