@@ -337,12 +337,14 @@ static void count_total(struct queue *queue, const struct event *e, const struct
 		[EVENT_RELEASED] = 1 + TOTAL_RELEASES,   [EVENT_UNOFFERED] = 1 + TOTAL_LOST,
 	};
 
-	if (queue->changed_end >= e->end || total_of[e->type] == 0)
+	if (queue->changed_end >= e->end)
+		return;
+	queue->changed_end = e->end; /* of any event: the counts by state have changed, too */
+	if (total_of[e->type] == 0)
 		return;
 	queue->total[total_of[e->type] - 1]++;
 	if (e->type == EVENT_TIMED_OUT && job->attempt >= job->max_attempts)
 		queue->total[TOTAL_FAILED]++;
-	queue->changed_end = e->end;
 	if (e->type == EVENT_SUBMITTED)
 		rate_count(&queue->submitted, e->time_ms);
 	if (e->type == EVENT_DONE)

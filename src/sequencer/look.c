@@ -84,14 +84,15 @@ void command_list(struct sequencer *s, struct command *c)
 		return;
 	}
 	while (c->out.view_count < in->limit && (job = jobs_before(&s->jobs, &before, &look))) {
+		/* By leaving a job out, too, a page tells of its state. */
+		if (job->changed_end > gate)
+			gate = job->changed_end;
 		if (!list_wants(job, in))
 			continue;
 		c->out.views[c->out.view_count] = view_new(s, job, PIN_NONE);
 		if (!c->out.views[c->out.view_count])
 			break;
 		c->out.view_count++;
-		if (job->changed_end > gate)
-			gate = job->changed_end;
 	}
 	if ((c->out.view_count == in->limit || look == 0) && before > 1)
 		c->out.next = before;
@@ -229,7 +230,7 @@ void command_kick(struct sequencer *s, struct command *c)
 {
 	struct queue *queue = queue_find(&s->jobs, c->in.kick.queue);
 	enum outcome outcome = queue ? OUTCOME_OK : OUTCOME_NOT_FOUND;
-	uint64_t gate = s->forgotten_end;
+	uint64_t gate = queue ? queue->changed_end : s->forgotten_end;
 
 	while (queue && c->out.count < c->in.kick.count && !list_empty(&queue->dead)) {
 		outcome = emit_plain(s, EVENT_KICKED, list_first(&queue->dead, struct job, place));
