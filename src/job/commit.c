@@ -262,6 +262,7 @@ static void commit_kicked(struct job *job, const struct event *e)
 {
 	job->attempt = 0;
 	job->token = 0;
+	job->progress = 0;
 	make_ready(job, e);
 }
 
