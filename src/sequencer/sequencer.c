@@ -190,6 +190,10 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 static void apply(struct sequencer *s, struct command *c)
 {
 	s->stats.commands_total++;
+	if (s->failed) { /* what it would tell may never become durable */
+		reply(s, c, OUTCOME_STORAGE, 0);
+		return;
+	}
 	switch (c->kind) {
 	case COMMAND_SUBMIT:
 		command_submit(s, c);
