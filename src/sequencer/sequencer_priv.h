@@ -70,6 +70,8 @@ void queue_touch(struct sequencer *s, struct queue *queue); /* its claims may be
 /* --- view.c --- */
 enum view_pin { PIN_NONE, PIN_BODY, PIN_RESULT };
 struct job_view *view_new(struct sequencer *s, const struct job *job, enum view_pin pin); /* NULL: no memory */
+/* The same in memory taken before, for who cannot go back any more: sizeof(*room) and the strings' bytes. Cannot fail without a pin. */
+struct job_view *view_fill(struct sequencer *s, const struct job *job, enum view_pin pin, struct job_view *room);
 void watch(struct job *job, enum job_until until, unsigned thread);
 void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool forgotten);
 

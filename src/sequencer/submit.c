@@ -2,6 +2,7 @@
 #include "sequencer/sequencer_priv.h"
 
 #include "base/crc32c.h"
+#include "base/mem.h"
 #include "base/wire.h"
 
 /* Whether two submits are the same request. Not secret, but the same before and after a restart. */
@@ -50,7 +51,7 @@ static bool repeated(struct sequencer *s, struct command *c, uint64_t print)
 	return true;
 }
 
-static enum outcome room(const struct sequencer *s, struct slice queue_name)
+static enum outcome allowed(const struct sequencer *s, struct slice queue_name)
 {
 	const struct queue *queue = queue_find(&s->jobs, queue_name);
 	uint64_t jobs = 0;
@@ -82,19 +83,26 @@ void command_submit(struct sequencer *s, struct command *c)
 		.cancel_at_ms = in->cancel_after_ms ? s->now_ms + in->cancel_after_ms : 0,
 		.blob = in->blob,
 	};
+	struct job_view *room;
 	enum outcome outcome;
 	struct job *job;
 
 	if (print && repeated(s, c, print))
 		return;
-	outcome = room(s, in->queue);
+	outcome = allowed(s, in->queue);
+	/* The answer's memory comes first: who hears of a failure must be sure that no job, and no blob, is left behind. */
+	room = mem_alloc(sizeof(*room) + in->queue.len + in->name.len + in->content_type.len);
 	if (outcome == OUTCOME_OK)
-		outcome = emit(s, &e, NULL, in->body);
+		outcome = room ? emit(s, &e, NULL, in->body) : OUTCOME_NO_MEMORY;
 	if (outcome != OUTCOME_OK) {
+		mem_free(room);
 		reply(s, c, outcome, 0);
 		return;
 	}
 	job = jobs_find(&s->jobs, e.number);
 	queue_touch(s, job->queue);
-	reply_job(s, c, OUTCOME_OK, job);
+	if (in->watch)
+		watch(job, UNTIL_DONE, c->message.thread);
+	c->out.view = view_fill(s, job, PIN_NONE, room);
+	reply(s, c, OUTCOME_OK, job->changed_end);
 }

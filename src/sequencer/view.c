@@ -33,12 +33,16 @@ static size_t strings_bytes(const struct job *job)
 
 struct job_view *view_new(struct sequencer *s, const struct job *job, enum view_pin pin)
 {
+	struct job_view *room = mem_alloc(sizeof(*room) + strings_bytes(job));
+
+	return room ? view_fill(s, job, pin, room) : NULL;
+}
+
+struct job_view *view_fill(struct sequencer *s, const struct job *job, enum view_pin pin, struct job_view *view)
+{
 	const struct body_ref *ref = pin == PIN_BODY ? &job->body : &job->result;
 	bool held = job->state == JOB_OFFERED || job->state == JOB_RUNNING;
-	struct job_view *view = mem_alloc(sizeof(*view) + strings_bytes(job));
 
-	if (!view)
-		return NULL;
 	*view = (struct job_view){
 		.refs = 1,
 		.state = (enum job_state)job->state,
