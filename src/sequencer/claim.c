@@ -179,16 +179,29 @@ static bool claim_offer(struct sequencer *s, struct claim *claim)
 	return true;
 }
 
-void claim_serve(struct sequencer *s, struct queue *queue)
+/* Who must be served before this claim may take from all its queues: the one that waits longest at any that has work. Each step
+ * leads to a claim that waits longer, so it ends. */
+static struct claim *claim_before(struct claim *claim)
+{
+	for (size_t i = 0; i < claim->place_count; i++) {
+		struct queue *queue = claim->places[i].queue;
+		struct claim *first = list_first(&queue->claims, struct claim_place, node)->claim;
+
+		if (first == claim || ready_of(queue) == 0)
+			continue;
+		claim = first;
+		i = (size_t)-1;
+	}
+	return claim;
+}
+
+bool claim_serve(struct sequencer *s, struct queue *queue)
 {
 	while (!list_empty(&queue->claims) && ready_of(queue) > 0) {
-		bool last = queue->claim_count == 1;
-
-		if (!claim_offer(s, list_first(&queue->claims, struct claim_place, node)->claim))
-			return;
-		if (last) /* the queue holds the jobs just offered, so it still stands; but nobody waits */
-			return;
+		if (!claim_offer(s, claim_before(list_first(&queue->claims, struct claim_place, node)->claim)))
+			return false;
 	}
+	return true;
 }
 
 /* --- commands --- */

@@ -263,12 +263,17 @@ void sequencer_message(struct sequencer *s, struct message *message)
 
 void sequencer_settle(struct sequencer *s)
 {
+	struct list again; /* whom lack of memory kept from being served: at the next settle */
+
+	list_init(&again);
 	while (!list_empty(&s->dirty)) {
 		struct queue *queue = list_first(&s->dirty, struct queue, dirty);
 
 		list_remove(&queue->dirty);
-		claim_serve(s, queue);
+		if (!claim_serve(s, queue))
+			list_push_back(&again, &queue->dirty);
 	}
+	list_splice(&s->dirty, &again);
 }
 
 void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats)

@@ -94,7 +94,7 @@ void command_queues(struct sequencer *s, struct command *c);
 void command_queue_set(struct sequencer *s, struct command *c);
 
 /* --- claim.c --- */
-void claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as long as it has work */
+bool claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as long as it has work; false: memory was short */
 void claims_free(struct sequencer *s);
 /* --- worker.c --- */
 enum outcome lease_timed_out(struct sequencer *s, struct job *job) MUST_USE;
