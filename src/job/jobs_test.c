@@ -50,16 +50,15 @@ static struct event event_about(enum event_type type, uint64_t number)
 
 	switch ((unsigned)type) {
 	case EVENT_OFFERED:
-		e.token = 99;
-		e.worker = SLICE("worker");
-		e.attempt_id = SLICE("attempt");
-		/* fall through */
 	case EVENT_BEAT:
 	case EVENT_LEASED:
 		e.lease_ms = 2000;
 		e.until_ms = world.time_ms + 2000;
 		e.message = SLICE("half way");
 		e.progress = 500001;
+		e.token = 99;
+		e.worker = SLICE("worker");
+		e.attempt_id = SLICE("attempt");
 		break;
 	case EVENT_RETRIED:
 	case EVENT_FAILED:
