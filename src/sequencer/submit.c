@@ -5,13 +5,15 @@
 #include "base/mem.h"
 #include "base/wire.h"
 
-/* Whether two submits are the same request. Not secret, but the same before and after a restart. */
+/* Whether two submits are the same request. Not secret, but the same before and after a restart. Never 0; 0: no memory. */
 static uint64_t fingerprint(struct sequencer *s, const struct submit_in *in)
 {
 	static const struct hash_key fixed = {0x62696465, 1};
 	bool blob = in->blob.kind == BODY_BLOB;
+	uint64_t print;
 
 	buf_clear(&s->fields);
+	wire_put_string(&s->fields, in->name);
 	wire_put_string(&s->fields, in->content_type);
 	wire_put_u64(&s->fields, blob ? in->blob.size_bytes : in->body.len);
 	wire_put_u32(&s->fields, blob ? in->blob.crc : crc32c(0, in->body.ptr, in->body.len));
@@ -21,7 +23,10 @@ static uint64_t fingerprint(struct sequencer *s, const struct submit_in *in)
 	wire_put_u32(&s->fields, in->lease_ms);
 	wire_put_u32(&s->fields, in->priority);
 	wire_put_u32(&s->fields, in->max_attempts);
-	return hash_bytes(&fixed, s->fields.ptr, s->fields.len);
+	if (s->fields.failed)
+		return 0;
+	print = hash_bytes(&fixed, s->fields.ptr, s->fields.len);
+	return print ? print : 1;
 }
 
 static void reply_job(struct sequencer *s, struct command *c, enum outcome outcome, struct job *job)
@@ -66,7 +71,8 @@ static enum outcome allowed(const struct sequencer *s, struct slice queue_name)
 void command_submit(struct sequencer *s, struct command *c)
 {
 	const struct submit_in *in = &c->in.submit;
-	uint64_t print = in->name.len || in->key.len ? fingerprint(s, in) : 0;
+	bool once = in->name.len || in->key.len;
+	uint64_t print = once ? fingerprint(s, in) : 0;
 	struct event e = {
 		.type = EVENT_SUBMITTED,
 		.number = s->jobs.next_number,
