@@ -94,12 +94,22 @@ static void claim_leave(struct sequencer *s, struct claim *claim)
 	claim_free(s, claim);
 }
 
+/* Whether there is room for one more claim, and for the queues that only it would keep. */
+static bool room(const struct sequencer *s, const struct claim_in *in)
+{
+	uint64_t queues = s->jobs.queue_count;
+
+	for (size_t i = 0; i < in->queue_count; i++)
+		queues += !queue_find(&s->jobs, in->queues[i]);
+	return s->claim_count < s->config.claims_max && (queues == s->jobs.queue_count || queues <= s->config.queues_max);
+}
+
 static enum outcome claim_park(struct sequencer *s, struct command *c)
 {
 	const struct claim_in *in = &c->in.claim;
 	struct claim *claim;
 
-	if (s->claim_count >= s->config.claims_max)
+	if (!room(s, in))
 		return OUTCOME_FULL;
 	claim = mem_zalloc(sizeof(*claim) + in->queue_count * sizeof(claim->places[0]));
 	if (!claim)
@@ -220,7 +230,8 @@ static bool claim_again(struct sequencer *s, struct command *c)
 	uint64_t gate = 0;
 	size_t count = 0;
 
-	for (struct job *j = jobs_find_attempt(&s->jobs, in->attempt_id, NULL); j; j = jobs_find_attempt(&s->jobs, in->attempt_id, j))
+	for (struct job *j = jobs_find_attempt(&s->jobs, in->attempt_id, NULL); j;
+	     j = jobs_find_attempt(&s->jobs, in->attempt_id, j))
 		count++;
 	if (count == 0)
 		return false;
@@ -229,7 +240,8 @@ static bool claim_again(struct sequencer *s, struct command *c)
 		reply(s, c, OUTCOME_NO_MEMORY, 0);
 		return true;
 	}
-	for (struct job *j = jobs_find_attempt(&s->jobs, in->attempt_id, NULL); j; j = jobs_find_attempt(&s->jobs, in->attempt_id, j)) {
+	for (struct job *j = jobs_find_attempt(&s->jobs, in->attempt_id, NULL); j;
+	     j = jobs_find_attempt(&s->jobs, in->attempt_id, j)) {
 		struct lease *lease = &c->out.leases[c->out.lease_count];
 
 		lease->view = view_new(s, j, PIN_BODY);
