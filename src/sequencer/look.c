@@ -90,8 +90,11 @@ void command_list(struct sequencer *s, struct command *c)
 		if (!list_wants(job, in))
 			continue;
 		c->out.views[c->out.view_count] = view_new(s, job, PIN_NONE);
-		if (!c->out.views[c->out.view_count])
-			break;
+		if (!c->out.views[c->out.view_count]) { /* half a page would look like the last one */
+			command_answer_deinit(c);
+			reply(s, c, OUTCOME_NO_MEMORY, 0);
+			return;
+		}
 		c->out.view_count++;
 	}
 	if ((c->out.view_count == in->limit || look == 0) && before > 1)
