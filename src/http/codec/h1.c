@@ -1,9 +1,9 @@
 /* llhttp decodes the fields and the body; what it is fed is cut at line ends, so that a guard of our own sees every line first:
  *
  *  1. Every line of a head, of a chunk's frame and of a trailer ends in CR LF, has no other CR or LF, and does not begin with a
- *     blank (obsolete folding, which llhttp takes).
+ *     blank (obsolete folding, which llhttp takes) nor with a colon (a field without a name, which it takes, too).
  *  2. No piece fed to llhttp holds bytes of two kinds (head and body, chunk frame and chunk data): llhttp and this file must
- * agree on where each begins, else the request is refused. Two decoders that have to agree are hard to smuggle past.
+ *     agree on where each begins, else the request is refused. Two decoders that have to agree are hard to smuggle past.
  *  3. Lines are bounded: the head by its limits, a chunk's line with its extensions by CHUNK_LINE_BYTES, trailers by the head's
  *     limits once more; trailers are dropped.
  *  4. Each byte meets the same checks in the same order (its place, the limit, the guard, llhttp) however it comes: of a piece
@@ -161,7 +161,7 @@ static size_t guard_line(struct h1 *h1, struct slice input, size_t room, bool *r
 		h1->after_cr = false;
 	} else {
 		cr = memchr(input.ptr, '\r', lf ? (size_t)(lf - input.ptr) : len);
-		*ret_ended = lf && lf - 1 == cr;
+		*ret_ended = cr && cr + 1 == lf;
 		used = cr ? (size_t)(cr - input.ptr) + 1 + *ret_ended : lf ? (size_t)(lf - input.ptr) : len;
 		h1->after_cr = cr && !*ret_ended;
 	}
@@ -247,6 +247,8 @@ static bool begin_field(struct h1 *h1, char first)
 {
 	if (first == ' ' || first == '\t')
 		return bad(h1, "A line of the head begins with a blank (obsolete folding).");
+	if (first == ':')
+		return bad(h1, "A field has no name.");
 	if (h1->state == H1_STATE_FIELDS && first != '\r' && h1->field_count >= h1->limits->header_count)
 		return h1_fail(h1, 431, "headers-too-large", "The request has more fields than this server takes.");
 	return true;

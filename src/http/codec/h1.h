@@ -33,7 +33,7 @@ struct h1_head {
 };
 
 struct h1_error {
-	int status;         /* 400, 414, 417, 431, 501, 505; 500: no memory */
+	int status;         /* 400, 414, 417, 431, 501, 505; 503: no memory */
 	const char *name;   /* the problem's name */
 	const char *detail; /* a sentence, constant */
 };

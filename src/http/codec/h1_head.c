@@ -38,8 +38,8 @@ static bool is_digit(char c)
 /* RFC 9112 §2.3. */
 static bool parse_version(struct h1 *h1, struct slice version)
 {
-	if (version.len != 8 || !slice_starts_with(version, SLICE("HTTP/")) || !is_digit(version.ptr[5]) || version.ptr[6] != '.' ||
-	    !is_digit(version.ptr[7]))
+	if (version.len != 8 || !slice_starts_with(version, SLICE("HTTP/")) || !is_digit(version.ptr[5]) ||
+	    version.ptr[6] != '.' || !is_digit(version.ptr[7]))
 		return bad(h1, "The request line does not end in a protocol version.");
 	/* A higher minor version is answered as the highest that is known (RFC 9110 §2.5), but none has ever been defined. */
 	if (version.ptr[5] != '1' || version.ptr[7] > '1')
@@ -73,8 +73,9 @@ static enum http_method method_from(struct slice name)
 		struct slice name;
 		enum http_method method;
 	} methods[] = {
-		{{"GET", 3}, HTTP_GET},       {{"POST", 4}, HTTP_POST},     {{"PUT", 3}, HTTP_PUT},         {{"HEAD", 4}, HTTP_HEAD},
-		{{"DELETE", 6}, HTTP_DELETE}, {{"PATCH", 5}, HTTP_PATCH}, {{"OPTIONS", 7}, HTTP_OPTIONS},
+		{{"GET", 3}, HTTP_GET},         {{"POST", 4}, HTTP_POST},     {{"PUT", 3}, HTTP_PUT},
+		{{"HEAD", 4}, HTTP_HEAD},       {{"DELETE", 6}, HTTP_DELETE}, {{"PATCH", 5}, HTTP_PATCH},
+		{{"OPTIONS", 7}, HTTP_OPTIONS},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(methods); i++) {
@@ -115,7 +116,8 @@ static bool is_host(struct slice s)
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
 
-		if (!(is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._~%!$&'()*+,;=:[]", c)) || c == '\0')
+		if (!(is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._~%!$&'()*+,;=:[]", c)) ||
+		    c == '\0')
 			return false;
 	}
 	return true;
@@ -165,7 +167,8 @@ static bool see_field(struct h1 *h1, struct seen *seen, const struct http_header
 		see_connection(seen, field->value);
 	} else if (name.len == 6 && slice_eq_nocase(name, SLICE("Expect"))) {
 		if (!slice_eq_nocase(field->value, SLICE("100-continue")))
-			return h1_fail(h1, 417, "expectation-failed", "This server knows the expectation 100-continue and no other.");
+			return h1_fail(h1, 417, "expectation-failed",
+				       "This server knows the expectation 100-continue and no other.");
 		h1->expect_continue = h1->minor >= 1; /* of an HTTP/1.0 client it is ignored: RFC 9110 §10.1.1 */
 	}
 	return true;

@@ -53,12 +53,10 @@ struct h1 {
 	struct request *request;
 };
 
-/* The request line stands in `scratch` without its line end: checks it and replaces it by "method\0target\0". False: error set.
- */
+/* The request line stands in `scratch` without its end: checks it and replaces it by "method\0target\0". False: error set. */
 bool h1_parse_line(struct h1 *h1);
 
-/* All fields stand in `scratch`: makes the request in the arena and checks what its fields say about framing. False: error set.
- */
+/* All fields stand in `scratch`: makes the request in the arena and checks what they say about framing. False: error set. */
 bool h1_finish_head(struct h1 *h1);
 
 bool h1_fail(struct h1 *h1, int status, const char *name, const char *detail); /* false */
