@@ -24,18 +24,26 @@ void sim_store_crash(struct sim_store *sim, uint64_t keep_until);
 void sim_store_set_full(struct sim_store *sim, bool full);
 void sim_store_set_failed(struct sim_store *sim, bool failed);
 
-/* Replays the checkpoint, if there is one, and the entries behind it. 0 or what the sequencer said. */
-int sim_store_replay(struct sim_store *sim, struct sequencer *s) MUST_USE;
+/* Replays the entries that end at or before `until`: all of them, or the checkpoint, if there is one, and those behind it. 0 or
+ * what the sequencer said. The sequencer may stand on a store of its own, which then learns who retains what. */
+int sim_store_replay(const struct sim_store *sim, struct sequencer *s, bool from_checkpoint, uint64_t until) MUST_USE;
 
 /* --- checkpoint, as the server takes it --- */
 void sim_store_checkpoint_begin(struct sim_store *sim);
 int sim_store_checkpoint_add(void *sim, uint8_t type, struct slice fields); /* as sequencer_snapshot wants it */
-void sim_store_checkpoint_end(struct sim_store *sim); /* valid once durable reaches the present end */
+void sim_store_checkpoint_end(struct sim_store *sim);                       /* valid once durable reaches the present end */
+void sim_store_checkpoint_abort(struct sim_store *sim);
 bool sim_store_checkpointing(const struct sim_store *sim);
 
-/* Hands every old entry with a body to `each`, as the tidier does with a segment. */
-void sim_store_walk(struct sim_store *sim, uint64_t until, void (*each)(void *ctx, const struct store_replay *entry), void *ctx);
+bool sim_store_has_checkpoint(const struct sim_store *sim);
 
+size_t sim_store_count(const struct sim_store *sim); /* of entries */
+struct store_replay sim_store_entry(const struct sim_store *sim, size_t i);
+
+/* `tap` hears of every entry as it is appended. */
+void sim_store_tap(struct sim_store *sim, void (*tap)(void *ctx, const struct store_replay *entry), void *ctx);
+
+bool sim_store_lives(const struct sim_store *sim, const struct body_ref *ref);
 uint64_t sim_store_bodies(const struct sim_store *sim); /* bodies that live */
 
 /* A blob of these bytes, sealed. */

@@ -1,0 +1,307 @@
+/* A run: themes, steps, the end. */
+#include "sim/world.h"
+
+#include "base/panic.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PEOPLE .submit = 14, .poll = 12, .claim = 12, .work = 16, .cancel = 2, .operate = 2, .leave = 3
+#define MOVES  .turn = 24, .loop = 24, .time = 16
+
+const struct theme themes[] = {
+	{.name = "plain", PEOPLE, MOVES, .loops = 4, .jobs = 60, .keep_ms = 4000, .snapshot = 8, .replay = 1, .steps = 6000},
+	{.name = "crash",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 3,
+	 .jobs = 60,
+	 .keep_ms = 6000,
+	 .snapshot = 8,
+	 .checkpoint = 2,
+	 .tidy = 1,
+	 .crash_permyriad = 40,
+	 .sync_ms = 8,
+	 .steps = 6000},
+	{.name = "sync",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 3,
+	 .jobs = 60,
+	 .keep_ms = 4000,
+	 .snapshot = 8,
+	 .checkpoint = 1,
+	 .sync_ms = 80,
+	 .sync_fail_permille = 15,
+	 .steps = 6000},
+	{.name = "full",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 2,
+	 .jobs = 60,
+	 .keep_ms = 4000,
+	 .snapshot = 8,
+	 .tidy = 4,
+	 .full_permille = 10,
+	 .sync_ms = 4,
+	 .crash_permyriad = 5,
+	 .steps = 6000},
+	{.name = "memory",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 2,
+	 .jobs = 60,
+	 .keep_ms = 4000,
+	 .snapshot = 8,
+	 .checkpoint = 2,
+	 .tidy = 2,
+	 .memory_permille = 100,
+	 .sync_ms = 4,
+	 .crash_permyriad = 5,
+	 .steps = 6000},
+	{.name = "checkpoint",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 2,
+	 .jobs = 80,
+	 .keep_ms = 8000,
+	 .snapshot = 3,
+	 .checkpoint = 20,
+	 .tidy = 8,
+	 .replay = 1,
+	 .sync_ms = 4,
+	 .crash_permyriad = 20,
+	 .steps = 6000},
+	/* Jobs come and go so quickly that a checkpoint sees few of them. */
+	{.name = "churn",
+	 .submit = 60,
+	 .poll = 6,
+	 .claim = 20,
+	 .work = 30,
+	 .cancel = 40,
+	 .operate = 2,
+	 .leave = 2,
+	 MOVES,
+	 .loops = 2,
+	 .jobs = 120,
+	 .keep_ms = 60,
+	 .snapshot = 1,
+	 .checkpoint = 4,
+	 .replay = 1,
+	 .crash_permyriad = 10,
+	 .steps = 12000},
+	{.name = "mixed",
+	 PEOPLE,
+	 MOVES,
+	 .loops = 4,
+	 .jobs = 70,
+	 .keep_ms = 5000,
+	 .snapshot = 6,
+	 .checkpoint = 4,
+	 .tidy = 3,
+	 .replay = 1,
+	 .crash_permyriad = 15,
+	 .sync_fail_permille = 3,
+	 .full_permille = 3,
+	 .memory_permille = 15,
+	 .sync_ms = 20,
+	 .steps = 10000},
+};
+const unsigned theme_count = ARRAY_COUNT(themes);
+
+static struct world *present; /* for whoever has to say how to play it again */
+
+void world_say_replay(void)
+{
+	char text[160];
+	int len;
+
+	if (!present)
+		return;
+	len = snprintf(text, sizeof(text),
+		       "sim: step %" PRIu64 "; play it again: sim --theme %s --seed %" PRIu64 " --steps %" PRIu64 " --trace\n",
+		       present->step, present->theme->name, present->seed, present->steps);
+	if (len > 0 && write(STDERR_FILENO, text, (size_t)len) < 0)
+		return;
+}
+
+void world_fail(struct world *world, const char *file, int line, const char *format, ...)
+{
+	va_list args;
+
+	(void)world;
+	fflush(stdout);
+	fprintf(stderr, "sim: %s:%d: ", file, line);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\n");
+	world_say_replay();
+	_exit(1);
+}
+
+void world_trace(struct world *world, const char *format, ...)
+{
+	va_list args;
+
+	if (!world->trace)
+		return;
+	printf("%" PRIu64 " [%" PRIu64 "] ", world->step, world->now_ms % 100000000);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+}
+
+static void any_loop_runs(struct world *world)
+{
+	machine_loop(world, any_loop(world));
+}
+
+static void somebody_leaves(struct world *world)
+{
+	if (random_permille(&world->random, 500))
+		poller_leaves(world);
+	else
+		worker_leaves(world);
+}
+
+static void step(struct world *world)
+{
+	const struct theme *t = world->theme;
+	const struct {
+		const char *what;
+		unsigned weight;
+		void (*act)(struct world *world);
+	} acts[] = {
+		{"submit", t->submit, submitter_acts}, {"poll", t->poll, poller_acts},
+		{"claim", t->claim, worker_claims},    {"work", t->work, worker_works},
+		{"cancel", t->cancel, canceler_acts},  {"operate", t->operate, operator_acts},
+		{"leave", t->leave, somebody_leaves},  {"turn", t->turn, machine_turn},
+		{"loop", t->loop, any_loop_runs},      {"time", t->time, machine_time},
+		{"tidy", t->tidy, machine_tidy},       {"checkpoint", t->checkpoint, machine_checkpoint},
+	};
+	uint64_t sum = 0, drawn;
+	unsigned i = 0;
+
+	for (i = 0; i < ARRAY_COUNT(acts); i++)
+		sum += acts[i].weight;
+	drawn = random_below(&world->random, sum);
+	for (i = 0; drawn >= acts[i].weight; i++)
+		drawn -= acts[i].weight;
+	world_trace(world, "%s", acts[i].what);
+	acts[i].act(world);
+}
+
+static void bad_luck(struct world *world)
+{
+	struct random *random = &world->random;
+
+	if (random_permille(random, world->theme->full_permille)) {
+		world->full = !world->full;
+		sim_store_set_full(world->store, world->full);
+	}
+	/* Who has failed says so to all who still ask, and is then started again. */
+	if (world->failed ? random_permille(random, 30) : random_below(random, 10000) < world->theme->crash_permyriad)
+		machine_crash(world);
+}
+
+static void step_checked(struct world *world)
+{
+	world->step++;
+	world->memory_failed = false;
+	world->step_end = sim_store_end(world->store);
+	bad_luck(world);
+	step(world);
+	if (world->checked_end != world->model.last_end || world->memory_failed || world->step % 16 == 0)
+		check_step(world);
+	world->checked_end = world->model.last_end;
+	if (world->theme->replay && random_permille(&world->random, world->theme->replay))
+		check_replay(world);
+}
+
+/* Nobody asks anything more: each command comes back, within the time that syncs take. */
+static void quiesce(struct world *world)
+{
+	uint64_t until = world->now_ms + 4 * world->theme->sync_ms + 400;
+
+	while (!list_empty(&world->asks) && world->now_ms < until) {
+		world->step++;
+		world->memory_failed = false;
+		world->step_end = sim_store_end(world->store);
+		machine_turn(world);
+		for (unsigned i = 0; i < world->theme->loops; i++)
+			machine_loop(world, &world->loops[i]);
+		machine_time(world);
+		check_step(world);
+	}
+	/* Waits that end in that time ask anew; what is older must be back. */
+	list_each (node, &world->asks) {
+		const struct ask *ask = container_of(node, struct ask, node);
+
+		CHECK(world, ask->sent_ms + 4 * world->theme->sync_ms + 200 > until,
+		      "a command of kind %d, sent at %" PRIu64 ", did not come back", (int)ask->command.kind, ask->sent_ms);
+	}
+}
+
+static void say_what_was(const struct world *world)
+{
+	printf("sim: %s seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " jobs, %" PRIu64 " commands, %" PRIu64
+	       " waits answered, %" PRIu64 " expired, %" PRIu64 " hand-offs, %" PRIu64 " done, %" PRIu64 " crashes, %" PRIu64
+	       " checkpoints, %" PRIu64 " rescues, %" PRIu64 " refused for memory\n",
+	       world->theme->name, world->seed, world->steps, world->model.next_number - 1, world->returned,
+	       world->waits_answered, world->waits_expired, world->offers, world->dones, world->crashes, world->checkpoints,
+	       world->rescues, world->refused_memory);
+	fflush(stdout);
+}
+
+static void config_set(struct world *world)
+{
+	world->config = sequencer_defaults;
+	world->config.delivery_lease_ms = random_between(&world->random, 20, 300);
+	world->config.tombstone_ms = random_below(&world->random, world->theme->keep_ms);
+	world->config.retry_base_ms = random_between(&world->random, 1, 50);
+	world->config.retry_cap_ms = 400;
+	world->config.jobs_max = world->theme->jobs * 4;
+	world->config.queue_jobs_max = world->theme->jobs;
+}
+
+void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool trace)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	ENSURE(world);
+	*world = (struct world){.theme = theme, .seed = seed, .steps = steps ? steps : theme->steps, .trace = trace};
+	world->random.state = seed;
+	world->now_ms = 1700000000000;
+	list_init(&world->asks);
+	list_init(&world->polls);
+	list_init(&world->claims);
+	list_init(&world->deliveries);
+	list_init(&world->holdings);
+	config_set(world);
+	model_init(&world->model, world->config.tombstone_ms);
+	world->store = sim_store_new();
+	sim_store_tap(world->store, check_tap, world);
+	present = world;
+	machine_start(world, false);
+	while (world->step < world->steps)
+		step_checked(world);
+	quiesce(world);
+	check_replay(world);
+	machine_crash(world);
+	check_replay(world);
+	say_what_was(world);
+	machine_free(world);
+	list_each_safe (node, &world->holdings) {
+		list_remove(node);
+		free(container_of(node, struct holding, node));
+	}
+	sim_store_free(world->store);
+	model_deinit(&world->model);
+	present = NULL;
+	free(world);
+}
