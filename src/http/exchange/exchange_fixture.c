@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -76,6 +77,7 @@ int stage_setup(void **state)
 	struct stage *stage = calloc(1, sizeof(*stage));
 
 	assert_non_null(stage);
+	signal(SIGPIPE, SIG_IGN); /* net/stream.h */
 	assert_int_equal(loop_new(&stage->loop), 0);
 	listen_on(stage);
 	stage->store.ops = &stage_store;
@@ -238,21 +240,14 @@ static size_t answer_len(const struct peer *peer, bool without_body, struct hear
 	return peer->len - head_len >= ret_heard->body_len ? head_len + ret_heard->body_len : 0;
 }
 
-/* peer_pull first, so that one turn is enough when the answer is there already. */
-static bool is_whole(struct peer *peer, bool without_body, struct heard *ret_heard, size_t *ret_len)
-{
-	peer_pull(peer);
-	*ret_len = answer_len(peer, without_body, ret_heard);
-	if (!*ret_len && peer->ended)
-		fail_msg("the connection ended before the answer: %s", strerror(peer->error));
-	return *ret_len != 0;
-}
-
-static void hear(struct stage *stage, struct peer *peer, bool without_body, struct heard *ret_heard)
+bool peer_look(struct peer *peer, bool without_body, struct heard *ret_heard)
 {
 	size_t len;
 
-	UNTIL(stage, is_whole(peer, without_body, ret_heard, &len));
+	peer_pull(peer);
+	len = answer_len(peer, without_body, ret_heard);
+	if (!len)
+		return false;
 	free(peer->body);
 	peer->body = malloc(ret_heard->body_len + 1);
 	assert_non_null(peer->body);
@@ -261,6 +256,21 @@ static void hear(struct stage *stage, struct peer *peer, bool without_body, stru
 	ret_heard->body = peer->body;
 	peer->len -= len;
 	memmove(peer->in, peer->in + len, peer->len);
+	return true;
+}
+
+static bool look(struct peer *peer, bool without_body, struct heard *ret_heard)
+{
+	bool whole = peer_look(peer, without_body, ret_heard);
+
+	if (!whole && peer->ended)
+		fail_msg("the connection ended before the answer: %s", strerror(peer->error));
+	return whole;
+}
+
+static void hear(struct stage *stage, struct peer *peer, bool without_body, struct heard *ret_heard)
+{
+	UNTIL(stage, look(peer, without_body, ret_heard));
 }
 
 void peer_hear(struct stage *stage, struct peer *peer, struct heard *ret_heard)
