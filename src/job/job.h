@@ -71,6 +71,7 @@ struct job {
 	uint64_t ready_position, ready_ms;
 	uint64_t until_ms;       /* delayed: until then; offered, running: the lease's deadline */
 	uint64_t offer_until_ms; /* offered, since this start: the delivery lease; not journalled */
+	uint32_t deliveries;     /* offered: answers under way with this lease (a claim may be repeated); not journalled */
 	uint64_t retain_ms, cancel_at_ms;
 	uint64_t token; /* of the last lease; 0: none, or void */
 	uint64_t fingerprint;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,6 +56,13 @@ static ssize_t plain_send_file(struct stream *stream, int file, uint64_t offset,
 	return result(sent);
 }
 
+static bool plain_peer_left(struct stream *stream)
+{
+	struct pollfd peer = {.fd = stream->fd, .events = POLLRDHUP};
+
+	return poll(&peer, 1, 0) > 0;
+}
+
 static void plain_end(struct stream *stream)
 {
 	shutdown(stream->fd, SHUT_WR);
@@ -70,6 +78,7 @@ static const struct stream_ops plain_ops = {
 	.read = plain_read,
 	.write = plain_write,
 	.send_file = plain_send_file,
+	.peer_left = plain_peer_left,
 	.end = plain_end,
 	.close = plain_close,
 };

@@ -20,6 +20,15 @@ static uint64_t claim_hash(const struct sequencer *s, unsigned thread, uint64_t 
 	return hash_u64(&s->jobs.hash_key, claim_id, thread);
 }
 
+/* All but the view. */
+static void lease_fill(struct job *job, struct lease *ret_lease)
+{
+	ret_lease->number = job->number;
+	ret_lease->deadline_ms = job->until_ms;
+	ret_lease->attempt = job->attempt;
+	token_format(job->token, ret_lease->token);
+}
+
 static enum outcome offer_job(struct sequencer *s, struct job *job, const struct want *want, struct lease *ret_lease)
 {
 	uint32_t lease_ms = want->lease_ms ? want->lease_ms : job->lease_ms;
@@ -41,10 +50,8 @@ static enum outcome offer_job(struct sequencer *s, struct job *job, const struct
 	ret_lease->view = view_new(s, job, PIN_BODY);
 	if (!ret_lease->view)
 		return OUTCOME_NO_MEMORY;
-	ret_lease->number = job->number;
-	ret_lease->deadline_ms = job->until_ms;
-	ret_lease->attempt = job->attempt;
-	token_format(job->token, ret_lease->token);
+	job->deliveries = 1;
+	lease_fill(job, ret_lease);
 	return OUTCOME_OK;
 }
 
@@ -247,13 +254,12 @@ static bool claim_again(struct sequencer *s, struct command *c)
 		lease->view = view_new(s, j, PIN_BODY);
 		if (!lease->view)
 			break;
-		lease->number = j->number;
-		lease->deadline_ms = j->until_ms;
-		lease->attempt = j->attempt;
-		token_format(j->token, lease->token);
+		lease_fill(j, lease);
 		c->out.lease_count++;
-		if (j->state == JOB_OFFERED)
+		if (j->state == JOB_OFFERED) {
 			job_offer_until(&s->jobs, j, s->now_ms + s->config.delivery_lease_ms);
+			j->deliveries++;
+		}
 		if (j->changed_end > gate)
 			gate = j->changed_end;
 	}
@@ -325,6 +331,8 @@ void command_delivered(struct sequencer *s, struct command *c)
 			/* Should it fail, the delivery lease decides. */
 			e.until_ms = s->now_ms + job->lease_ms;
 			s->stats.leased_total += emit(s, &e, job, (struct slice){0}) == OUTCOME_OK;
+		} else if (job->deliveries > 1) {
+			job->deliveries--; /* the same claim again, on another connection: that one may still arrive */
 		} else if (emit_plain(s, EVENT_UNOFFERED, job) == OUTCOME_OK) {
 			s->stats.lost_handoffs_total++;
 			queue_touch(s, job->queue);

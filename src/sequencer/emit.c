@@ -93,6 +93,8 @@ enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *j
 void message_send(struct sequencer *s, struct message *message, uint64_t gate)
 {
 	message->gate = gate;
+	/* What became durable since the last release, perhaps about the same job, must not be overtaken. */
+	sequencer_release(s);
 	if (gate <= s->store->ops->durable_position(s->store)) {
 		mail_push(&s->out[message->thread], &message->mail);
 		return;

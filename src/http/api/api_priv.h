@@ -200,6 +200,7 @@ void waiter_remove(struct api_thread *api, struct waiter *waiter);
 void wait_woken(struct api_thread *api, struct wake *wake, uint64_t sent_us);
 void wait_leave(struct exchange *ex); /* off the board, out of the figures: it ends, one way or another */
 void wait_expired(struct exchange *ex); /* its deadline came */
+void wait_ended(struct api_thread *api); /* one without what it waited for, for the figures */
 void wait_look_again(struct exchange *ex, void (*answered)(struct exchange *ex, struct ask *ask)); /* of a job that was parked */
 
 /* --- submit.c --- */

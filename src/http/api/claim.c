@@ -77,10 +77,8 @@ static void claim_canceled(struct exchange *ex, struct ask *ask)
 	command_answer_deinit(&ask->command);
 	if (ask->command.outcome == OUTCOME_OK) {
 		claim_ends(ex);
-		if (api->draining)
-			api->stats.drained_total++;
-		else
-			api->stats.expired_total++;
+		if (!(call->flags & CALL_GONE))
+			wait_ended(api);
 		empty(ex, told_s);
 	} else if (call->offer) {
 		claim_deliver(ex, call->offer);

@@ -346,15 +346,20 @@ void wait_woken(struct api_thread *api, struct wake *wake, uint64_t sent_us)
 
 /* --- the end of a wait --- */
 
+void wait_ended(struct api_thread *api)
+{
+	if (api->draining)
+		api->stats.drained_total++;
+	else
+		api->stats.expired_total++;
+}
+
 void wait_expired(struct exchange *ex)
 {
 	struct api_thread *api = api_of(ex);
 	struct call *call = call_of(ex);
 
-	if (api->draining)
-		api->stats.drained_total++;
-	else
-		api->stats.expired_total++;
+	wait_ended(api);
 	if (call->waiter.kind == WAIT_MANY) {
 		many_answer(ex);
 		return;

@@ -72,7 +72,8 @@ struct exchange_handler {
 	 * before on_written. Called by http_thread_flush alone. Call exchange_done when no one refers to it any more, at once or
 	 * later. */
 	void (*on_gone)(struct exchange *ex);
-	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands.
+	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands (the
+	 * client has ended its side in no way).
 	 * The exchange is gone when this returns. */
 	void (*on_written)(struct exchange *ex);
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
