@@ -99,7 +99,7 @@ void prefer_parse(struct slice value, struct prefer *prefer)
 		} else if (slice_eq_nocase(name, SLICE("wait")) && !prefer->has_wait) {
 			uint64_t wait_s;
 
-			if (unquoted_u64(preference, &wait_s) == 0) {
+			if (unquoted_u64(slice_trim(preference), &wait_s) == 0) {
 				prefer->has_wait = true;
 				prefer->wait_s = wait_s;
 			}
