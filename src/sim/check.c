@@ -184,10 +184,23 @@ void check_view(struct world *world, const struct job_view *view, uint64_t durab
 	      view->number);
 }
 
-static void check_lease(struct world *world, const struct lease *lease, uint64_t durable)
+/* One thread hears of a job in the order in which things happened to it. */
+static void check_order(struct world *world, const struct loop *loop, const struct job_view *view)
+{
+	struct model_job *job = view ? model_job(&world->model, view->number) : NULL;
+
+	if (!job)
+		return;
+	CHECK(world, view->revision >= job->told[loop->index], "thread %u hears of revision %u of job %" PRIu64 " after %u",
+	      loop->index, view->revision, job->number, job->told[loop->index]);
+	job->told[loop->index] = view->revision;
+}
+
+static void check_lease(struct world *world, const struct loop *loop, const struct lease *lease, uint64_t durable)
 {
 	CHECK(world, lease->view && lease->view->number == lease->number, "a lease without a job");
 	check_view(world, lease->view, durable);
+	check_order(world, loop, lease->view);
 	CHECK(world, lease->attempt == lease->view->attempt, "job %" PRIu64 ": the lease's attempt", lease->number);
 }
 
@@ -224,17 +237,21 @@ void check_message(struct world *world, const struct loop *loop, struct message 
 		CHECK(world, ask->rests_on <= durable,
 		      "an answer (kind %d, job %" PRIu64 ") rests on %" PRIu64 ", durable is %" PRIu64, (int)ask->command.kind,
 		      ask->numbers[0], ask->rests_on, durable);
+		check_order(world, loop, ask->command.out.view);
+		for (size_t i = 0; i < ask->command.out.view_count; i++)
+			check_order(world, loop, ask->command.out.views[i]);
 		for (size_t i = 0; i < ask->command.out.lease_count; i++)
-			check_lease(world, &ask->command.out.leases[i], durable);
+			check_lease(world, loop, &ask->command.out.leases[i], durable);
 	} else if (message->kind == MESSAGE_OFFER) {
 		struct offer *offer = container_of(message, struct offer, message);
 
 		CHECK(world, offer->lease_count > 0, "an offer of nothing");
 		for (size_t i = 0; i < offer->lease_count; i++)
-			check_lease(world, &offer->leases[i], durable);
+			check_lease(world, loop, &offer->leases[i], durable);
 	} else {
 		CHECK(world, message->kind == MESSAGE_WAKE, "a message of kind %u", message->kind);
 		check_wake(world, container_of(message, struct wake, message), durable);
+		check_order(world, loop, container_of(message, struct wake, message)->view);
 	}
 }
 
@@ -247,7 +264,7 @@ uint32_t check_claimed(struct world *world)
 	list_each (node, &world->claims) {
 		const struct claim_wait *claim = container_of(node, struct claim_wait, node);
 
-		for (unsigned i = 0; i < claim->queue_count && (claim->parked || claim->uncertain); i++)
+		for (unsigned i = 0; i < claim->queue_count && ((claim->parked && !claim->served) || claim->uncertain); i++)
 			bits |= 1u << claim->queues[i];
 	}
 	return bits;

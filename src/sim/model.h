@@ -5,7 +5,7 @@
 
 #include "sim/sim_store.h"
 
-enum { MODEL_QUEUES_MAX = 16, MODEL_TOTALS = 8, MODEL_QUEUE_CHARS = 16 };
+enum { MODEL_QUEUES_MAX = 16, MODEL_TOTALS = 8, MODEL_QUEUE_CHARS = 16, MODEL_LOOPS_MAX = 4 };
 
 struct model_queue {
 	char name[MODEL_QUEUE_CHARS];
@@ -36,8 +36,9 @@ struct model_job {
 	uint32_t priority, max_attempts;
 	struct version *versions;
 	size_t count, cap;
-	size_t place;                 /* in model->live */
-	uint32_t wake_short_revision; /* memory was short when watchers should have been woken of it, or of one before */
+	size_t place;                   /* in model->live */
+	uint32_t told[MODEL_LOOPS_MAX]; /* the last revision that each loop thread heard of */
+	uint32_t wake_short_revision;   /* memory was short when watchers should have been woken of it, or of one before */
 };
 
 struct model {

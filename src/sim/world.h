@@ -12,7 +12,7 @@
 #include "wait/wheel.h"
 
 enum {
-	LOOPS_MAX = 4,
+	LOOPS_MAX = MODEL_LOOPS_MAX,
 	QUEUE_COUNT = 5,
 	CLAIM_QUEUES_MAX = 3,
 	TICK_MS = 4,
