@@ -35,7 +35,8 @@ static uint64_t deadline_of(const struct job *job)
 		at = job->until_ms;
 		break;
 	case JOB_OFFERED:
-		at = job->offer_until_ms && job->offer_until_ms < job->until_ms ? job->offer_until_ms : job->until_ms;
+		/* Of an offer made before this start nobody will say whether it arrived: it counts as leased. */
+		at = job->offer_until_ms ? job->offer_until_ms : job->until_ms;
 		break;
 	case JOB_READY:
 		break;

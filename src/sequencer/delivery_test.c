@@ -132,7 +132,7 @@ static void delivery_that_takes_long(void **state)
 	struct grant grant = fixture_claim(&f, q);
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 5; i++) { /* longer than the lease itself, too */
 		fixture_later(&f, 4000);
 		assert_int_equal(goes_on(&grant), OUTCOME_OK);
 		assert_int_equal(fixture_look(&f, &job).state, JOB_OFFERED);
@@ -143,7 +143,7 @@ static void delivery_that_takes_long(void **state)
 	assert_int_equal(fixture_look(&f, &job).state, JOB_RUNNING);
 }
 
-/* A lease shorter than the delivery lease: unconfirmed is unconfirmed, and costs no attempt. */
+/* A lease shorter than the delivery lease does not begin before it is confirmed: what was not, costs no attempt. */
 static void a_short_lease(void **state)
 {
 	struct submit_in in = submit_of(q, SLICE("body"));
@@ -154,7 +154,9 @@ static void a_short_lease(void **state)
 	in.max_attempts = 1;
 	job = fixture_submit(&f, in);
 	fixture_claim(&f, q);
-	fixture_later(&f, 1000);
+	fixture_later(&f, 4999);
+	assert_int_equal(fixture_look(&f, &job).state, JOB_OFFERED);
+	fixture_later(&f, 1);
 	assert_int_equal(fixture_look(&f, &job).state, JOB_READY);
 	assert_true(fixture_look(&f, &job).attempt == 0 && fixture_look(&f, &job).lost_handoffs == 1);
 }
@@ -271,6 +273,35 @@ static void the_same_attempt_is_delivered_anew(void **state)
 	assert_int_equal(fixture_look(&f, &job).state, JOB_OFFERED);
 }
 
+/* The worker asked again on a new connection while the old one died: what the old one lost is not lost. */
+static void one_of_two_answers_is_lost(void **state)
+{
+	struct job_ref job = fixture_job(&f, q);
+	struct grant grant = {.job = job};
+	struct ask ask;
+
+	(void)state;
+	assert_int_equal(attempt(&ask, SLICE("id"), 1), OUTCOME_OK);
+	grant.lease = ask.c.out.leases[0];
+	ask_deinit(&ask);
+	assert_int_equal(attempt(&ask, SLICE("id"), 1), OUTCOME_OK);
+	ask_deinit(&ask);
+	fixture_delivered(&f, &grant, false);
+	assert_int_equal(fixture_look(&f, &job).state, JOB_OFFERED);
+	fixture_delivered(&f, &grant, true);
+	assert_int_equal(fixture_look(&f, &job).state, JOB_RUNNING);
+	/* Both lost: ready again. */
+	job = fixture_job(&f, q);
+	assert_int_equal(attempt(&ask, SLICE("id2"), 1), OUTCOME_OK);
+	grant.lease = ask.c.out.leases[0];
+	ask_deinit(&ask);
+	assert_int_equal(attempt(&ask, SLICE("id2"), 1), OUTCOME_OK);
+	ask_deinit(&ask);
+	fixture_delivered(&f, &grant, false);
+	fixture_delivered(&f, &grant, false);
+	assert_int_equal(fixture_look(&f, &job).state, JOB_READY);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -287,6 +318,7 @@ int main(void)
 		TEST(the_same_attempt),
 		TEST(the_same_attempt_later),
 		TEST(the_same_attempt_is_delivered_anew),
+		TEST(one_of_two_answers_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

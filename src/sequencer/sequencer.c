@@ -139,7 +139,7 @@ static enum outcome deadline_came(struct sequencer *s, struct job *job)
 			queue_touch(s, job->queue);
 		return outcome;
 	case JOB_OFFERED:
-		if (job->until_ms <= s->now_ms)
+		if (!job->offer_until_ms) /* offered before this start */
 			return lease_timed_out(s, job);
 		outcome = emit_plain(s, EVENT_UNOFFERED, job);
 		if (outcome == OUTCOME_OK) {
