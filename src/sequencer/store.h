@@ -15,8 +15,10 @@ enum body_kind {
 	BODY_BLOB = 2,   /* `place` = number of a blob file */
 };
 
-/* The longest body that lies in the journal itself; longer ones are blobs. */
-enum { BODY_INLINE_MAX = 1 << 20 };
+enum {
+	BODY_INLINE_MAX = 1 << 20,  /* the longest body that lies in the journal itself; longer ones are blobs */
+	BLOB_CHUNK_BYTES = 1 << 16, /* a blob is held against checksums chunk by chunk; the last one may be shorter */
+};
 
 /* Where the bytes of a job's body or result lie. */
 struct body_ref {
@@ -38,9 +40,9 @@ struct store_entry {
 
 /* One entry as it is read back, in journal order. */
 struct store_replay {
-	uint64_t position;     /* of the entry */
-	uint64_t end;          /* of what follows it */
-	uint64_t body_place;   /* position of the body's first byte */
+	uint64_t position;   /* of the entry */
+	uint64_t end;        /* of what follows it */
+	uint64_t body_place; /* position of the body's first byte */
 	uint64_t body_bytes;
 	uint32_t body_crc;
 	uint64_t time_ms;
@@ -52,8 +54,8 @@ struct store_replay {
 enum store_error { STORE_NO_SPACE = 1 }; /* the disk is full: nothing was appended */
 
 struct store_appended {
-	uint64_t position; /* of the entry */
-	uint64_t end;      /* the position that `durable` must reach before anyone hears of the entry */
+	uint64_t position;    /* of the entry */
+	uint64_t end;         /* the position that `durable` must reach before anyone hears of the entry */
 	struct body_ref body; /* BODY_NONE when the entry has none */
 };
 
@@ -65,14 +67,17 @@ struct store_pin {
 };
 
 struct store_pin_ops {
-	/* Exactly `len` bytes from `offset` into `out`: 0 or -EIO. Not held against the checksum. */
+	/* Exactly `len` bytes from `offset` into `out`: 0 or -EIO, also when a chunk of a blob that they lie in is not as it was
+	 * written, or the blob is missing or has another length; `out` is not to be used then. Reading whole chunks is cheapest:
+	 * a part costs as much. Bytes of an inline body are not held against its checksum. */
 	int (*read)(struct store_pin *pin, uint64_t offset, void *out, size_t len);
 
-	/* All of an inline body, held against its CRC-32C: 0, or -EIO also when the bytes are not those that were written
-	 * (wrong bytes are never served). `out` has room for ref.size_bytes. */
+	/* All of a body, held against its CRC-32C: 0, or -EIO also when the bytes are not those that were written (wrong bytes
+	 * are never served). `out` has room for ref.size_bytes. */
 	int (*read_whole)(struct store_pin *pin, void *out);
 
-	/* A descriptor and the offset in it of the first byte, for sendfile; open while pinned. Negative: -errno. */
+	/* A descriptor and the offset in it of the first byte, for sendfile; open while pinned. Negative: -errno; -ENOTSUP: the
+	 * bytes must be read, because that is what checks them. */
 	int (*file)(struct store_pin *pin, uint64_t *ret_offset);
 
 	void (*unpin)(struct store_pin *pin);

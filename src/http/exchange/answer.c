@@ -118,6 +118,7 @@ static int encode_pinned(struct http_thread *thread, const struct answer *answer
 	struct store_pin *pin = answer->pin;
 	struct piece *piece;
 	int error = 0;
+	char first;
 
 	if (pin->ref.kind == BODY_INLINE && pin->ref.size_bytes <= INLINE_AT_ONCE_BYTES) {
 		error = read_checked(pin, answer->range_from, answer->range_bytes, &chain->last->buf);
@@ -127,6 +128,8 @@ static int encode_pinned(struct http_thread *thread, const struct answer *answer
 	}
 	if (pin->ref.kind == BODY_INLINE)
 		error = read_checked(pin, 0, 0, NULL);
+	else /* checks the first chunk, while there is still a status to say */
+		error = pin->ops->read(pin, answer->range_from, &first, 1);
 	piece = error ? NULL : piece_new(thread, PIECE_PINNED);
 	if (!piece)
 		return error ? error : -ENOMEM;

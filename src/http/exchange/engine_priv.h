@@ -20,7 +20,7 @@ enum {
 	READ_HEAD_BYTES = 16 * 1024,      /* one read, while a head is expected: what cannot be used at once has to be kept */
 	READ_BODY_BYTES = 64 * 1024,      /* one read, within a body */
 	READS_A_TURN = 8,                 /* of one connection */
-	PIECE_BYTES = 64 * 1024,          /* of a pinned body, at a time */
+	PIECE_BYTES = BLOB_CHUNK_BYTES,   /* of a pinned body, at a time */
 	PIECES_A_TURN = 8,                /* of one connection's pinned bodies */
 	INLINE_AT_ONCE_BYTES = 64 * 1024, /* a stored body up to this is read whole into the answer */
 	DISCARD_BYTES = 256 * 1024,       /* of a body that nobody wants */

@@ -1,5 +1,5 @@
 /* What a connection has to write: copied bytes, shared answers, pinned bodies, in the order of the requests. Neighbours are
- * gathered into one write; a pinned body flows by sendfile where the stream can, else through the thread's buffer, and has
+ * gathered into one write; a pinned body flows by sendfile where stream and store can, else through the thread's buffer, and has
  * nothing of its own but its piece. */
 #include "http/exchange/engine_priv.h"
 
@@ -217,7 +217,8 @@ static bool write_pinned(struct http_conn *conn)
 {
 	struct piece *piece = conn->out.first;
 	struct store_pin *pin = piece->pinned.pin;
-	size_t len = piece->pinned.left < PIECE_BYTES ? (size_t)piece->pinned.left : PIECE_BYTES;
+	size_t room = PIECE_BYTES - (size_t)(piece->at % PIECE_BYTES); /* not into the next chunk, which would be read twice */
+	size_t len = piece->pinned.left < room ? (size_t)piece->pinned.left : room;
 	uint64_t base = 0;
 	int file = pin->ops->file ? pin->ops->file(pin, &base) : -ENOTSUP;
 	ssize_t sent = -ENOTSUP;
