@@ -1,5 +1,5 @@
-/* Clients are non-blocking sockets of this very process: the kernel completes their handshake by itself, so that they wait in the
- * backlog before anybody accepts. Descriptors run out because the test lowers the limit. */
+/* Clients are sockets of this very process: the kernel completes their handshake by itself, so that they wait in the backlog
+ * before anybody accepts. Descriptors run out because the test lowers the limit. */
 #include "base/mem.h"
 #include "base/testing.h"
 #include "net/listener.h"
@@ -159,7 +159,7 @@ static void an_address_is_told(void **state)
 
 static void ipv6(void **state)
 {
-	struct door door;
+	struct door door, all = {0};
 	char expected[32];
 	int client;
 
@@ -174,6 +174,9 @@ static void ipv6(void **state)
 	assert_true(client >= 0);
 	accept_until(&door, 1);
 	close(client);
+	all.loop = door.loop;
+	snprintf(expected, sizeof(expected), "*:%u", port_of(&door));
+	assert_int_equal(listen_at(&all, expected), -EADDRINUSE); /* not: IPv4 alone, without a word */
 	door_close(&door);
 }
 

@@ -191,12 +191,19 @@ static void writes_in_parts(void **state)
 static void half_closed(void **state)
 {
 	struct pair pair = pair_new(state);
+	char text[] = "question";
+	const struct iovec parts[] = {{text, 1}, {text + 1, 0}, {text + 1, 3}, {text + 4, 4}};
 
 	expect_nothing(&pair.one);
-	assert_int_equal(write_text(&pair.one, "question"), 8);
+	assert_int_equal(pair.one.ops->write(&pair.one, parts, 4, false), 8); /* there is room: all of it */
+	assert_false(pair.other.ops->peer_left(&pair.other));
 	pair.one.ops->end(&pair.one);
+	await(&pair.other, POLLRDHUP);
+	assert_true(pair.other.ops->peer_left(&pair.other)); /* known before it is read */
 	expect_text(&pair.other, "question");
 	expect_end(&pair.other);
+	assert_true(pair.other.ops->peer_left(&pair.other));
+	assert_false(pair.one.ops->peer_left(&pair.one)); /* who has ended himself is not left */
 	assert_int_equal(write_text(&pair.one, "more"), -EPIPE);
 	expect_nothing(&pair.one); /* the other direction stands */
 	assert_int_equal(write_text(&pair.other, "answer"), 6);
@@ -220,8 +227,10 @@ static void peers_that_left(void **state)
 	assert_int_equal(write_text(&pair.other, "unread"), 6);
 	assert_int_equal(write_text(&pair.one, "unread"), 6);
 	await(&pair.other, POLLIN);
+	assert_false(pair.one.ops->peer_left(&pair.one));
 	stream_close(&pair.other); /* with something unread: a reset */
 	await(&pair.one, POLLHUP);
+	assert_true(pair.one.ops->peer_left(&pair.one));
 	while ((count = write_text(&pair.one, "x")) > 0)
 		;
 	assert_true(count == -EPIPE || count == -ECONNRESET);

@@ -1,6 +1,6 @@
-/* The oracle is a bare array that is looked through from end to end. What must hold at every call of `expired`: the entry is in
- * the wheel and the tick at or behind its deadline has begun. After every advance: nothing more is due, or as many were called as
- * were allowed. With `next` never too late, that is all the wheel promises. */
+/* The oracle is a bare array that is looked through from end to end. At every call of `expired` the entry is in the wheel, and
+ * the tick at or behind its deadline has begun. After every advance nothing more is due, or as many were called as were allowed.
+ * With `next` never too late, that is all the wheel promises. */
 #include "base/mem.h"
 #include "base/testing.h"
 #include "wait/wheel.h"
@@ -398,8 +398,7 @@ static void a_leap_in_time(void **state)
 	wheel_free(wheel);
 }
 
-/* Far entries are not looked at when the hand passes: one whose deadline is changed behind the wheel's back gives away who reads.
- */
+/* Far entries are not looked at when the hand passes: a deadline that is changed behind the wheel's back tells who reads it. */
 static void far_entries_are_passed_over(void **state)
 {
 	struct wheel *wheel = wheel_new(0);
