@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "sequencer/sequencer.h"
 
-enum { FIXTURE_ENTRIES = 8192, FIXTURE_BODIES = 4096, FIXTURE_SENT = 4096, FIXTURE_THREADS = 4 };
+enum { FIXTURE_ENTRIES = 32768, FIXTURE_BODIES = 4096, FIXTURE_SENT = 4096, FIXTURE_THREADS = 4 };
 
 struct fixture_entry {
 	struct store_replay replay;
