@@ -86,6 +86,7 @@ struct api_thread {
 	struct buf out;          /* the body being made */
 	struct list deliveries;  /* claims whose answer is on its way to the worker */
 	struct wheel_entry look; /* at them, while there are any */
+	struct wheel *wheel;     /* in which it is */
 	bool looking;
 	uint64_t many_items;
 	struct api_stats stats;

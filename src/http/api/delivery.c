@@ -85,6 +85,10 @@ static void delivery_end(struct api_thread *api, struct delivery *delivery, bool
 	delivery->delivered = delivered;
 	delivery->ex = NULL;
 	list_remove(&delivery->peers);
+	if (api->looking && list_empty(&api->deliveries)) {
+		api->looking = false; /* nothing to look at: a silent server does not wake for it */
+		wheel_remove(api->wheel, &api->look);
+	}
 	delivery_tell(api, delivery);
 }
 
@@ -214,8 +218,9 @@ static void look_later(struct api_thread *api, struct http_thread *thread)
 	uint64_t every_ms = api->config.delivery_lease_ms / LOOKS_A_LEASE;
 
 	api->looking = true;
+	api->wheel = http_thread_wheel(thread);
 	api->look.deadline_ms = http_thread_now_ms(thread) + (every_ms ? every_ms : 1);
-	wheel_add(http_thread_wheel(thread), &api->look);
+	wheel_add(api->wheel, &api->look);
 }
 
 void deliveries_look(struct wheel_entry *entry)

@@ -92,7 +92,15 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 
 static int on_chunk_header(llhttp_t *llhttp)
 {
-	h1_of(llhttp)->left = llhttp->content_length;
+	struct h1 *h1 = h1_of(llhttp);
+
+	h1->left = llhttp->content_length;
+	/* A length is looked at before a byte of it is waited for. */
+	if (__builtin_add_overflow(h1->announced_bytes, h1->left, &h1->announced_bytes) ||
+	    (h1->limits->body_bytes && h1->announced_bytes > h1->limits->body_bytes)) {
+		h1_fail(h1, 413, "too-large", "The request's body is longer than this server takes.");
+		return stop(h1);
+	}
 	return 0;
 }
 

@@ -16,6 +16,8 @@ struct h1_limits {
 	uint32_t header_count;
 	uint32_t header_bytes; /* request line and fields */
 	uint32_t target_bytes;
+	uint64_t body_bytes; /* that chunks may announce together; 0: any number. What Content-Length says is the caller's to
+				judge */
 };
 
 enum h1_event {
@@ -33,7 +35,7 @@ struct h1_head {
 };
 
 struct h1_error {
-	int status;         /* 400, 414, 417, 431, 501, 505; 503: no memory */
+	int status;         /* 400, 413, 414, 417, 431, 501, 505; 503: no memory */
 	const char *name;   /* the problem's name */
 	const char *detail; /* a sentence, constant */
 };
@@ -48,15 +50,15 @@ struct h1_out {
 
 struct h1; /* one message on its way in */
 
-enum { H1_BYTES = 208 };
+enum { H1_BYTES = 216 };
 
 /* Room for a struct h1, which knows llhttp. Must not move once begun. */
 struct h1_space {
 	_Alignas(8) char bytes[H1_BYTES];
 };
 
-/* Begins a message. The head goes to `arena` (which the caller may replace until H1_HEAD came) and what is collected until then to
- * `scratch`; both and `limits` are the caller's and must stay. Nothing needs to be undone. */
+/* Begins a message. The head goes to `arena` (which the caller may replace until H1_HEAD came) and what is collected until then
+ * to `scratch`; both and `limits` are the caller's and must stay. Nothing needs to be undone. */
 struct h1 *h1_init(struct h1_space *space, const struct h1_limits *limits, struct buf *scratch, struct arena *arena);
 
 /* True once a byte of the request line has come (the blank line that may stand before it does not count). */

@@ -39,9 +39,10 @@ struct h1 {
 	struct arena *arena;
 	struct slice body; /* llhttp's, from the piece just fed */
 	struct h1_error error;
-	uint64_t left;       /* of a sized body; of a chunk with the line end behind it */
-	uint32_t head_bytes; /* so far, against limits */
-	uint32_t line_bytes; /* of the present line, so far */
+	uint64_t left;            /* of a sized body; of a chunk with the line end behind it */
+	uint64_t announced_bytes; /* by chunks, so far */
+	uint32_t head_bytes;      /* so far, against limits */
+	uint32_t line_bytes;      /* of the present line, so far */
 	uint32_t field_count;
 	uint8_t state;
 	uint8_t minor;

@@ -12,6 +12,7 @@ static int configure(struct http_thread *thread, const struct http_config *confi
 		.header_count = config->limits.header_count,
 		.header_bytes = config->limits.header_bytes,
 		.target_bytes = config->limits.target_bytes,
+		.body_bytes = config->limits.body_bytes,
 	};
 	return answer_configure(thread);
 }
