@@ -264,7 +264,7 @@ static bool claim_again(struct sequencer *s, struct command *c)
 			gate = j->changed_end;
 	}
 	qsort(c->out.leases, c->out.lease_count, sizeof(*c->out.leases), by_number);
-	reply(s, c, OUTCOME_OK, gate);
+	reply(s, c, c->out.lease_count ? OUTCOME_OK : OUTCOME_NO_MEMORY, gate);
 	return true;
 }
 
