@@ -21,11 +21,14 @@ static struct fixture *fixture_of(const struct store *store)
 
 /* --- the store --- */
 
-static void entry_add(struct fixture_entry *entries, size_t *count, struct store_replay replay, struct slice body)
+/* In memory of the fixture's own: the k-th allocation that fails is always the sequencer's. */
+static void entry_add(struct fixture *f, struct fixture_entry *entries, size_t *count, struct store_replay replay,
+		      struct slice body)
 {
-	char *bytes = mem_alloc(replay.fields.len + body.len + 1);
+	char *bytes = f->bytes + f->bytes_used;
 
-	ENSURE(bytes && *count < FIXTURE_ENTRIES);
+	f->bytes_used += replay.fields.len + body.len;
+	ENSURE(f->bytes_used <= FIXTURE_BYTES && *count < FIXTURE_ENTRIES);
 	if (replay.fields.len)
 		memcpy(bytes, replay.fields.ptr, replay.fields.len);
 	if (body.len)
@@ -57,7 +60,7 @@ static int op_append(struct store *store, const struct store_entry *entry, struc
 	if (!memory)
 		return -ENOMEM;
 	mem_free(memory);
-	entry_add(f->entries, &f->entry_count, replay, entry->body);
+	entry_add(f, f->entries, &f->entry_count, replay, entry->body);
 	f->end = replay.end;
 	*ret = (struct store_appended){.position = replay.position, .end = replay.end};
 	if (entry->body.len)
@@ -166,7 +169,8 @@ void fixture_init(struct fixture *f)
 	*f = (struct fixture){.store.ops = &ops, .end = 64, .durable = 64, .now_ms = 1700000000000};
 	f->entries = mem_alloc(FIXTURE_ENTRIES * sizeof(*f->entries));
 	f->checkpoint = mem_alloc(FIXTURE_ENTRIES * sizeof(*f->checkpoint));
-	ENSURE(f->entries && f->checkpoint);
+	f->bytes = mem_alloc(FIXTURE_BYTES);
+	ENSURE(f->entries && f->checkpoint && f->bytes);
 	f->config = sequencer_defaults;
 	f->config.tombstone_ms = 30000;
 }
@@ -183,10 +187,7 @@ void fixture_deinit(struct fixture *f)
 	fixture_drop_sent(f);
 	f->s = sequencer_free(f->s);
 	ENSURE(f->pins == 0);
-	while (f->entry_count > 0)
-		mem_free((char *)(uintptr_t)f->entries[--f->entry_count].replay.fields.ptr);
-	while (f->checkpoint_count > 0)
-		mem_free((char *)(uintptr_t)f->checkpoint[--f->checkpoint_count].replay.fields.ptr);
+	mem_free(f->bytes);
 	mem_free(f->entries);
 	mem_free(f->checkpoint);
 }
@@ -305,7 +306,8 @@ static int checkpoint_add(void *ctx, uint8_t type, struct slice fields)
 {
 	struct fixture *f = ctx;
 
-	entry_add(f->checkpoint, &f->checkpoint_count, (struct store_replay){.type = type, .fields = fields}, (struct slice){0});
+	entry_add(f, f->checkpoint, &f->checkpoint_count, (struct store_replay){.type = type, .fields = fields},
+		  (struct slice){0});
 	return 0;
 }
 
@@ -318,6 +320,12 @@ bool fixture_checkpoint(struct fixture *f, unsigned limit)
 	r = sequencer_snapshot(f->s, &f->checkpoint_cursor, limit, checkpoint_add, f);
 	ENSURE(r == 0 || r == 1);
 	return r == 1;
+}
+
+void fixture_checkpoint_drop(struct fixture *f)
+{
+	f->checkpoint_count = 0;
+	f->checkpoint_cursor = 0;
 }
 
 void fixture_twin(const struct fixture *f, struct fixture *twin, bool from_checkpoint)
@@ -333,7 +341,7 @@ void fixture_twin(const struct fixture *f, struct fixture *twin, bool from_check
 	for (size_t i = 0; i < f->entry_count; i++) {
 		const struct fixture_entry *entry = &f->entries[i];
 
-		entry_add(twin->entries, &twin->entry_count, entry->replay, entry->body);
+		entry_add(twin, twin->entries, &twin->entry_count, entry->replay, entry->body);
 		if (!from_checkpoint || entry->replay.position >= f->checkpoint_start)
 			ENSURE(sequencer_replay(twin->s, &entry->replay) == 0);
 	}

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "sequencer/sequencer.h"
 
-enum { FIXTURE_ENTRIES = 32768, FIXTURE_BODIES = 4096, FIXTURE_SENT = 4096, FIXTURE_THREADS = 4 };
+enum { FIXTURE_ENTRIES = 32768, FIXTURE_BYTES = 8 << 20, FIXTURE_BODIES = 4096, FIXTURE_SENT = 4096, FIXTURE_THREADS = 4 };
 
 struct fixture_entry {
 	struct store_replay replay;
@@ -31,6 +31,8 @@ struct fixture {
 	bool hold;         /* nothing becomes durable by itself */
 	bool full, broken; /* the disk */
 	size_t pins;       /* that are open */
+	char *bytes;       /* of all entries */
+	size_t bytes_used;
 	struct fixture_entry *entries;
 	size_t entry_count;
 	struct fixture_entry *checkpoint;
@@ -108,6 +110,7 @@ static inline struct slice handle_of(const struct job_ref *job)
 
 /* Begins a checkpoint, or hands over at most `limit` more; true while there is more to come. */
 bool fixture_checkpoint(struct fixture *f, unsigned limit);
+void fixture_checkpoint_drop(struct fixture *f); /* the next one begins anew */
 /* A second sequencer that has replayed the first one's journal, from the checkpoint on or from its beginning, and has started. */
 void fixture_twin(const struct fixture *f, struct fixture *twin, bool from_checkpoint);
 /* The state as bytes; two are the same iff these are. */
