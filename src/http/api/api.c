@@ -6,6 +6,12 @@
 #include "http/exchange/http_thread.h"
 
 #include <errno.h>
+#include <jansson.h>
+
+static void json_free(void *ptr)
+{
+	mem_free(ptr);
+}
 
 struct api_thread *api_thread_new(unsigned index, const struct api_config *config, void *ctx)
 {
@@ -15,6 +21,7 @@ struct api_thread *api_thread_new(unsigned index, const struct api_config *confi
 
 	if (!api)
 		return NULL;
+	json_set_alloc_funcs(mem_alloc, json_free); /* the one allocator, which can be told to fail */
 	api->config = *config;
 	api->ctx = ctx;
 	api->index = index;

@@ -1,5 +1,5 @@
-/* The HTTP door (doc/http-api.md): requests become commands for the sequencer, waits are parked, what comes back is encoded. No rule
- * about jobs lives here.
+/* The HTTP door (doc/http-api.md): requests become commands for the sequencer, waits are parked, what comes back is encoded. No
+ * rule about jobs lives here.
  *
  * One api_thread stands beside each loop thread's HTTP engine and belongs to that thread. Commands live in the arenas of their
  * exchanges; `send` takes them to the sequencer, api_thread_message brings them back, once each. */
@@ -30,7 +30,7 @@ enum { API_LATENCY_BUCKETS = 16 }; /* bucket i: up to 64 µs << i; the last: the
 struct api_stats {
 	uint64_t parked_job, parked_result, parked_submit, parked_claim, parked_many; /* now */
 	uint64_t answered_total, expired_total, gone_total, drained_total;            /* how waits ended */
-	uint64_t wake_bucket[API_LATENCY_BUCKETS], wake_count, wake_sum_us; /* from durable to answered */
+	uint64_t wake_bucket[API_LATENCY_BUCKETS], wake_count, wake_sum_us;           /* from durable to answered */
 };
 
 /* NULL: no memory. `index` is the loop thread's. */

@@ -3,12 +3,12 @@
  * The life of a request here: its route's `head` looks at the head and either answers or takes the body; `body` sends a command,
  * whose answer comes back to `ask.answered`, which answers the exchange or parks it; a wake, an offer or the deadline unparks it.
  *
- *  1. At most one command of an exchange is under way (CALL_ASKING). A client that leaves meanwhile is noted (CALL_GONE); whatever
- *     is then said to it (call_answer…) lets the exchange go instead.
+ *  1. At most one command of an exchange is under way (CALL_ASKING). A client that leaves meanwhile is noted (CALL_GONE);
+ * whatever is then said to it (call_answer…) lets the exchange go instead.
  *  2. A wait hangs on the board only while its exchange is parked. Nothing is missed between looking and hanging it there: the
  *     sequencer looks and sets the watch in one step, and the wake that follows cannot overtake the answer.
- *  3. The exchange of a claim that waits in the sequencer stays until that claim is canceled or its offer has come: its address is
- *     the claim's id. */
+ *  3. The exchange of a claim that waits in the sequencer stays until that claim is canceled or its offer has come: its address
+ * is the claim's id. */
 #pragma once
 
 #include "http/api/api.h"
@@ -27,11 +27,11 @@ struct waiter {
 };
 
 enum call_flag {
-	CALL_ASKING = 1,  /* a command is under way */
-	CALL_GONE = 2,    /* the client left meanwhile */
-	CALL_JSON = 4,    /* a claim: all jobs in one JSON document */
-	CALL_CLAIMED = 8, /* a claim waits in the sequencer, or its offer is on its way */
-	CALL_BOARD = 16,  /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
+	CALL_ASKING = 1,    /* a command is under way */
+	CALL_GONE = 2,      /* the client left meanwhile */
+	CALL_JSON = 4,      /* a claim: all jobs in one JSON document */
+	CALL_CLAIMED = 8,   /* a claim waits in the sequencer, or its offer is on its way */
+	CALL_BOARD = 16,    /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
 	CALL_DELIVERY = 32, /* answered with jobs, which are on their way */
 };
 
@@ -163,7 +163,8 @@ bool queue_is_valid(struct slice name);
 int input_duration_ms(struct slice s, uint64_t *ret_ms) MUST_USE;
 
 bool input_query(struct exchange *ex, const char *name, struct slice *ret_value, bool *ret_found);
-/* How long to hold it: the query, else `body` (UINT64_MAX: not said), else Prefer, else the default. Caps it, sets the ask's wait. */
+/* How long to hold it: the query, else `body` (UINT64_MAX: not said), else Prefer, else the default. Caps it, sets the ask's
+ * wait. */
 bool input_wait(struct exchange *ex, struct ask *ask, uint64_t body_ms, uint64_t default_ms);
 bool input_header_duration(struct exchange *ex, const char *name, uint64_t min_ms, uint64_t max_ms, uint64_t *value_ms);
 bool input_header_u32(struct exchange *ex, const char *name, uint32_t min, uint32_t *value);
@@ -199,8 +200,8 @@ void wait_park(struct exchange *ex, struct ask *ask, const struct job_view *view
 bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key);
 void waiter_remove(struct api_thread *api, struct waiter *waiter);
 void wait_woken(struct api_thread *api, struct wake *wake, uint64_t sent_us);
-void wait_leave(struct exchange *ex); /* off the board, out of the figures: it ends, one way or another */
-void wait_expired(struct exchange *ex); /* its deadline came */
+void wait_leave(struct exchange *ex);    /* off the board, out of the figures: it ends, one way or another */
+void wait_expired(struct exchange *ex);  /* its deadline came */
 void wait_ended(struct api_thread *api); /* one without what it waited for, for the figures */
 void wait_look_again(struct exchange *ex, void (*answered)(struct exchange *ex, struct ask *ask)); /* of a job that was parked */
 

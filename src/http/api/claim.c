@@ -1,7 +1,7 @@
 /* Workers ask for jobs. A claim that finds none waits in the sequencer, in its queues' lines; the exchange is parked here.
  *
- * When its deadline comes, or its client leaves, the claim is canceled. That may cross an offer which is under way already: then the
- * exchange waits for the offer, and gives it to its client if that is still there, else back. */
+ * When its deadline comes, or its client leaves, the claim is canceled. That may cross an offer which is under way already: then
+ * the exchange waits for the offer, and gives it to its client if that is still there, else back. */
 #include "http/api/api_priv.h"
 
 #include "http/api/json_in.h"

@@ -1,5 +1,5 @@
-/* Jobs on their way to a worker. The sequencer has offered them; it hears whether they came to the worker's socket. While a long body
- * moves, its delivery lease is renewed; a worker that takes nothing loses the offer. */
+/* Jobs on their way to a worker. The sequencer has offered them; it hears whether they came to the worker's socket. While a long
+ * body moves, its delivery lease is renewed; a worker that takes nothing loses the offer. */
 #include "http/api/api_priv.h"
 
 #include "base/json.h"
@@ -137,7 +137,8 @@ static void body_json(struct buf *out, const struct job_view *view)
 
 	if (view->body.size_bytes <= INLINE_BODY_BYTES && out->len <= INLINE_BODIES_BYTES) {
 		at = buf_reserve(&bytes, (size_t)view->body.size_bytes + 1);
-		if (at && (view->body.kind == BODY_NONE || (pin && pin->ref.kind == BODY_INLINE && !pin->ops->read_whole(pin, at)))) {
+		if (at &&
+		    (view->body.kind == BODY_NONE || (pin && pin->ref.kind == BODY_INLINE && !pin->ops->read_whole(pin, at)))) {
 			json_key(out, "body_base64");
 			json_base64(out, slice_from(at, (size_t)view->body.size_bytes));
 			buf_deinit(&bytes);

@@ -99,8 +99,9 @@ static void totals_json(struct buf *out, const struct queue_view *view)
 		const char *name;
 		uint64_t value;
 	} totals[] = {
-		{"submitted", view->submitted}, {"done", view->done},       {"failed", view->failed},
-		{"canceled", view->canceled},   {"timeouts", view->timeouts}, {"retries", view->retries},
+		{"submitted", view->submitted}, {"done", view->done},
+		{"failed", view->failed},       {"canceled", view->canceled},
+		{"timeouts", view->timeouts},   {"retries", view->retries},
 		{"releases", view->releases},   {"lost_handoffs", view->lost_handoffs},
 	};
 

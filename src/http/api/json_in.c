@@ -72,7 +72,8 @@ void json_in_string(struct json_in *in, const char *key, size_t max_bytes, struc
 		keep(in, slice_from(json_string_value(found), json_string_length(found)), value);
 }
 
-void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values, size_t *count)
+void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values,
+		     size_t *count)
 {
 	json_t *found = member(in, key), *item;
 	size_t i;
@@ -88,7 +89,8 @@ void json_in_strings(struct json_in *in, const char *key, size_t max_count, size
 		in->no_memory = true;
 		return;
 	}
-	json_array_foreach (found, i, item) {
+	json_array_foreach(found, i, item)
+	{
 		if (!json_is_string(item) || json_string_length(item) > max_bytes)
 			json_in_fail(in, "\"%s\" must hold strings of at most %zu bytes.", key, max_bytes);
 		else

@@ -1,5 +1,5 @@
-/* JSON that clients send (RFC 8259, read by jansson), field by field into what it means. Pure but for the arena: bytes in, strings
- * and numbers out, so that a fuzzer can call it.
+/* JSON that clients send (RFC 8259, read by jansson), field by field into what it means. Pure but for the arena: bytes in,
+ * strings and numbers out, so that a fuzzer can call it.
  *
  * Errors stick: after the first one every reader does nothing; the caller looks once at the end. A member that is absent or null
  * leaves its variable untouched. Unknown members are ignored. */
@@ -28,7 +28,8 @@ static inline bool json_in_failed(const struct json_in *in)
 }
 
 void json_in_string(struct json_in *in, const char *key, size_t max_bytes, struct slice *value);
-void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values, size_t *count);
+void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values,
+		     size_t *count);
 void json_in_u32(struct json_in *in, const char *key, uint32_t min, uint32_t max, uint32_t *value);
 /* A string like "30s", or a number of seconds. */
 void json_in_duration(struct json_in *in, const char *key, uint64_t min_ms, uint64_t max_ms, uint64_t *value_ms);
@@ -63,7 +64,14 @@ struct fail_request {
 	uint64_t delay_ms; /* UINT64_MAX: not said */
 };
 
-enum { WAIT_IDS_MAX = 1000, CLAIM_QUEUES_MAX = 64, CLAIM_JOBS_MAX = 1000, KICK_MAX = 10000, MESSAGE_BYTES_MAX = 4096, ERROR_BYTES_MAX = 16384 };
+enum {
+	WAIT_IDS_MAX = 1000,
+	CLAIM_QUEUES_MAX = 64,
+	CLAIM_JOBS_MAX = 1000,
+	KICK_MAX = 10000,
+	MESSAGE_BYTES_MAX = 4096,
+	ERROR_BYTES_MAX = 16384
+};
 
 void claim_read(struct json_in *in, struct claim_request *ret_request);
 void wait_read(struct json_in *in, struct wait_request *ret_request);

@@ -115,9 +115,9 @@ void pin_answer(struct exchange *ex, struct reply *reply, struct store_pin *pin,
 		break;
 	case RANGE_PART:
 		reply->answer.status = 206;
-		reply_header_fmt(reply, SLICE("Content-Range"), "bytes %llu-%llu/%llu", (unsigned long long)reply->answer.range_from,
-				 (unsigned long long)(reply->answer.range_from + reply->answer.range_bytes - 1),
-				 (unsigned long long)size);
+		reply_header_fmt(
+			reply, SLICE("Content-Range"), "bytes %llu-%llu/%llu", (unsigned long long)reply->answer.range_from,
+			(unsigned long long)(reply->answer.range_from + reply->answer.range_bytes - 1), (unsigned long long)size);
 		break;
 	case RANGE_UNSATISFIABLE:
 		pin->ops->unpin(pin);
@@ -189,7 +189,8 @@ static bool look_until(struct exchange *ex, struct jobs_in *in, bool *ret_held)
 	if (!found)
 		return true;
 	if (*ret_held || slice_u64(text, &revision) || revision > UINT32_MAX) {
-		call_problem(ex, PROBLEM_BAD_REQUEST, "revision is the number that an earlier answer told, and goes without until.");
+		call_problem(ex, PROBLEM_BAD_REQUEST,
+			     "revision is the number that an earlier answer told, and goes without until.");
 		return false;
 	}
 	in->until = UNTIL_CHANGED;

@@ -1,4 +1,5 @@
-/* POST /v1/jobs/wait: any or all of many handles. One place on the board for each, whoever is over first or last ends the wait. */
+/* POST /v1/jobs/wait: any or all of many handles. One place on the board for each, whoever is over first or last ends the wait.
+ */
 #include "http/api/api_priv.h"
 
 #include "base/json.h"

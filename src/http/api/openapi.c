@@ -45,7 +45,8 @@ static void schema_json(struct buf *out, const char *type)
 	json_close(out, '}');
 }
 
-static void parameter_json(struct buf *out, const char *in, struct slice name, const char *schema, const char *text, bool required)
+static void parameter_json(struct buf *out, const char *in, struct slice name, const char *schema, const char *text,
+			   bool required)
 {
 	json_open(out, '{');
 	json_key(out, "name");
@@ -91,8 +92,9 @@ static void body_json(struct buf *out, const struct route *route)
 	if (route->body_kind == ROUTE_NO_BODY)
 		return;
 	json_key(out, "requestBody");
-	json_raw(out, route->body_kind == ROUTE_JSON ? SLICE("{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}}")
-						     : SLICE("{\"content\":{\"*/*\":{}}}"));
+	json_raw(out, route->body_kind == ROUTE_JSON
+			      ? SLICE("{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}}")
+			      : SLICE("{\"content\":{\"*/*\":{}}}"));
 }
 
 static void answers_json(struct buf *out, const struct route *route)
@@ -115,7 +117,9 @@ static void answers_json(struct buf *out, const struct route *route)
 		json_str(out, encode_reason((int)number));
 		if (number >= 400) {
 			json_key(out, "content");
-			json_raw(out, SLICE("{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}"));
+			json_raw(
+				out,
+				SLICE("{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}"));
 		}
 		json_close(out, '}');
 	}
@@ -180,13 +184,17 @@ void openapi_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 
 	(void)params;
 	buf_clear(out);
-	buf_append_str(out, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"bide\",\"summary\":\"A durable long-polling server\",\"version\":");
+	buf_append_str(
+		out,
+		"{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"bide\",\"summary\":\"A durable long-polling server\",\"version\":");
 	json_str(out, slice_str(api->config.version));
 	buf_append_str(out, ",\"license\":{\"name\":\"Apache-2.0\",\"identifier\":\"Apache-2.0\"}}");
 	paths_json(out);
-	buf_append_str(out, ",\"components\":{\"schemas\":{\"Problem\":{\"type\":\"object\",\"required\":[\"type\",\"title\",\"status\"],"
-			    "\"properties\":{\"type\":{\"type\":\"string\",\"format\":\"uri-reference\"},\"title\":{\"type\":\"string\"},"
-			    "\"status\":{\"type\":\"integer\"},\"detail\":{\"type\":\"string\"}}}}}}");
+	buf_append_str(
+		out,
+		",\"components\":{\"schemas\":{\"Problem\":{\"type\":\"object\",\"required\":[\"type\",\"title\",\"status\"],"
+		"\"properties\":{\"type\":{\"type\":\"string\",\"format\":\"uri-reference\"},\"title\":{\"type\":\"string\"},"
+		"\"status\":{\"type\":\"integer\"},\"detail\":{\"type\":\"string\"}}}}}}");
 	reply_init(&reply, 200);
 	reply_json(&reply, out);
 	reply.answer.flags = EXCHANGE_CACHEABLE;

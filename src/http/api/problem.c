@@ -3,66 +3,81 @@
 #include "base/json.h"
 
 const struct problem_row problems[PROBLEM_COUNT] = {
-	[PROBLEM_BAD_REQUEST] = {"bad-request", 400, 0, "The request makes no sense",
-				 "Something in the request is missing, malformed or out of range; `detail` says what. Mend it; the same "
-				 "request will be refused again."},
-	[PROBLEM_NOT_FOUND] = {"not-found", 404, 0, "There is no such thing",
-			       "No job, queue or path of that name. A handle is 32 lower-case letters and digits, and only the server "
-			       "that made it knows it. A job that is past its retention is forgotten after a while."},
-	[PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", 405, 0, "That method does nothing here",
-					"The path exists, but not for this method. `Allow` lists those that it has. Claiming is a POST, "
-					"never a GET, since proxies repeat GETs."},
-	[PROBLEM_TIMEOUT] = {"timeout", 408, 0, "The request came too slowly",
-			     "The head or the body of the request did not arrive within header-timeout or body-timeout. Nothing was "
-			     "done; send it again."},
-	[PROBLEM_CONFLICT] = {"conflict", 409, 0, "It is too late for that, or the name is taken",
-			      "The name belongs to a job with a different body or different settings; or a job that is done or failed "
-			      "was to be canceled."},
-	[PROBLEM_FENCED] = {"fenced", 409, 0, "The lease is somebody else's now",
-			    "The Job-Token is not that of the present lease: the lease ran out, or was given back, or never was yours. "
-			    "Nothing was changed. Drop the work: whoever holds the job now will do it."},
+	[PROBLEM_BAD_REQUEST] =
+		{"bad-request", 400, 0, "The request makes no sense",
+		 "Something in the request is missing, malformed or out of range; `detail` says what. Mend it; the same "
+		 "request will be refused again."},
+	[PROBLEM_NOT_FOUND] =
+		{"not-found", 404, 0, "There is no such thing",
+		 "No job, queue or path of that name. A handle is 32 lower-case letters and digits, and only the server "
+		 "that made it knows it. A job that is past its retention is forgotten after a while."},
+	[PROBLEM_METHOD_NOT_ALLOWED] =
+		{"method-not-allowed", 405, 0, "That method does nothing here",
+		 "The path exists, but not for this method. `Allow` lists those that it has. Claiming is a POST, "
+		 "never a GET, since proxies repeat GETs."},
+	[PROBLEM_TIMEOUT] =
+		{"timeout", 408, 0, "The request came too slowly",
+		 "The head or the body of the request did not arrive within header-timeout or body-timeout. Nothing was "
+		 "done; send it again."},
+	[PROBLEM_CONFLICT] =
+		{"conflict", 409, 0, "It is too late for that, or the name is taken",
+		 "The name belongs to a job with a different body or different settings; or a job that is done or failed "
+		 "was to be canceled."},
+	[PROBLEM_FENCED] =
+		{"fenced", 409, 0, "The lease is somebody else's now",
+		 "The Job-Token is not that of the present lease: the lease ran out, or was given back, or never was yours. "
+		 "Nothing was changed. Drop the work: whoever holds the job now will do it."},
 	[PROBLEM_CANCELED] = {"canceled", 410, 0, "The job was canceled", "Nobody works on it, and there will be no result."},
-	[PROBLEM_CANCELED_WORK] = {"canceled", 409, 0, "The job was canceled", "Nobody wants the result any more. Drop the work."},
+	[PROBLEM_CANCELED_WORK] = {"canceled", 409, 0, "The job was canceled",
+				   "Nobody wants the result any more. Drop the work."},
 	[PROBLEM_ALREADY_DONE] = {"already-done", 409, 0, "The job has ended otherwise",
 				  "This lease has ended the job before, with a different result. The first one stands."},
-	[PROBLEM_GONE] = {"gone", 410, 0, "It is past its retention",
-			  "The job ended longer ago than it was to be kept (Job-Retain), and its bytes are gone. After a while the "
-			  "handle is unknown."},
-	[PROBLEM_TOO_LARGE] = {"too-large", 413, 0, "The body is too long",
-			       "Bodies and results may be as long as the setting max-body; JSON that the server itself reads may have "
-			       "256 KiB."},
+	[PROBLEM_GONE] =
+		{"gone", 410, 0, "It is past its retention",
+		 "The job ended longer ago than it was to be kept (Job-Retain), and its bytes are gone. After a while the "
+		 "handle is unknown."},
+	[PROBLEM_TOO_LARGE] =
+		{"too-large", 413, 0, "The body is too long",
+		 "Bodies and results may be as long as the setting max-body; JSON that the server itself reads may have "
+		 "256 KiB."},
 	[PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, 0, "The target is too long", "See the setting max-target-bytes."},
 	[PROBLEM_RANGE] = {"range-not-satisfiable", 416, 0, "The range lies behind the end",
 			   "Content-Range tells how many bytes there are."},
 	[PROBLEM_EXPECTATION] = {"expectation-failed", 417, 0, "That expectation cannot be met",
 				 "Only `Expect: 100-continue` is understood."},
-	[PROBLEM_MISMATCH] = {"idempotency-mismatch", 422, 0, "The key was used for a different request",
-			      "An Idempotency-Key stands for one request: the same body, content type and settings. Take a new key for a "
-			      "new request."},
+	[PROBLEM_MISMATCH] =
+		{"idempotency-mismatch", 422, 0, "The key was used for a different request",
+		 "An Idempotency-Key stands for one request: the same body, content type and settings. Take a new key for a "
+		 "new request."},
 	[PROBLEM_QUEUE_FULL] = {"queue-full", 429, 1, "The queue is full",
 				"It holds as many jobs as the setting max-queue-jobs allows, finished ones too. Try again after "
 				"Retry-After; a shorter Job-Retain, or forgetting what was fetched, makes room."},
 	[PROBLEM_HEADERS_TOO_LARGE] = {"headers-too-large", 431, 0, "The head is too long",
 				       "See the settings max-header-count and max-header-bytes."},
-	[PROBLEM_JOB_FAILED] = {"job-failed", 500, 0, "The job failed",
-				"Its attempts are used up, or its worker said that trying again is no use. `detail` is what the worker "
-				"said last. It can be made ready again with POST /v1/queues/{queue}/kick."},
+	[PROBLEM_JOB_FAILED] =
+		{"job-failed", 500, 0, "The job failed",
+		 "Its attempts are used up, or its worker said that trying again is no use. `detail` is what the worker "
+		 "said last. It can be made ready again with POST /v1/queues/{queue}/kick."},
 	[PROBLEM_NOT_IMPLEMENTED] = {"not-implemented", 501, 0, "That is not implemented",
 				     "The request uses a part of HTTP that this server does not have."},
-	[PROBLEM_SERVER_FULL] = {"server-full", 503, 1, "The server is full",
-				 "It is at one of its limits (jobs, queues, claims, connections) or short of memory. Nothing was changed. "
-				 "Try again after Retry-After."},
-	[PROBLEM_DRAINING] = {"draining", 503, 1, "The server is leaving",
-			      "It has been told to stop, and hands out no more work. Try again after Retry-After: it, or the one that "
-			      "takes its place, knows all that was acknowledged."},
-	[PROBLEM_STORAGE] = {"storage-failed", 503, 1, "The disk failed",
-			     "A write, a sync or a read of the journal failed. Rather than promise what it cannot keep the server stops; "
-			     "what was acknowledged is safe. The operator should look at the disk."},
+	[PROBLEM_SERVER_FULL] =
+		{"server-full", 503, 1, "The server is full",
+		 "It is at one of its limits (jobs, queues, claims, connections) or short of memory. Nothing was changed. "
+		 "Try again after Retry-After."},
+	[PROBLEM_DRAINING] =
+		{"draining", 503, 1, "The server is leaving",
+		 "It has been told to stop, and hands out no more work. Try again after Retry-After: it, or the one that "
+		 "takes its place, knows all that was acknowledged."},
+	[PROBLEM_STORAGE] =
+		{"storage-failed", 503, 1, "The disk failed",
+		 "A write, a sync or a read of the journal failed. Rather than promise what it cannot keep the server stops; "
+		 "what was acknowledged is safe. The operator should look at the disk."},
 	[PROBLEM_VERSION] = {"version-not-supported", 505, 0, "That version of HTTP is not spoken here",
 			     "HTTP/1.1 and HTTP/1.0 are."},
-	[PROBLEM_NO_SPACE] = {"no-space", 507, 5, "The disk is full",
-			      "New work is refused until there is room. Waiting, reading, ending and deleting jobs go on; deleting makes "
-			      "room. Try again after Retry-After."},
+	[PROBLEM_NO_SPACE] =
+		{"no-space", 507, 5, "The disk is full",
+		 "New work is refused until there is room. Waiting, reading, ending and deleting jobs go on; deleting makes "
+		 "room. Try again after Retry-After."},
 };
 
 enum problem problem_of_outcome(enum outcome outcome)

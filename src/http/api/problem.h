@@ -1,5 +1,5 @@
-/* The problems that this server tells (RFC 9457), each in one row of one table: name, status, title, and what to do about it, which
- * GET /problems/{name} shows. */
+/* The problems that this server tells (RFC 9457), each in one row of one table: name, status, title, and what to do about it,
+ * which GET /problems/{name} shows. */
 #pragma once
 
 #include "base/buf.h"

@@ -23,7 +23,8 @@ static void accepted(struct exchange *ex, const struct ask *ask, const struct jo
 static void refused(struct exchange *ex, enum outcome outcome)
 {
 	if (outcome == OUTCOME_CONFLICT)
-		call_problem(ex, PROBLEM_CONFLICT, "The name belongs to a job that was submitted with another body or other settings.");
+		call_problem(ex, PROBLEM_CONFLICT,
+			     "The name belongs to a job that was submitted with another body or other settings.");
 	else
 		call_outcome(ex, outcome);
 }
@@ -67,8 +68,8 @@ static void submit(struct exchange *ex, struct slice queue, struct slice name)
 	struct ask *ask;
 
 	if (!queue_is_valid(queue)) {
-		call_problem(ex, PROBLEM_BAD_REQUEST, "A queue's name is 1 to %d letters, digits, . _ ~ -, and no dot at the start.",
-			     NAME_BYTES_MAX);
+		call_problem(ex, PROBLEM_BAD_REQUEST,
+			     "A queue's name is 1 to %d letters, digits, . _ ~ -, and no dot at the start.", NAME_BYTES_MAX);
 		return;
 	}
 	ask = ask_new(ex, COMMAND_SUBMIT, submitted);

@@ -1,8 +1,8 @@
-/* What is parked. A wait hangs on its thread's board under its job's key; those that wait for any change, or for a stage, under the
- * key's complement, so that a beat never touches the thousands that wait for the end only.
+/* What is parked. A wait hangs on its thread's board under its job's key; those that wait for any change, or for a stage, under
+ * the key's complement, so that a beat never touches the thousands that wait for the end only.
  *
- * A wake takes all that hang under a key in the order in which they came, and formats each kind of answer once however many want it.
- * Results too long for that are pinned for each reader on its own. */
+ * A wake takes all that hang under a key in the order in which they came, and formats each kind of answer once however many want
+ * it. Results too long for that are pinned for each reader on its own. */
 #include "http/api/api_priv.h"
 
 #include "base/mem.h"
@@ -59,8 +59,7 @@ void wait_park(struct exchange *ex, struct ask *ask, const struct job_view *view
 		exchange_done(ex);
 		return;
 	}
-	call->waiter = (struct waiter){
-		.revision = revision, .kind = ask->kind, .until = (uint8_t)until, .told_s = ask->told_s};
+	call->waiter = (struct waiter){.revision = revision, .kind = ask->kind, .until = (uint8_t)until, .told_s = ask->told_s};
 	if (text_base32_decode(slice_from(view->handle, JOB_HANDLE_CHARS), call->handle) ||
 	    !waiter_add(api, &call->waiter, view->key)) {
 		call_no_memory(ex);
