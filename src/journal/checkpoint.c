@@ -394,6 +394,12 @@ static int count_entry(void *ctx, const struct entry *entry)
 	return 0;
 }
 
+/* Of an entry, or of where the next one goes: recovery goes on there, and entries that stand elsewhere are not found again. */
+static bool is_position(uint64_t position)
+{
+	return position % ENTRY_ALIGN_BYTES == 0 && position <= INT64_MAX;
+}
+
 int checkpoint_check(struct journal *journal, struct checkpoint_found *ret_found)
 {
 	struct window window = {.fd = -1};
@@ -405,7 +411,8 @@ int checkpoint_check(struct journal *journal, struct checkpoint_found *ret_found
 	if (r != 0)
 		goto out;
 	r = checkpoint_walk(&window, header.salt, count_entry, &count, &end);
-	if (r == 0 && (count.count != count.claimed || end != window.size || header.position > count.end))
+	if (r == 0 && (count.count != count.claimed || end != window.size || header.position > count.end ||
+		       !is_position(header.position) || !is_position(count.end)))
 		r = JOURNAL_CORRUPT;
 	if (r == 0)
 		*ret_found = (struct checkpoint_found){.start = header.position, .end = count.end, .bytes = window.size};

@@ -12,6 +12,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* From the first segment to the last, with those between them that are gone: a position that no journal reaches, read from a
+ * disk, must not take all memory for a table of nothing. */
+enum { SEGMENT_SPAN_MAX = 1 << 24 };
+
 static char zeros[JOURNAL_ZERO_BYTES]; /* never written: not const, so that it costs no room in the program's file */
 
 uint64_t journal_place(const struct journal *journal, uint64_t position)
@@ -179,6 +183,8 @@ int segment_table_reserve(struct journal *journal, uint64_t number)
 		journal->table_first = number;
 	ENSURE(number >= journal->table_first);
 	need = (size_t)(number - journal->table_first) + 1;
+	if (need > SEGMENT_SPAN_MAX)
+		return -ENOMEM;
 	if (need <= journal->table_cap)
 		return 0;
 	while (cap < need)
