@@ -334,13 +334,13 @@ static void given_back(void **state)
 	struct submit_in in = submit_of(q, body);
 	struct job_ref job;
 	struct worker_in word;
+	struct grant grant;
 
 	(void)state;
 	in.max_attempts = 1;
 	job = fixture_submit(&f, in);
 	for (uint32_t i = 1; i <= 10; i++) {
-		struct grant grant = fixture_run(&f, q);
-
+		grant = fixture_run(&f, q);
 		word = worker_of(&grant);
 		if (i == 10)
 			word.delay_ms = 100;
