@@ -266,6 +266,13 @@ static void commit_kicked(struct job *job, const struct event *e)
 	make_ready(job, e);
 }
 
+static void commit_released(struct jobs *jobs, struct job *job, const struct event *e)
+{
+	job->releases++;
+	job->attempt--;
+	commit_returned(jobs, job, e);
+}
+
 /* A job that stays. */
 static void commit_known(struct jobs *jobs, struct job *job, const struct event *e, struct prepared *p)
 {
@@ -288,9 +295,7 @@ static void commit_known(struct jobs *jobs, struct job *job, const struct event 
 			return;
 		break;
 	case EVENT_RELEASED:
-		job->releases++;
-		job->attempt--;
-		commit_returned(jobs, job, e);
+		commit_released(jobs, job, e);
 		break;
 	case EVENT_RETRIED:
 		job->failures++;

@@ -89,20 +89,10 @@ static void model_end(struct model *m, enum job_state state)
 		m->body = false;
 }
 
-static void model_apply(struct model *m, const struct event *e)
+/* What a worker's hold brings about. */
+static void model_held(struct model *m, const struct event *e)
 {
-	m->revision++;
 	switch ((unsigned)e->type) {
-	case EVENT_READY:
-		m->state = JOB_READY;
-		m->ready_at = e->position;
-		break;
-	case EVENT_OFFERED:
-		m->state = JOB_OFFERED;
-		m->attempt++;
-		m->until_ms = e->until_ms;
-		m->attempt_id = e->attempt_id.len ? e->attempt_id.ptr[0] : 0;
-		break;
 	case EVENT_LEASED:
 		m->state = JOB_RUNNING;
 		m->until_ms = e->until_ms;
@@ -141,6 +131,23 @@ static void model_apply(struct model *m, const struct event *e)
 		m->failures++;
 		model_end(m, JOB_FAILED);
 		break;
+	}
+}
+
+static void model_apply(struct model *m, const struct event *e)
+{
+	m->revision++;
+	switch ((unsigned)e->type) {
+	case EVENT_READY:
+		m->state = JOB_READY;
+		m->ready_at = e->position;
+		break;
+	case EVENT_OFFERED:
+		m->state = JOB_OFFERED;
+		m->attempt++;
+		m->until_ms = e->until_ms;
+		m->attempt_id = e->attempt_id.len ? e->attempt_id.ptr[0] : 0;
+		break;
 	case EVENT_CANCELED:
 		model_end(m, JOB_CANCELED);
 		break;
@@ -158,6 +165,9 @@ static void model_apply(struct model *m, const struct event *e)
 		break;
 	case EVENT_FORGOTTEN:
 		*m = (struct model){0};
+		break;
+	default:
+		model_held(m, e);
 		break;
 	}
 }
