@@ -1,10 +1,13 @@
 /* Blobs: long bodies, each in a file of its own: blobs/XX/NNNNNNNNNNNNNNNN, a number in hexadecimal of which XX are the last
- * two digits. A blob is written under blobs/tmp by the thread that receives it, and sealed on the sealer thread: synced,
- * renamed, directory synced. Numbers grow and are not used again while anything could still name them. */
+ * two digits. What is in it stands at the head of blob.h. A blob is written under blobs/tmp by the thread that receives it, sums
+ * and all, and sealed on the sealer thread: synced, renamed, directory synced. Numbers grow and are not used again while anything
+ * could still name them. */
 #include "journal/journal_priv.h"
 
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/wire.h"
+#include "journal/blob.h"
 #include "journal/disk.h"
 
 #include <errno.h>
@@ -22,9 +25,13 @@ struct blob_writer {
 	struct io_job job;
 	struct journal *journal;
 	uint64_t number;
+	uint64_t file_bytes; /* content and sums */
 	uint64_t written_back;
 	int fd;
-	int error; /* sticky: 0, STORE_NO_SPACE or -EIO */
+	int error;      /* sticky: 0, STORE_NO_SPACE or -EIO */
+	uint32_t chunk; /* the sum of the chunk that is being written */
+	uint32_t sums_len;
+	char sums[BLOB_SUMS_BYTES]; /* of the chunks of this stretch so far */
 	void (*done)(void *ctx, int error, const struct body_ref *ref);
 	void *ctx;
 };
@@ -46,28 +53,73 @@ static int blob_error(int r)
 	return r < 0 ? -EIO : 0;
 }
 
+static int writer_append(struct blob_writer *w, const void *ptr, size_t len)
+{
+	int r = faults_space(&w->journal->faults);
+
+	if (r == 0)
+		r = disk_write(w->fd, ptr, len, w->file_bytes);
+	if (r == 0)
+		w->file_bytes += len;
+	w->error = blob_error(r);
+	return w->error;
+}
+
+static void writer_end_chunk(struct blob_writer *w)
+{
+	wire_store_u32(w->sums + w->sums_len, w->chunk);
+	w->sums_len += BLOB_SUM_BYTES;
+	w->chunk = 0;
+}
+
+static int writer_end_stretch(struct blob_writer *w)
+{
+	int r = writer_append(w, w->sums, w->sums_len);
+
+	w->sums_len = 0;
+	return r;
+}
+
+/* Bytes that were written, of one stretch. */
+static void writer_sum(struct blob_writer *w, struct slice bytes)
+{
+	struct blob *blob = &w->blob;
+
+	blob->crc = crc32c(blob->crc, bytes.ptr, bytes.len);
+	while (bytes.len) {
+		size_t left = BLOB_CHUNK_BYTES - (size_t)(blob->size_bytes % BLOB_CHUNK_BYTES);
+		size_t part = bytes.len < left ? bytes.len : left;
+
+		w->chunk = crc32c(w->chunk, bytes.ptr, part);
+		blob->size_bytes += part;
+		if (part == left)
+			writer_end_chunk(w);
+		bytes = slice_from(bytes.ptr + part, bytes.len - part);
+	}
+}
+
 static int writer_write(struct blob *blob, struct slice bytes)
 {
 	struct blob_writer *w = container_of(blob, struct blob_writer, blob);
-	int r;
 
-	if (w->error)
-		return w->error;
-	r = faults_space(&w->journal->faults);
-	if (r == 0)
-		r = disk_write(w->fd, bytes.ptr, bytes.len, blob->size_bytes);
-	w->error = blob_error(r);
-	if (w->error)
-		return w->error;
-	blob->crc = crc32c(blob->crc, bytes.ptr, bytes.len);
-	blob->size_bytes += bytes.len;
-	if (blob->size_bytes - w->written_back >= BLOB_WRITEBACK_BYTES) {
-		/* Advice: what it does not do, the sync at the end will. */
-		(void)sync_file_range(w->fd, (off_t)w->written_back, (off_t)(blob->size_bytes - w->written_back),
-				      SYNC_FILE_RANGE_WRITE);
-		w->written_back = blob->size_bytes;
+	while (bytes.len && !w->error) {
+		size_t left = BLOB_STRETCH_BYTES - (size_t)(blob->size_bytes % BLOB_STRETCH_BYTES);
+		size_t part = bytes.len < left ? bytes.len : left;
+
+		if (writer_append(w, bytes.ptr, part) != 0)
+			break;
+		writer_sum(w, slice_from(bytes.ptr, part));
+		if (part == left)
+			(void)writer_end_stretch(w);
+		bytes = slice_from(bytes.ptr + part, bytes.len - part);
 	}
-	return 0;
+	if (!w->error && w->file_bytes - w->written_back >= BLOB_WRITEBACK_BYTES) {
+		/* Advice: what it does not do, the sync at the end will. */
+		(void)sync_file_range(w->fd, (off_t)w->written_back, (off_t)(w->file_bytes - w->written_back),
+				      SYNC_FILE_RANGE_WRITE);
+		w->written_back = w->file_bytes;
+	}
+	return w->error;
 }
 
 static int sync_dir_of(struct journal *journal, unsigned low)
@@ -122,17 +174,20 @@ static void writer_seal_run(struct io_job *job)
 {
 	struct blob_writer *w = container_of(job, struct blob_writer, job);
 	struct journal *journal = w->journal;
-	struct body_ref ref = {
-		.place = w->number, .size_bytes = w->blob.size_bytes, .crc = w->blob.crc, .kind = BODY_BLOB};
+	struct body_ref ref = {.place = w->number, .size_bytes = w->blob.size_bytes, .crc = w->blob.crc, .kind = BODY_BLOB};
 	int r = w->error;
 
+	if (w->blob.size_bytes % BLOB_CHUNK_BYTES)
+		writer_end_chunk(w);
+	if (r == 0 && w->sums_len)
+		r = writer_end_stretch(w);
 	if (r == 0)
 		r = blob_error(journal_fdatasync(journal, w->fd));
 	if (r == 0)
 		r = blob_error(writer_name_it(w));
 	if (r == 0) {
 		atomic_fetch_add(&journal->blob_count, 1);
-		atomic_fetch_add(&journal->blob_bytes, ref.size_bytes);
+		atomic_fetch_add(&journal->blob_bytes, w->file_bytes);
 	}
 	w->done(w->ctx, r, r == 0 ? &ref : NULL);
 	writer_free(w, r != 0);

@@ -66,7 +66,8 @@ struct blob_record {
 	struct list dying; /* linked: waits for free_after to be synced */
 	uint64_t refs;
 	uint64_t free_after;
-	bool present; /* recovery: there is such a file */
+	bool present;           /* recovery: there is such a file */
+	atomic_bool sums_right; /* its sums were held against a reference */
 };
 
 /* A stretch of a batch that goes into one segment. */

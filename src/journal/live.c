@@ -3,6 +3,7 @@
 #include "journal/journal_priv.h"
 
 #include "base/mem.h"
+#include "journal/blob.h"
 
 static struct blob_record *blob_record_new(struct journal *journal, const struct body_ref *ref)
 {
@@ -12,7 +13,7 @@ static struct blob_record *blob_record_new(struct journal *journal, const struct
 		return NULL;
 	held_init(&record->held, journal, ref->place);
 	record->held.blob = true;
-	record->held.size_bytes = ref->size_bytes;
+	record->held.size_bytes = blob_file_bytes(ref->size_bytes);
 	list_init(&record->dying);
 	if (hash_insert(&journal->blobs, &record->node, hash_u64(&journal->blob_key, ref->place, 0)) < 0)
 		return mem_free(record);

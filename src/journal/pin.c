@@ -1,8 +1,10 @@
-/* Pins: a reference to the file that a body lies in, so that the file and its bytes stay. */
+/* Pins: a reference to the file that a body lies in, so that the file and its bytes stay. What is read of a blob is checked on
+ * the way; an inline body is checked as a whole. */
 #include "journal/journal_priv.h"
 
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "journal/blob.h"
 #include "journal/disk.h"
 
 #include <errno.h>
@@ -10,8 +12,25 @@
 struct pin {
 	struct store_pin base; /* first */
 	struct held *held;
-	uint64_t offset; /* of the first byte, in the file */
+	uint64_t offset; /* of the first byte, in the file; 0 in a blob */
+	bool sized;      /* a blob that has the size it should */
 };
+
+/* Missing, another length, another file: told before the first byte. */
+static int pin_check_blob(struct pin *pin, int fd)
+{
+	struct blob_record *record = container_of(pin->held, struct blob_record, held);
+
+	if (!pin->sized && blob_check_size(fd, &pin->base.ref) < 0)
+		return -EIO;
+	pin->sized = true;
+	if (atomic_load(&record->sums_right))
+		return 0;
+	if (blob_check_sums(fd, &pin->base.ref) < 0)
+		return -EIO;
+	atomic_store(&record->sums_right, true);
+	return 0;
+}
 
 static int pin_read(struct store_pin *base, uint64_t offset, void *out, size_t len)
 {
@@ -22,7 +41,14 @@ static int pin_read(struct store_pin *base, uint64_t offset, void *out, size_t l
 	if (offset > base->ref.size_bytes || len > base->ref.size_bytes - offset)
 		return -EIO;
 	fd = held_fd(pin->held);
-	if (fd < 0 || disk_read(fd, out, len, pin->offset + offset, &got) < 0 || got != len)
+	if (fd < 0)
+		return -EIO;
+	if (pin->held->blob) {
+		if (pin_check_blob(pin, fd) < 0)
+			return -EIO;
+		return blob_read(fd, base->ref.size_bytes, offset, out, len);
+	}
+	if (disk_read(fd, out, len, pin->offset + offset, &got) < 0 || got != len)
 		return -EIO;
 	return 0;
 }
@@ -39,7 +65,7 @@ static int pin_read_whole(struct store_pin *base, void *out)
 static int pin_file(struct store_pin *base, uint64_t *ret_offset)
 {
 	struct pin *pin = container_of(base, struct pin, base);
-	int fd = held_fd(pin->held);
+	int fd = pin->held->blob ? -ENOTSUP : held_fd(pin->held);
 
 	if (fd >= 0)
 		*ret_offset = pin->offset;

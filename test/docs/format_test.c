@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/wire.h"
 #include "job/event.h"
+#include "journal/blob.h"
 #include "journal/entry.h"
 
 #include <string.h>
@@ -365,11 +366,34 @@ static void headers_lie_as_the_page_says(void **state)
 	page_close(&page);
 }
 
+/* What the file of a blob is made of with these sizes, blob_test.c shows. */
+static void blobs_are_cut_as_the_page_says(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned bytes;
+	} rows[] = {{"chunk", BLOB_CHUNK_BYTES}, {"stretch", BLOB_STRETCH_BYTES}, {"sum", BLOB_SUM_BYTES}};
+	struct page page;
+	size_t row = 0;
+
+	(void)state;
+	page_open(&page);
+	page_find(&page, "in a blob", "bytes");
+	for (; page_row(&page); row++) {
+		assert_true(row < ARRAY_COUNT(rows));
+		assert_string_equal(page.cell[0], rows[row].what);
+		assert_int_equal(strtoul(page.cell[1], NULL, 10), rows[row].bytes);
+	}
+	assert_int_equal(row, ARRAY_COUNT(rows));
+	page_close(&page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_event_is_encoded_as_the_page_says),
 		cmocka_unit_test(headers_lie_as_the_page_says),
+		cmocka_unit_test(blobs_are_cut_as_the_page_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
