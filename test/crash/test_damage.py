@@ -1,13 +1,14 @@
 """Damaged journals: cut at every length of their last entries, bits flipped, garbage behind the end. Either what was acknowledged
 up to some point is there, or the server refuses to start and says where; wrong bytes are never served."""
 
+import http.client
 import os
 import random
 import shutil
 
 import pytest
 
-from bide_client import Closed
+from bide_client import Closed, Conn
 from bide_server import SANITIZED, SOAK, Died, Server
 from damage import CORRUPT, FLAGS, History
 
@@ -120,29 +121,88 @@ def test_salvage_goes_on_behind_the_damage_and_says_what_it_lost(history, tmp_pa
     server.kill9()
 
 
-@pytest.mark.parametrize("where", [0.1, 0.5, 0.999])
-def test_a_damaged_blob_is_never_served_whole(fresh, where):
+CHUNK = 64 << 10  # of a blob: what is checked at a time (doc/journal-format.md)
+
+
+def with_result(fresh, result):
+    """A server that was stopped with a job whose result is that, and the result's path."""
     server = fresh("--segment-size", "2M")
     job = server.api.submit("q")["id"]
-    result = random.Random(4).randbytes(3 << 20)
     server.api.done(server.api.claim_one("q"), result)
     server.stop()
+    return server, f"/v1/jobs/{job}/result"
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("where", [0, 0.01, 0.1, 0.5, 0.999, 0.99999])
+def test_a_damaged_blob_is_never_served_whole(fresh, where):
+    result = random.Random(4).randbytes(3 << 20)
+    server, url = with_result(fresh, result)
     path, data = blob_of(server.data, result)
     at = int(len(data) * where)
-    data[at] ^= 1
-    with open(path, "wb") as file:
-        file.write(data)
+    flip(path, at)
     try:
         server.start()
     except Died as died:
         assert died.code == CORRUPT
         return
-    try:
-        answer = server.api.get(f"/v1/jobs/{job}/result")
-    except Exception as error:  # cut before the end: the client knows that it has not all
-        print(repr(error))
-        return
-    assert answer.status >= 500, "wrong bytes were served as the result"
+    if at < CHUNK or at >= len(result):  # the first chunk, or the checksums: there is still a status to say
+        answer = server.api.get(url)
+        assert (answer.status, answer.problem) == (503, "storage-failed"), answer
+    else:
+        assert_cut_before(server, url, result, at // CHUNK * CHUNK)
+    assert server.api.submit("q", b"alive")["state"] == "ready"
+
+
+def assert_cut_before(server, url, result, most):
+    """What comes is right, is not more than that, and the client knows that it has not all."""
+    with Conn(server.address) as conn:
+        head = conn.ask("GET", url).head()
+        assert head.status == 200 and int(head.header("content-length")) == len(result)
+        with pytest.raises((Closed, ConnectionError)):
+            conn.body(len(result))
+        assert len(conn.buffer) <= most, "more than what lies before the damage"
+        assert conn.buffer == result[:len(conn.buffer)], "wrong bytes were served"
+
+
+def test_ranges_of_a_damaged_blob_are_right_or_refused(fresh):
+    result = random.Random(6).randbytes(20 * CHUNK + 1000)
+    server, url = with_result(fresh, result)
+    flip(blob_of(server.data, result)[0], 7 * CHUNK + 5)
+    server.start()
+
+    def part(begin, end):
+        return server.api.get(url, {"Range": f"bytes={begin}-{end - 1}"})
+
+    for begin, end in ((0, 10), (CHUNK - 3, CHUNK + 3), (0, 7 * CHUNK), (6 * CHUNK + 9, 7 * CHUNK), (8 * CHUNK, len(result)),
+                       (9 * CHUNK + 1, 9 * CHUNK + 2), (len(result) - 1, len(result))):
+        answer = part(begin, end)
+        assert answer.status == 206 and answer.body == result[begin:end], (begin, end, answer.status)
+    for begin, end in ((7 * CHUNK, 7 * CHUNK + 1), (7 * CHUNK + 5, 7 * CHUNK + 6), (8 * CHUNK - 1, 8 * CHUNK), (7 * CHUNK, len(result))):
+        answer = part(begin, end)
+        assert (answer.status, answer.problem) == (503, "storage-failed"), (begin, end, answer)
+    for begin, end in ((6 * CHUNK, 8 * CHUNK), (7 * CHUNK - 1, 7 * CHUNK + 1)):
+        with pytest.raises((Closed, ConnectionError, http.client.IncompleteRead)):
+            part(begin, end)
+
+
+@pytest.mark.parametrize("change", [-1, 1, -CHUNK, 4096])
+def test_a_blob_of_another_length_is_told(fresh, change):
+    result = random.Random(7).randbytes(2 << 20)
+    server, url = with_result(fresh, result)
+    path, data = blob_of(server.data, result)
+    os.truncate(path, len(data) + change)
+    server.start()
+    assert "reading it will fail" in server.stderr()
+    answer = server.api.get(url)
+    assert (answer.status, answer.problem) == (503, "storage-failed"), answer
 
 
 def blob_of(folder, content):
@@ -157,10 +217,9 @@ def blob_of(folder, content):
 
 
 def test_a_missing_blob_is_told(fresh):
-    server = fresh("--segment-size", "2M")
-    job = server.api.submit("q")["id"]
     result = b"0123456789" * (300 << 10)
-    server.api.done(server.api.claim_one("q"), result)
+    server, url = with_result(fresh, result)
+    server.start()
     other = server.api.submit("q", b"fine")["id"]
     server.stop()
     os.unlink(blob_of(server.data, result)[0])
@@ -169,10 +228,9 @@ def test_a_missing_blob_is_told(fresh):
     except Died as died:
         assert died.code == CORRUPT
         return
-    try:
-        assert server.api.get(f"/v1/jobs/{job}/result").status >= 500
-    except (Closed, ConnectionError):
-        pass
+    assert "is missing" in server.stderr()
+    answer = server.api.get(url)
+    assert (answer.status, answer.problem) == (503, "storage-failed"), answer
     assert server.api.job(other)["state"] == "ready"
 
 
