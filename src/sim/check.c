@@ -261,6 +261,8 @@ uint32_t check_claimed(struct world *world)
 {
 	uint32_t bits = 0;
 
+	if (world->failed) /* claims that leave are not heard any more */
+		return UINT32_MAX;
 	list_each (node, &world->claims) {
 		const struct claim_wait *claim = container_of(node, struct claim_wait, node);
 

@@ -10,71 +10,65 @@
 #include <unistd.h>
 
 #define PEOPLE .submit = 14, .poll = 12, .claim = 12, .work = 16, .cancel = 2, .operate = 2, .leave = 3
-#define MOVES  .turn = 24, .loop = 24, .time = 16
+#define MOVES  .turn = 24, .loop = 24, .time = 24, .replay = 1, .steps = 20000
 
 const struct theme themes[] = {
-	{.name = "plain", PEOPLE, MOVES, .loops = 4, .jobs = 60, .keep_ms = 4000, .snapshot = 8, .replay = 1, .steps = 6000},
+	{.name = "plain", PEOPLE, MOVES, .loops = 4, .jobs = 60, .keep_ms = 300, .snapshot = 8},
 	{.name = "crash",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 3,
 	 .jobs = 60,
-	 .keep_ms = 6000,
+	 .keep_ms = 500,
 	 .snapshot = 8,
 	 .checkpoint = 2,
 	 .tidy = 1,
 	 .crash_permyriad = 40,
-	 .sync_ms = 8,
-	 .steps = 6000},
+	 .sync_ms = 8},
 	{.name = "sync",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 3,
 	 .jobs = 60,
-	 .keep_ms = 4000,
+	 .keep_ms = 500,
 	 .snapshot = 8,
 	 .checkpoint = 1,
 	 .sync_ms = 80,
-	 .sync_fail_permille = 15,
-	 .steps = 6000},
+	 .sync_fail_permille = 120},
 	{.name = "full",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 2,
 	 .jobs = 60,
-	 .keep_ms = 4000,
+	 .keep_ms = 300,
 	 .snapshot = 8,
 	 .tidy = 4,
 	 .full_permille = 10,
 	 .sync_ms = 4,
-	 .crash_permyriad = 5,
-	 .steps = 6000},
+	 .crash_permyriad = 5},
 	{.name = "memory",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 2,
 	 .jobs = 60,
-	 .keep_ms = 4000,
+	 .keep_ms = 300,
 	 .snapshot = 8,
 	 .checkpoint = 2,
 	 .tidy = 2,
 	 .memory_permille = 100,
 	 .sync_ms = 4,
-	 .crash_permyriad = 5,
-	 .steps = 6000},
+	 .crash_permyriad = 5},
 	{.name = "checkpoint",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 2,
 	 .jobs = 80,
-	 .keep_ms = 8000,
+	 .keep_ms = 500,
 	 .snapshot = 3,
 	 .checkpoint = 20,
 	 .tidy = 8,
-	 .replay = 1,
 	 .sync_ms = 4,
-	 .crash_permyriad = 20,
-	 .steps = 6000},
+	 .crash_permyriad = 20},
 	/* Jobs come and go so quickly that a checkpoint sees few of them. */
 	{.name = "churn",
 	 .submit = 60,
@@ -88,27 +82,23 @@ const struct theme themes[] = {
 	 .loops = 2,
 	 .jobs = 120,
 	 .keep_ms = 60,
-	 .snapshot = 1,
-	 .checkpoint = 4,
-	 .replay = 1,
-	 .crash_permyriad = 10,
-	 .steps = 12000},
+	 .snapshot = 3,
+	 .checkpoint = 16,
+	 .crash_permyriad = 10},
 	{.name = "mixed",
 	 PEOPLE,
 	 MOVES,
 	 .loops = 4,
 	 .jobs = 70,
-	 .keep_ms = 5000,
+	 .keep_ms = 500,
 	 .snapshot = 6,
 	 .checkpoint = 4,
 	 .tidy = 3,
-	 .replay = 1,
 	 .crash_permyriad = 15,
 	 .sync_fail_permille = 3,
 	 .full_permille = 3,
 	 .memory_permille = 15,
-	 .sync_ms = 20,
-	 .steps = 10000},
+	 .sync_ms = 20},
 };
 const unsigned theme_count = ARRAY_COUNT(themes);
 
@@ -196,6 +186,25 @@ static void step(struct world *world)
 	acts[i].act(world);
 }
 
+static void everything_moves(struct world *world)
+{
+	world->step++;
+	world->memory_failed = false;
+	world->step_end = sim_store_end(world->store);
+	machine_turn(world);
+	for (unsigned i = 0; i < world->theme->loops; i++)
+		machine_loop(world, &world->loops[i]);
+}
+
+/* Before a server whose journal has failed goes, everybody has heard of it. */
+static void failure_is_told(struct world *world)
+{
+	for (unsigned round = 0; round < 200 && !list_empty(&world->asks); round++)
+		everything_moves(world);
+	CHECK(world, list_empty(&world->asks), "the journal has failed, and a command of kind %d never comes back",
+	      (int)container_of(world->asks.next, struct ask, node)->command.kind);
+}
+
 static void bad_luck(struct world *world)
 {
 	struct random *random = &world->random;
@@ -205,8 +214,11 @@ static void bad_luck(struct world *world)
 		sim_store_set_full(world->store, world->full);
 	}
 	/* Who has failed says so to all who still ask, and is then started again. */
-	if (world->failed ? random_permille(random, 30) : random_below(random, 10000) < world->theme->crash_permyriad)
+	if (world->failed ? random_permille(random, 30) : random_below(random, 10000) < world->theme->crash_permyriad) {
+		if (world->failed)
+			failure_is_told(world);
 		machine_crash(world);
+	}
 }
 
 static void step_checked(struct world *world)
@@ -219,7 +231,7 @@ static void step_checked(struct world *world)
 	if (world->checked_end != world->model.last_end || world->memory_failed || world->step % 16 == 0)
 		check_step(world);
 	world->checked_end = world->model.last_end;
-	if (world->theme->replay && random_permille(&world->random, world->theme->replay))
+	if (random_permille(&world->random, world->theme->replay))
 		check_replay(world);
 }
 
@@ -229,12 +241,7 @@ static void quiesce(struct world *world)
 	uint64_t until = world->now_ms + 4 * world->theme->sync_ms + 400;
 
 	while (!list_empty(&world->asks) && world->now_ms < until) {
-		world->step++;
-		world->memory_failed = false;
-		world->step_end = sim_store_end(world->store);
-		machine_turn(world);
-		for (unsigned i = 0; i < world->theme->loops; i++)
-			machine_loop(world, &world->loops[i]);
+		everything_moves(world);
 		machine_time(world);
 		check_step(world);
 	}
