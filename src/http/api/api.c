@@ -3,15 +3,10 @@
 
 #include "base/mem.h"
 #include "base/panic.h"
+#include "http/api/json_in.h"
 #include "http/exchange/http_thread.h"
 
 #include <errno.h>
-#include <jansson.h>
-
-static void json_free(void *ptr)
-{
-	mem_free(ptr);
-}
 
 struct api_thread *api_thread_new(unsigned index, const struct api_config *config, void *ctx)
 {
@@ -21,7 +16,7 @@ struct api_thread *api_thread_new(unsigned index, const struct api_config *confi
 
 	if (!api)
 		return NULL;
-	json_set_alloc_funcs(mem_alloc, json_free); /* the one allocator, which can be told to fail */
+	json_in_init();
 	api->config = *config;
 	api->ctx = ctx;
 	api->index = index;

@@ -6,6 +6,47 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { ROOM_A_BYTE = 96, ROOM_LEAST_BYTES = 4096, ROOM_ALIGN = 16 };
+
+/* What is left of the block of this thread's open document. */
+static _Thread_local struct room {
+	char *begin, *at, *end;
+} room;
+
+static void *room_alloc(size_t size)
+{
+	size_t need = (size + ROOM_ALIGN - 1) & ~(size_t)(ROOM_ALIGN - 1);
+	char *at = room.at;
+
+	if (need < size || need > (size_t)(room.end - room.at))
+		return malloc(size);
+	room.at += need;
+	return at;
+}
+
+static void room_free(void *ptr)
+{
+	if ((uintptr_t)ptr - (uintptr_t)room.begin >= (uintptr_t)(room.end - room.begin))
+		free(ptr);
+}
+
+void json_in_init(void)
+{
+	json_set_alloc_funcs(room_alloc, room_free);
+}
+
+static bool room_open(struct json_in *in, size_t len)
+{
+	size_t size = ROOM_LEAST_BYTES + len * ROOM_A_BYTE;
+
+	in->room = mem_alloc(size);
+	if (!in->room)
+		return false;
+	room = (struct room){in->room, in->room, (char *)in->room + size};
+	return true;
+}
 
 void json_in_fail(struct json_in *in, const char *fmt, ...)
 {
@@ -26,6 +67,10 @@ void json_in_open(struct json_in *in, struct arena *arena, struct slice body, bo
 	*in = (struct json_in){.arena = arena};
 	if (!body.len && optional)
 		return;
+	if (!room_open(in, body.len)) {
+		in->no_memory = true;
+		return;
+	}
 	in->root = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, &error);
 	if (!in->root && json_error_code(&error) == json_error_out_of_memory)
 		in->no_memory = true;
@@ -39,6 +84,8 @@ bool json_in_close(struct json_in *in)
 {
 	json_decref(in->root);
 	in->root = NULL;
+	in->room = mem_free(in->room);
+	room = (struct room){0};
 	return !json_in_failed(in);
 }
 

@@ -2,7 +2,11 @@
  * strings and numbers out, so that a fuzzer can call it.
  *
  * Errors stick: after the first one every reader does nothing; the caller looks once at the end. A member that is absent or null
- * leaves its variable untouched. Unknown members are ignored. */
+ * leaves its variable untouched. Unknown members are ignored.
+ *
+ * jansson 2.14 aborts when an allocation fails in the middle of a token, so it gets its memory beforehand: one block that is
+ * large enough for whatever the text can become (measured: at most 80 bytes a byte, of empty objects), whose lack is told like
+ * any other. One document a thread at a time. */
 #pragma once
 
 #include "base/arena.h"
@@ -11,11 +15,15 @@
 
 struct json_in {
 	json_t *root; /* NULL: an empty body */
+	void *room;   /* what jansson allocates from */
 	struct arena *arena;
 	bool no_memory;
 	bool bad;
 	char detail[160]; /* what is wrong with it, a sentence */
 };
+
+/* Once, before the first json_in_open of any thread. */
+void json_in_init(void);
 
 /* `optional`: an empty body is an empty object. json_in_close whatever becomes of it. */
 void json_in_open(struct json_in *in, struct arena *arena, struct slice body, bool optional);
