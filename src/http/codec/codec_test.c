@@ -310,66 +310,67 @@ static void preferences_of_several_fields(void **state)
 
 /* --- Range --- */
 
+static const struct {
+	const char *value;
+	uint64_t size;
+	enum range_kind kind;
+	uint64_t from, bytes;
+} range_cases[] = {
+	{"bytes=0-0", 10, RANGE_PART, 0, 1},
+	{"bytes=0-9", 10, RANGE_PART, 0, 10},
+	{"bytes=0-10", 10, RANGE_PART, 0, 10},
+	{"bytes=3-", 10, RANGE_PART, 3, 7},
+	{"bytes=9-", 10, RANGE_PART, 9, 1},
+	{"bytes=-1", 10, RANGE_PART, 9, 1},
+	{"bytes=-10", 10, RANGE_PART, 0, 10},
+	{"bytes=-11", 10, RANGE_PART, 0, 10},
+	{"BYTES = 1-2 ,", 10, RANGE_PART, 1, 2},
+	{"bytes=0-18446744073709551615", 10, RANGE_PART, 0, 10},
+	{"bytes=0-", UINT64_MAX, RANGE_PART, 0, UINT64_MAX},
+	{"bytes=-18446744073709551615", UINT64_MAX, RANGE_PART, 0, UINT64_MAX},
+	{"bytes=10-", 10, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=10-20", 10, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=18446744073709551615-", 10, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=-0", 10, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=-1", 0, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=10-,11-", 10, RANGE_UNSATISFIABLE, 0, 0},
+	{"bytes=0-1,3-4", 10, RANGE_NONE, 0, 0},
+	{"bytes=0-1,10-", 10, RANGE_NONE, 0, 0},
+	{"bytes=1-0", 10, RANGE_NONE, 0, 0},
+	{"bytes=0-1,x", 10, RANGE_NONE, 0, 0},
+	{"bytes=0-18446744073709551616", 10, RANGE_NONE, 0, 0},
+	{"bytes=18446744073709551616-", 10, RANGE_NONE, 0, 0},
+	{"bytes=", 10, RANGE_NONE, 0, 0},
+	{"bytes=,", 10, RANGE_NONE, 0, 0},
+	{"bytes=-", 10, RANGE_NONE, 0, 0},
+	{"bytes=--1", 10, RANGE_NONE, 0, 0},
+	{"bytes=1", 10, RANGE_NONE, 0, 0},
+	{"bytes=1-2-3", 10, RANGE_NONE, 0, 0},
+	{"bytes=+1-2", 10, RANGE_NONE, 0, 0},
+	{"bytes=1 - 2", 10, RANGE_NONE, 0, 0},
+	{"bytes=0x1-2", 10, RANGE_NONE, 0, 0},
+	{"bytes", 10, RANGE_NONE, 0, 0},
+	{"bytes ", 10, RANGE_NONE, 0, 0},
+	{"bytes 0-1", 10, RANGE_NONE, 0, 0},
+	{"items=0-1", 10, RANGE_NONE, 0, 0},
+	{"=0-1", 10, RANGE_NONE, 0, 0},
+	{"", 10, RANGE_NONE, 0, 0},
+};
+
 static void ranges(void **state)
 {
-	static const struct {
-		const char *value;
-		uint64_t size;
-		enum range_kind kind;
-		uint64_t from, bytes;
-	} cases[] = {
-		{"bytes=0-0", 10, RANGE_PART, 0, 1},
-		{"bytes=0-9", 10, RANGE_PART, 0, 10},
-		{"bytes=0-10", 10, RANGE_PART, 0, 10},
-		{"bytes=3-", 10, RANGE_PART, 3, 7},
-		{"bytes=9-", 10, RANGE_PART, 9, 1},
-		{"bytes=-1", 10, RANGE_PART, 9, 1},
-		{"bytes=-10", 10, RANGE_PART, 0, 10},
-		{"bytes=-11", 10, RANGE_PART, 0, 10},
-		{"BYTES = 1-2 ,", 10, RANGE_PART, 1, 2},
-		{"bytes=0-18446744073709551615", 10, RANGE_PART, 0, 10},
-		{"bytes=0-", UINT64_MAX, RANGE_PART, 0, UINT64_MAX},
-		{"bytes=-18446744073709551615", UINT64_MAX, RANGE_PART, 0, UINT64_MAX},
-		{"bytes=10-", 10, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=10-20", 10, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=18446744073709551615-", 10, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=-0", 10, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=-1", 0, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=10-,11-", 10, RANGE_UNSATISFIABLE, 0, 0},
-		{"bytes=0-1,3-4", 10, RANGE_NONE, 0, 0},
-		{"bytes=0-1,10-", 10, RANGE_NONE, 0, 0},
-		{"bytes=1-0", 10, RANGE_NONE, 0, 0},
-		{"bytes=0-1,x", 10, RANGE_NONE, 0, 0},
-		{"bytes=0-18446744073709551616", 10, RANGE_NONE, 0, 0},
-		{"bytes=18446744073709551616-", 10, RANGE_NONE, 0, 0},
-		{"bytes=", 10, RANGE_NONE, 0, 0},
-		{"bytes=,", 10, RANGE_NONE, 0, 0},
-		{"bytes=-", 10, RANGE_NONE, 0, 0},
-		{"bytes=--1", 10, RANGE_NONE, 0, 0},
-		{"bytes=1", 10, RANGE_NONE, 0, 0},
-		{"bytes=1-2-3", 10, RANGE_NONE, 0, 0},
-		{"bytes=+1-2", 10, RANGE_NONE, 0, 0},
-		{"bytes=1 - 2", 10, RANGE_NONE, 0, 0},
-		{"bytes=0x1-2", 10, RANGE_NONE, 0, 0},
-		{"bytes", 10, RANGE_NONE, 0, 0},
-		{"bytes ", 10, RANGE_NONE, 0, 0},
-		{"bytes 0-1", 10, RANGE_NONE, 0, 0},
-		{"items=0-1", 10, RANGE_NONE, 0, 0},
-		{"=0-1", 10, RANGE_NONE, 0, 0},
-		{"", 10, RANGE_NONE, 0, 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		struct slice value = exact(slice_str(cases[i].value));
+	for (size_t i = 0; i < ARRAY_COUNT(range_cases); i++) {
+		struct slice value = exact(slice_str(range_cases[i].value));
 		uint64_t from = 4711, bytes = 4712;
-		enum range_kind kind = range_parse(value, cases[i].size, &from, &bytes);
+		enum range_kind kind = range_parse(value, range_cases[i].size, &from, &bytes);
 		bool part = kind == RANGE_PART;
 
-		if (kind != cases[i].kind || from != (part ? cases[i].from : 4711) || bytes != (part ? cases[i].bytes : 4712))
-			fail_msg("%s of %llu: %d, %llu + %llu", cases[i].value, (unsigned long long)cases[i].size, (int)kind,
-				 (unsigned long long)from, (unsigned long long)bytes);
+		if (kind != range_cases[i].kind || from != (part ? range_cases[i].from : 4711) ||
+		    bytes != (part ? range_cases[i].bytes : 4712))
+			fail_msg("%s of %llu: %d, %llu + %llu", range_cases[i].value, (unsigned long long)range_cases[i].size,
+				 (int)kind, (unsigned long long)from, (unsigned long long)bytes);
 		exact_free(value);
 	}
 }
