@@ -136,34 +136,27 @@ void text_base32(const uint8_t *bytes, size_t len, char *out)
 	}
 }
 
-/* The digit's value, or -1. Computed from the alphabet's runs, between which i, l, o and u are left out. */
-static int base32_value(char c)
-{
-	static const struct {
-		char first, last;
-		int value;
-	} runs[] = {{'a', 'h', 10}, {'0', '9', 0}, {'v', 'z', 27}, {'p', 't', 22}, {'j', 'k', 18}, {'m', 'n', 20}};
-
-	for (size_t i = 0; i < ARRAY_COUNT(runs); i++) {
-		if (c >= runs[i].first && c <= runs[i].last)
-			return runs[i].value + (c - runs[i].first);
-	}
-	return -1;
-}
+/* A digit's value plus 1, 0 for whatever is none. Between the runs i, l, o and u are left out. */
+static const uint8_t base32_values[256] = {
+	['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['g'] = 17, ['h'] = 18, ['j'] = 19, ['k'] = 20, ['m'] = 21, ['n'] = 22, ['p'] = 23, ['q'] = 24,
+	['r'] = 25, ['s'] = 26, ['t'] = 27, ['v'] = 28, ['w'] = 29, ['x'] = 30, ['y'] = 31, ['z'] = 32,
+};
 
 int text_base32_decode(struct slice text, uint8_t *ret_bytes)
 {
 	if (text.len % 8)
 		return -EINVAL;
 	for (size_t i = 0; i < text.len; i++) {
-		if (base32_value(text.ptr[i]) < 0)
+		if (!base32_values[(uint8_t)text.ptr[i]])
 			return -EINVAL;
 	}
 	for (size_t at = 0; at < text.len; at += 8, ret_bytes += 5) {
 		uint64_t group = 0;
 
 		for (size_t i = 0; i < 8; i++)
-			group = group << 5 | (uint64_t)base32_value(text.ptr[at + i]);
+			group = group << 5 | (base32_values[(uint8_t)text.ptr[at + i]] - 1u);
 		for (int i = 4; i >= 0; i--, group >>= 8)
 			ret_bytes[i] = (uint8_t)group;
 	}
