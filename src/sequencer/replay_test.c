@@ -300,6 +300,28 @@ static void damage_is_refused(void **state)
 	fixture_deinit(&twin);
 }
 
+/* A queue that only a waiting claim keeps has no past: after a restart, in which there are no claims, it would have none. */
+static void claims_keep_no_figures(void **state)
+{
+	struct ask park = {.c = {.kind = COMMAND_CLAIM, .in.claim = claim_of(&q)}};
+	struct submit_in in = submit_of(q, body);
+	struct job_ref job;
+
+	(void)state;
+	in.delay_ms = 1000;
+	park.c.in.claim.wait = true;
+	assert_int_equal(fixture_ask(&f, &park, 0), OUTCOME_PARKED);
+	job = fixture_submit(&f, in);
+	fixture_cancel(&f, &job, true);
+	assert_int_equal(fixture_queue(&f, q).submitted, 0);
+	fixture_submit(&f, in);
+	assert_int_equal(fixture_queue(&f, q).submitted, 1);
+	expect_same_state(false);
+	while (fixture_checkpoint(&f, 10))
+		;
+	expect_same_state(true);
+}
+
 /* --- rescue --- */
 
 static const struct store_replay *last_entry(void)
@@ -401,6 +423,7 @@ int main(void)
 		TEST(numbers_go_on),
 		TEST(time_goes_on),
 		TEST(damage_is_refused),
+		TEST(claims_keep_no_figures),
 		TEST(rescue_moves_bodies),
 		TEST(rescued_bytes_are_the_same),
 		TEST(rescue_leaves_the_rest_alone),
