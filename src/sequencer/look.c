@@ -151,8 +151,17 @@ static char *name_copy(struct queue_view *view, const struct queue *queue, char 
 	return at + name.len;
 }
 
-static void reply_queue(struct sequencer *s, struct command *c, const struct queue *queue, uint64_t gate)
+/* What is told of a queue rests on its last event, and, since a queue may have left and come back with a claim, on the last that
+ * let anything go. */
+static uint64_t queue_end(const struct sequencer *s, const struct queue *queue)
 {
+	return queue && queue->changed_end > s->forgotten_end ? queue->changed_end : s->forgotten_end;
+}
+
+static void reply_queue(struct sequencer *s, struct command *c, const struct queue *queue)
+{
+	uint64_t gate = queue_end(s, queue);
+
 	c->out.queues = views_new(1, atom_slice(queue->name).len);
 	if (!c->out.queues) {
 		reply(s, c, OUTCOME_NO_MEMORY, gate);
@@ -169,7 +178,7 @@ void command_queue(struct sequencer *s, struct command *c)
 	const struct queue *queue = queue_find(&s->jobs, c->in.queue.queue);
 
 	if (queue)
-		reply_queue(s, c, queue, queue->changed_end);
+		reply_queue(s, c, queue);
 	else
 		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
 }
@@ -220,20 +229,22 @@ void command_queue_set(struct sequencer *s, struct command *c)
 		reply(s, c, outcome, 0);
 		return;
 	}
+	if (!in->paused && e.end > s->forgotten_end) /* perhaps the pause alone held it */
+		s->forgotten_end = e.end;
 	queue = queue_find(&s->jobs, in->queue);
 	if (!queue) {
-		reply(s, c, OUTCOME_NOT_FOUND, e.end);
+		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
 		return;
 	}
 	queue_touch(s, queue);
-	reply_queue(s, c, queue, queue->changed_end);
+	reply_queue(s, c, queue);
 }
 
 void command_kick(struct sequencer *s, struct command *c)
 {
 	struct queue *queue = queue_find(&s->jobs, c->in.kick.queue);
 	enum outcome outcome = queue ? OUTCOME_OK : OUTCOME_NOT_FOUND;
-	uint64_t gate = queue ? queue->changed_end : s->forgotten_end;
+	uint64_t gate = queue_end(s, queue);
 
 	while (queue && c->out.count < c->in.kick.count && !list_empty(&queue->dead)) {
 		outcome = emit_plain(s, EVENT_KICKED, list_first(&queue->dead, struct job, place));

@@ -33,7 +33,7 @@ struct sequencer {
 	struct list dirty; /* queues with work and waiters, until the next settle */
 	uint64_t now_ms, last_ms;
 	uint64_t appended_end;  /* end of the last event */
-	uint64_t forgotten_end; /* end of the last FORGOTTEN: "not found" rests on it */
+	uint64_t forgotten_end; /* end of the last event that let a job or queue go: "not found" rests on it */
 	uint64_t lazy_since_ms; /* when the oldest uncommitted event was appended */
 	uint64_t committed_end; /* durable position as of the last look */
 	struct mail_list held;  /* messages whose gate is not durable, in order */
