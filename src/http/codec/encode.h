@@ -11,7 +11,7 @@ struct answer_header {
 
 struct answer_head {
 	int status;
-	struct slice date; /* IMF-fixdate */
+	struct slice date;         /* IMF-fixdate */
 	struct slice content_type; /* empty: none */
 	const struct answer_header *headers;
 	size_t header_count;

@@ -6,7 +6,7 @@
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
 struct http_header {
-	struct slice name; /* as sent; compare with slice_eq_nocase */
+	struct slice name;  /* as sent; compare with slice_eq_nocase */
 	struct slice value; /* without blanks around it */
 };
 
