@@ -503,6 +503,25 @@ static void wrong_bytes_are_never_served(void **state)
 	peer_close(peer);
 }
 
+/* Told while there is a status to say; later the connection breaks before the length that was promised. */
+static void a_long_body_that_cannot_be_read_is_told_or_breaks_off(void **state)
+{
+	struct stage *stage = *state;
+	struct peer *peer = peer_open(stage);
+
+	stage->pin_without_file = true;
+	stage->pin_fails_at = 200000;
+	peer_say(stage, peer, "GET /pin/250000/1000/500000/b" HOST "\r\n");
+	expect_status(stage, peer, 503);
+	assert_int_equal(stage->pins_open, 0);
+	peer_say(stage, peer, "GET /pin/0/500000/500000/b" HOST "\r\n");
+	UNTIL(stage, (peer_pull(peer), peer->ended));
+	assert_true(peer->len < 201000);
+	assert_int_equal(stage->pins_open, 0);
+	assert_int_equal(stage_stats(stage).connections_open, 0);
+	peer_close(peer);
+}
+
 static void who_leaves_lets_go_of_what_was_pinned(void **state)
 {
 	struct stage *stage = *state;
@@ -539,6 +558,7 @@ int main(void)
 		T(stored_bodies_go_out),
 		T(stored_bodies_keep_their_place_in_the_line),
 		T(wrong_bytes_are_never_served),
+		T(a_long_body_that_cannot_be_read_is_told_or_breaks_off),
 		T(who_leaves_lets_go_of_what_was_pinned),
 	};
 

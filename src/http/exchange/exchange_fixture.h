@@ -40,6 +40,7 @@ struct stage {
 	struct fake_blob *sealing; /* those that are held; the newest first */
 	bool pin_bad;              /* the next read of a pin tells wrong bytes */
 	bool pin_without_file;
+	uint64_t pin_fails_at; /* reads of a pin beyond this fail; 0: none */
 };
 
 extern const struct exchange_handler stage_door;

@@ -120,7 +120,11 @@ enum { PIN_FILE_BASE = 100 }; /* what stands before the body in its file */
 
 static int pin_read(struct store_pin *pin, uint64_t offset, void *out, size_t len)
 {
+	const struct stage *stage = container_of(pin, struct fake_pin, pin)->stage;
+
 	assert_true(offset + len <= pin->ref.size_bytes);
+	if (stage->pin_fails_at && offset + len > stage->pin_fails_at)
+		return -EIO;
 	for (size_t i = 0; i < len; i++)
 		((char *)out)[i] = pattern_at(offset + i);
 	return 0;

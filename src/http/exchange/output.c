@@ -134,13 +134,12 @@ static void out_pop(struct http_conn *conn)
 	conn->out.first = piece->next;
 	if (!conn->out.first)
 		conn->out.last = NULL;
-	if (piece->tell) {
-		bool left = conn->stream.ops->peer_left(&conn->stream); /* a socket takes bytes for one that has gone, too */
-
+	/* A socket takes bytes for one that has gone, too. */
+	if (piece->tell && conn->stream.ops->peer_left(&conn->stream)) {
+		exchange_gone(piece->tell);
+	} else if (piece->tell) {
 		piece->tell->conn = &conn->thread->limbo; /* the connection may end before the door is told */
-		if (left)
-			piece->tell->state = EX_LOST;
-		list_push_back(left ? &conn->thread->lost : &conn->thread->told, &piece->tell->siblings);
+		list_push_back(&conn->thread->told, &piece->tell->siblings);
 	}
 	piece_free(conn->thread, piece);
 }
