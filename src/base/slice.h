@@ -13,6 +13,11 @@ struct slice {
 };
 
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+/* The same where an initialiser must be constant. */
+#define SLICE_INIT(literal)                                                                                                      \
+	{                                                                                                                        \
+		(literal), sizeof(literal) - 1                                                                                   \
+	}
 
 static inline struct slice slice_from(const void *ptr, size_t len)
 {

@@ -71,6 +71,7 @@ static void new_job(struct jobs *jobs, const struct event *e, struct prepared *p
 	job->priority = (uint32_t)e->priority;
 	job->max_attempts = (uint32_t)e->max_attempts;
 	job->lease_ms = (uint32_t)e->lease_ms;
+	job->own_lease_ms = (uint32_t)(e->type == EVENT_SNAP_JOB ? e->own_lease_ms : e->lease_ms);
 	job->retain_ms = e->retain_ms;
 	job->cancel_at_ms = e->cancel_at_ms;
 	atom_set(jobs, &job->content_type, &p->atom_a);

@@ -49,12 +49,16 @@ enum field_id {
 	CHANGED_END,
 	READY_POSITION,
 	READY_TIME,
+	OWN_LEASE,
 	NEXT_NUMBER,
 	TOTAL,
 	FIELD_COUNT
 };
 
-#define FIELD(member, kind) {offsetof(struct event, member), kind}
+#define FIELD(member, kind)                                                                                                      \
+	{                                                                                                                        \
+		offsetof(struct event, member), kind                                                                             \
+	}
 static const struct field fields[FIELD_COUNT] = {
 	[NUMBER] = FIELD(number, VARINT),
 	[QUEUE] = FIELD(queue, STRING),
@@ -93,6 +97,7 @@ static const struct field fields[FIELD_COUNT] = {
 	[CHANGED_END] = FIELD(changed_end, VARINT),
 	[READY_POSITION] = FIELD(ready_position, VARINT),
 	[READY_TIME] = FIELD(ready_ms, VARINT),
+	[OWN_LEASE] = FIELD(own_lease_ms, VARINT),
 	[NEXT_NUMBER] = FIELD(next_number, VARINT),
 	[TOTAL] = FIELD(total, TOTALS),
 };
@@ -121,11 +126,11 @@ static const uint8_t layouts[EVENT_TYPE_COUNT][EVENT_FIELDS_MAX] = {
 	[EVENT_RESULT_MOVED] = {NUMBER},
 	[EVENT_SNAP_META] = {SECRET, NEXT_NUMBER},
 	[EVENT_SNAP_QUEUE] = {QUEUE, PAUSED, CHANGED_END, TOTAL},
-	[EVENT_SNAP_JOB] = {NUMBER,     QUEUE,    NAME,     KEY,      FINGERPRINT,    CONTENT_TYPE, PRIORITY,    MAX_ATTEMPTS,
-			    LEASE,      RETAIN,   UNTIL,    CANCEL_AT, STATE,         EXPIRED,      REVISION,    ATTEMPT,
-			    TOKEN,      WORKER,   ATTEMPT_ID, PROGRESS, MESSAGE,      ERROR,        RESULT_TYPE, BODY,
-			    RESULT,     TIMEOUTS, FAILURES, RELEASES, LOST_HANDOFFS,  CREATED,      UPDATED,     CHANGED_END,
-			    READY_POSITION, READY_TIME},
+	[EVENT_SNAP_JOB] = {NUMBER,        QUEUE,       NAME,    KEY,         FINGERPRINT,    CONTENT_TYPE, PRIORITY,
+			    MAX_ATTEMPTS,  LEASE,       RETAIN,  UNTIL,       CANCEL_AT,      STATE,        EXPIRED,
+			    REVISION,      ATTEMPT,     TOKEN,   WORKER,      ATTEMPT_ID,     PROGRESS,     MESSAGE,
+			    ERROR,         RESULT_TYPE, BODY,    RESULT,      TIMEOUTS,       FAILURES,     RELEASES,
+			    LOST_HANDOFFS, CREATED,     UPDATED, CHANGED_END, READY_POSITION, READY_TIME,   OWN_LEASE},
 };
 
 static void ref_encode(const struct body_ref *ref, struct buf *out)
@@ -210,11 +215,11 @@ void event_encode(const struct event *event, struct buf *out)
 static bool values_sane(const struct event *event)
 {
 	return event->state < JOB_STATE_COUNT && event->priority <= UINT32_MAX && event->max_attempts <= UINT32_MAX &&
-	       event->lease_ms <= UINT32_MAX && event->revision <= UINT32_MAX && event->attempt <= UINT32_MAX &&
-	       event->timeouts <= UINT32_MAX && event->failures <= UINT32_MAX && event->releases <= UINT32_MAX &&
-	       event->lost_handoffs <= UINT32_MAX && event->progress <= 1000001 && event->number < UINT64_MAX / 2 &&
-	       event->retain_ms < UINT64_MAX / 4 && event->until_ms < UINT64_MAX / 4 && event->time_ms < UINT64_MAX / 4 &&
-	       event->cancel_at_ms < UINT64_MAX / 4 && event->updated_ms < UINT64_MAX / 4 &&
+	       event->lease_ms <= UINT32_MAX && event->own_lease_ms <= UINT32_MAX && event->revision <= UINT32_MAX &&
+	       event->attempt <= UINT32_MAX && event->timeouts <= UINT32_MAX && event->failures <= UINT32_MAX &&
+	       event->releases <= UINT32_MAX && event->lost_handoffs <= UINT32_MAX && event->progress <= 1000001 &&
+	       event->number < UINT64_MAX / 2 && event->retain_ms < UINT64_MAX / 4 && event->until_ms < UINT64_MAX / 4 &&
+	       event->time_ms < UINT64_MAX / 4 && event->cancel_at_ms < UINT64_MAX / 4 && event->updated_ms < UINT64_MAX / 4 &&
 	       (event->secret.len == 0 || event->secret.len == EVENT_SECRET_BYTES);
 }
 

@@ -16,14 +16,14 @@ enum event_type {
 	EVENT_LEASED = 5,    /* the worker has it */
 	EVENT_UNOFFERED = 6, /* lost hand-off: ready again in its old place */
 	EVENT_BEAT = 7,
-	EVENT_RELEASED = 8,  /* given back; the attempt does not count */
-	EVENT_RETRIED = 9,   /* failed, and will be tried again */
+	EVENT_RELEASED = 8,   /* given back; the attempt does not count */
+	EVENT_RETRIED = 9,    /* failed, and will be tried again */
 	EVENT_TIMED_OUT = 10, /* the lease ran out: ready again, or failed when it was the last attempt */
-	EVENT_DONE = 11,     /* the result is the entry's body, or a blob */
+	EVENT_DONE = 11,      /* the result is the entry's body, or a blob */
 	EVENT_FAILED = 12,
 	EVENT_CANCELED = 13,
-	EVENT_KICKED = 14,   /* a failed job is ready again, its attempts counted anew */
-	EVENT_EXPIRED = 15,  /* past its retention: bytes, name and key are let go, a tombstone stays */
+	EVENT_KICKED = 14,  /* a failed job is ready again, its attempts counted anew */
+	EVENT_EXPIRED = 15, /* past its retention: bytes, name and key are let go, a tombstone stays */
 	EVENT_FORGOTTEN = 16,
 	EVENT_QUEUE_SET = 17,
 	EVENT_BODY_MOVED = 18, /* the tidier wrote the same bytes anew */
@@ -40,9 +40,9 @@ enum { QUEUE_TOTAL_COUNT = 8 };
 struct event {
 	/* From the entry's frame. */
 	enum event_type type;
-	uint64_t time_ms;  /* unix */
-	uint64_t position; /* of the entry: the order of ready jobs */
-	uint64_t end;      /* behind it; 0 from a checkpoint */
+	uint64_t time_ms;      /* unix */
+	uint64_t position;     /* of the entry: the order of ready jobs */
+	uint64_t end;          /* behind it; 0 from a checkpoint */
 	struct body_ref bytes; /* what came as the entry's body */
 
 	/* Fields. */
@@ -51,7 +51,8 @@ struct event {
 	uint64_t fingerprint, token;
 	uint64_t until_ms; /* delayed until; or the lease's deadline */
 	uint64_t retain_ms, cancel_at_ms;
-	uint64_t priority, max_attempts, lease_ms;
+	uint64_t priority, max_attempts;
+	uint64_t lease_ms; /* of the job; from OFFERED or BEAT on, of the lease */
 	uint64_t progress; /* in millionths, plus 1; 0: none */
 	uint64_t paused;
 	struct body_ref blob; /* a body or result that is not the entry's */
@@ -60,6 +61,7 @@ struct event {
 	struct slice result_type;
 	uint64_t state, revision, attempt, expired;
 	uint64_t timeouts, failures, releases, lost_handoffs;
+	uint64_t own_lease_ms; /* of the job, while lease_ms is that of its last lease */
 	uint64_t created_ms, updated_ms, changed_end, ready_position, ready_ms, next_number;
 	uint64_t total[QUEUE_TOTAL_COUNT];
 };

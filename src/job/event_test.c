@@ -47,6 +47,7 @@ enum kind { NUMBER, TEXT, BODY };
 #define F_ready_ms       (1ULL << 36)
 #define F_next_number    (1ULL << 37)
 #define F_total          (1ULL << 38)
+#define F_own_lease_ms   (1ULL << 39)
 
 #define ANY  UINT64_MAX
 #define U32  UINT32_MAX
@@ -102,6 +103,7 @@ static const struct member members[] = {
 	M(changed_end, NUMBER, ANY),
 	M(ready_position, NUMBER, ANY),
 	M(ready_ms, NUMBER, ANY),
+	M(own_lease_ms, NUMBER, U32),
 	M(next_number, NUMBER, ANY),
 	{offsetof(struct event, total), F_total, ANY, NUMBER, QUEUE_TOTAL_COUNT},
 };
@@ -133,7 +135,7 @@ static const uint64_t fields_of[EVENT_TYPE_COUNT] = {
 			   F_lease_ms | F_retain_ms | F_until_ms | F_cancel_at_ms | F_state | F_expired | F_revision | F_attempt |
 			   F_token | F_worker | F_attempt_id | F_progress | F_message | F_error | F_result_type | F_body |
 			   F_result | F_timeouts | F_failures | F_releases | F_lost_handoffs | F_created_ms | F_updated_ms |
-			   F_changed_end | F_ready_position | F_ready_ms,
+			   F_changed_end | F_ready_position | F_ready_ms | F_own_lease_ms,
 };
 
 static char long_text[70000];

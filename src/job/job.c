@@ -88,6 +88,7 @@ void job_snapshot(const struct job *job, struct event *e)
 		.priority = job->priority,
 		.max_attempts = job->max_attempts,
 		.lease_ms = job->lease_ms,
+		.own_lease_ms = job->own_lease_ms,
 		.retain_ms = job->retain_ms,
 		.until_ms = job->until_ms,
 		.cancel_at_ms = job->cancel_at_ms,

@@ -80,7 +80,9 @@ struct job {
 	struct text *message, *error;
 	struct job_index *name, *key, *attempt_id;
 	uint32_t watch_done, watch_any; /* loop threads to wake, a bit each; not journalled */
-	uint32_t priority, max_attempts, lease_ms;
+	uint32_t priority, max_attempts;
+	uint32_t own_lease_ms; /* as submitted */
+	uint32_t lease_ms;     /* of the last lease; before the first, its own */
 	uint32_t attempt, revision;
 	uint32_t timeouts, failures, releases, lost_handoffs;
 	uint32_t progress; /* millionths + 1; 0: none */

@@ -18,7 +18,8 @@ static bool ready_before(const struct heap_node *a, const struct heap_node *b)
 
 static bool deadline_before(const struct heap_node *a, const struct heap_node *b)
 {
-	return container_of(a, const struct job, deadline)->deadline_ms < container_of(b, const struct job, deadline)->deadline_ms;
+	return container_of(a, const struct job, deadline)->deadline_ms <
+	       container_of(b, const struct job, deadline)->deadline_ms;
 }
 
 /* A table's first insert is the only one that can fail; it is made here. */
@@ -39,8 +40,8 @@ int jobs_init(struct jobs *jobs, struct store *store, const struct hash_key *has
 	pool_init(&jobs->pool, sizeof(struct job));
 	list_init(&jobs->queues);
 	heap_init(&jobs->deadlines, deadline_before);
-	if (table_init(&jobs->queue_table) || table_init(&jobs->atoms) || table_init(&jobs->names) ||
-	    table_init(&jobs->keys) || table_init(&jobs->attempts)) {
+	if (table_init(&jobs->queue_table) || table_init(&jobs->atoms) || table_init(&jobs->names) || table_init(&jobs->keys) ||
+	    table_init(&jobs->attempts)) {
 		jobs_deinit(jobs);
 		return -ENOMEM;
 	}
@@ -254,8 +255,8 @@ struct job *jobs_find_key(const struct jobs *jobs, struct slice queue, struct sl
 
 struct job *jobs_find_attempt(const struct jobs *jobs, struct slice attempt_id, const struct job *after)
 {
-	struct hash_node *n = after ? hash_next(&jobs->attempts, &after->attempt_id->node) :
-				      hash_first(&jobs->attempts, attempt_hash(jobs, attempt_id));
+	struct hash_node *n = after ? hash_next(&jobs->attempts, &after->attempt_id->node)
+				    : hash_first(&jobs->attempts, attempt_hash(jobs, attempt_id));
 
 	for (; n; n = hash_next(&jobs->attempts, n)) {
 		struct job_index *index = container_of(n, struct job_index, node);

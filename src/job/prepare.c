@@ -8,7 +8,7 @@
 #define FROM(state) (1u << (state))
 #define OPEN_STATES (FROM(JOB_DELAYED) | FROM(JOB_READY) | FROM(JOB_OFFERED) | FROM(JOB_RUNNING))
 #define HELD_STATES (FROM(JOB_OFFERED) | FROM(JOB_RUNNING))
-#define END_STATES (FROM(JOB_DONE) | FROM(JOB_FAILED) | FROM(JOB_CANCELED))
+#define END_STATES  (FROM(JOB_DONE) | FROM(JOB_FAILED) | FROM(JOB_CANCELED))
 
 /* The states that each event about a known job may find. */
 static const uint8_t allowed_from[EVENT_TYPE_COUNT] = {

@@ -14,8 +14,8 @@
 
 enum {
 	BATCH_FIRST_BYTES = 64 * 1024,
-	BATCH_KEEP_BYTES = 1 << 20,      /* a larger one is given back when it is little used */
-	BATCH_KEEP_MAX_BYTES = 8 << 20,  /* and one larger than this at once */
+	BATCH_KEEP_BYTES = 1 << 20,     /* a larger one is given back when it is little used */
+	BATCH_KEEP_MAX_BYTES = 8 << 20, /* and one larger than this at once */
 	BATCH_FIRST_PIECES = 4,
 };
 

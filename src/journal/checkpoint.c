@@ -77,11 +77,10 @@ static void begin_run(struct io_job *job)
 		checkpoint_set_error(c, -errno);
 		return;
 	}
-	file_header_encode(&(struct file_header){.magic = FILE_CHECKPOINT,
-						 .position = c->start,
-						 .salt = c->salt,
-						 .made_ms = journal_clock_ms()},
-			   header);
+	file_header_encode(
+		&(struct file_header){
+			.magic = FILE_CHECKPOINT, .position = c->start, .salt = c->salt, .made_ms = journal_clock_ms()},
+		header);
 	r = disk_write(c->fd, header, sizeof(header), 0);
 	if (r < 0)
 		checkpoint_set_error(c, r);

@@ -167,7 +167,8 @@ static void closing_entries_have_no_type(void **state)
 
 static void file_headers(void **state)
 {
-	struct file_header header = {.magic = FILE_SEGMENT, .segment_bytes = 1 << 21, .position = 3 << 21, .salt = 5, .made_ms = 6};
+	struct file_header header = {
+		.magic = FILE_SEGMENT, .segment_bytes = 1 << 21, .position = 3 << 21, .salt = 5, .made_ms = 6};
 	struct file_header back;
 	char bytes[FILE_HEADER_BYTES];
 

@@ -322,7 +322,8 @@ void journal_stats(const struct journal *journal, struct journal_stats *ret_stat
 		.end_position = journal->end,
 		.segment_count = journal->segment_count,
 		.disk_bytes = (journal->segment_count + (atomic_load(&journal->next) != NULL)) * journal->segment_bytes +
-			      atomic_load(&journal->blob_bytes) + atomic_load(&journal->reserve_bytes) + journal->checkpoint_bytes,
+			      atomic_load(&journal->blob_bytes) + atomic_load(&journal->reserve_bytes) +
+			      journal->checkpoint_bytes,
 		.blob_count = atomic_load(&journal->blob_count),
 		.commit_count = journal->commit_count,
 		.commit_bytes = journal->commit_bytes,

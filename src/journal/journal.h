@@ -27,7 +27,8 @@ struct journal_config {
 	const char *dir; /* made when missing; its parent must exist */
 	enum journal_sync sync;
 	uint64_t sync_interval_ms;
-	uint64_t segment_bytes; /* 2 MiB … 1 GiB, a multiple of 4096; fixed when the directory is made: later ones are told, not used */
+	uint64_t segment_bytes; /* 2 MiB … 1 GiB, a multiple of 4096; fixed when the directory is made: later ones are told, not
+				   used */
 	bool salvage;           /* go on behind corruption and say what was lost */
 	const char *faults;     /* fault injection for tests (doc/testing.md), or NULL */
 	/* What happened, for the operator: recovery's cut tail, what salvage lost, … One line without a newline. */
@@ -50,8 +51,8 @@ struct store *journal_store(struct journal *journal);
  * = 0 for these), then for every journal entry from the checkpoint's position on. `replay` retains and releases bodies as the
  * state says; it returns 0 or an error that ends the recovery and is returned (-EBADMSG when fields do not decode, which counts
  * as corruption). Entries after the checkpoint's position may already be in the checkpoint, which is
- * taken while the world goes on; the state tells by the position that each record carries. Blobs that nobody retained are removed at the end. 0, JOURNAL_CORRUPT,
- * JOURNAL_VERSION or -errno. */
+ * taken while the world goes on; the state tells by the position that each record carries. Blobs that nobody retained are removed
+ * at the end. 0, JOURNAL_CORRUPT, JOURNAL_VERSION or -errno. */
 struct journal_replay {
 	void *ctx;
 	int (*entry)(void *ctx, const struct store_replay *entry);
@@ -79,7 +80,8 @@ uint64_t journal_turn(struct journal *journal, uint64_t now_ms);
 
 /* true when enough was appended since the last one and none is under way. */
 bool journal_checkpoint_wanted(const struct journal *journal);
-int journal_checkpoint_begin(struct journal *journal) MUST_USE; /* remembers the end position as the start of replay; 0 or -errno */
+int journal_checkpoint_begin(
+	struct journal *journal) MUST_USE; /* remembers the end position as the start of replay; 0 or -errno */
 /* Adds one snapshot event (memory, handed to the io thread in pieces). 0, STORE_NO_SPACE or -errno: then it is abandoned. */
 int journal_checkpoint_add(struct journal *journal, uint8_t type, struct slice fields) MUST_USE;
 /* Everything was added: it becomes valid once durable >= the present end position, and its file is synced and renamed. */

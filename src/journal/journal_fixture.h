@@ -19,7 +19,7 @@ struct fixture {
 	struct buf said; /* diag lines, each with a newline */
 	struct seen *seen;
 	size_t seen_count, seen_cap;
-	bool retain;     /* replay retains every body */
+	bool retain;      /* replay retains every body */
 	int replay_error; /* returned by replay for entries of type 99 */
 	uint64_t now_ms;
 };

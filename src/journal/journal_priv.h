@@ -21,8 +21,8 @@
 #include "journal/journal.h"
 
 enum {
-	JOURNAL_ZERO_BYTES = 1 << 20,     /* zero-written at a time */
-	JOURNAL_OPEN_MAX = 128,           /* descriptors of sealed segments that are kept open without a pin */
+	JOURNAL_ZERO_BYTES = 1 << 20, /* zero-written at a time */
+	JOURNAL_OPEN_MAX = 128,       /* descriptors of sealed segments that are kept open without a pin */
 	JOURNAL_NAME_BYTES = 40,
 	CHECKPOINT_PIECE_BYTES = 256 * 1024,
 };
@@ -51,8 +51,8 @@ struct segment {
 	uint64_t live_bytes;
 	uint64_t live_count;
 	uint64_t free_after;
-	uint64_t written_to; /* recovery: behind the last byte that is not zero, from where it stopped on */
-	bool walked; /* the tidier went through it since the last checkpoint */
+	uint64_t written_to;   /* recovery: behind the last byte that is not zero, from where it stopped on */
+	bool walked;           /* the tidier went through it since the last checkpoint */
 	atomic_bool published; /* has its name */
 	/* Under zero_mutex, offsets: zero-written (or being so) below zeroed; [busy_from, busy_to) is being so now; the writer
 	 * has written, or is about to, below claimed. */
@@ -131,10 +131,10 @@ struct journal {
 	struct io_job prepare_job;
 	atomic_bool prepare_posted;
 	atomic_bool full;
-	_Atomic int full_error; /* why */
+	_Atomic int full_error;         /* why */
 	_Atomic uint64_t reserve_bytes; /* of the file that keeps room for a checkpoint; 0: there is none */
-	bool full_told;        /* S */
-	uint64_t retry_at_ms;  /* S: of the preparation, while full */
+	bool full_told;                 /* S */
+	uint64_t retry_at_ms;           /* S: of the preparation, while full */
 	pthread_mutex_t publish_mutex;
 	pthread_mutex_t zero_mutex;
 	pthread_cond_t zero_done;
@@ -144,11 +144,11 @@ struct journal {
 	size_t open_count; /* under held_mutex: sealed segments that are open */
 
 	/* S: what waits to be let go. */
-	uint64_t reap_at; /* look through the segments once this is synced; UINT64_MAX: nothing to look for */
+	uint64_t reap_at;  /* look through the segments once this is synced; UINT64_MAX: nothing to look for */
 	struct list dying; /* blobs, by free_after */
 	struct hash blobs;
 	struct hash_key blob_key;
-	bool blobs_lost; /* a retain lacked memory: unknown blobs are left to the next start */
+	bool blobs_lost;            /* a retain lacked memory: unknown blobs are left to the next start */
 	_Atomic uint64_t blob_next; /* number of the next blob */
 	_Atomic uint64_t blob_count, blob_bytes;
 
@@ -158,7 +158,7 @@ struct journal {
 	uint64_t checkpoint_bytes; /* size of the last one; 0: there is none */
 	uint64_t checkpoint_from;  /* end when the last one was begun, for the next one's turn */
 	uint64_t checkpoint_not_before_ms;
-	bool checkpoint_forced;    /* salvage left a hole: get it out of the way */
+	bool checkpoint_forced; /* salvage left a hole: get it out of the way */
 
 	/* S: syncs for those modes that do not sync at every commit. */
 	bool interval_running;
@@ -190,9 +190,9 @@ uint64_t journal_place(const struct journal *journal, uint64_t position);
 
 struct held *held_init(struct held *held, struct journal *journal, uint64_t number);
 void held_ref(struct held *held);
-void held_unref(struct held *held); /* may remove the file, on the io thread */
-void held_doom(struct held *held);  /* gives up the journal's own reference, and the file with the last one */
-int held_fd(struct held *held);     /* opened when it is not; -errno. Only with a reference of one's own */
+void held_unref(struct held *held);  /* may remove the file, on the io thread */
+void held_doom(struct held *held);   /* gives up the journal's own reference, and the file with the last one */
+int held_fd(struct held *held);      /* opened when it is not; -errno. Only with a reference of one's own */
 void held_settle(struct held *held); /* no longer written: may be closed when nobody needs it */
 
 struct segment *segment_new(struct journal *journal, uint64_t number);
@@ -238,7 +238,7 @@ void journal_release(struct store *store, const struct body_ref *ref);
 void blob_path(uint64_t number, char out[JOURNAL_NAME_BYTES]); /* relative to blobs_fd */
 struct blob_record *blob_find(const struct journal *journal, uint64_t number);
 int blobs_recover(struct journal *journal) MUST_USE; /* after replay: removes those that nobody retained; 0 or -errno */
-void live_reap(struct journal *journal);              /* S: lets go of what may go now */
+void live_reap(struct journal *journal);             /* S: lets go of what may go now */
 
 /* --- segments_load.c --- */
 /* Fills the table from the directory: headers are checked, `next` and leftovers are not looked at yet. 0, JOURNAL_CORRUPT,

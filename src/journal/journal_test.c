@@ -254,7 +254,8 @@ static void later_version_is_refused(void **state)
 	fixture_path(f, "journal/0000000000000000.seg", path);
 	fd = open(path, O_RDWR);
 	assert_int_equal(pread(fd, header, sizeof(header), 0), sizeof(header));
-	/* Sound, but of version 2: the checksum is made anew by the codec's own function in entry_test.c; here one that is known. */
+	/* Sound, but of version 2: the checksum is made anew by the codec's own function in entry_test.c; here one that is known.
+	 */
 	header[8] = 2;
 	assert_int_equal(pwrite(fd, header, sizeof(header), 0), sizeof(header));
 	close(fd);

@@ -133,13 +133,14 @@ static int recover_break(struct recovery *r)
 	segment_name(number * journal->segment_bytes, "", name);
 	if (!journal->salvage) {
 		if (next != UINT64_MAX)
-			journal_say(journal, "journal/%s: %s at offset %" PRIu64 ", position %" PRIu64
+			journal_say(journal,
+				    "journal/%s: %s at offset %" PRIu64 ", position %" PRIu64
 				    ": it was safe on the disk once, and valid entries follow at position %" PRIu64,
 				    name, segment_find(journal, number) ? "corrupt" : "missing, expected an entry",
 				    at % journal->segment_bytes, at, next);
 		else
-			journal_say(journal, "journal/%s: %s at offset %" PRIu64 ", position %" PRIu64
-				    ": it was safe on the disk once",
+			journal_say(journal,
+				    "journal/%s: %s at offset %" PRIu64 ", position %" PRIu64 ": it was safe on the disk once",
 				    name, segment_find(journal, number) ? "corrupt" : "missing, expected an entry",
 				    at % journal->segment_bytes, at);
 		return JOURNAL_CORRUPT;
@@ -252,7 +253,8 @@ static int recover_checkpoint(struct recovery *r)
 		if (e == JOURNAL_CORRUPT && journal->table_count == 0)
 			whole = false;
 		if (whole && e == JOURNAL_CORRUPT)
-			journal_say(journal, "the checkpoint is corrupt; the journal is whole and is replayed from its beginning");
+			journal_say(journal,
+				    "the checkpoint is corrupt; the journal is whole and is replayed from its beginning");
 		if (whole)
 			return 0;
 		journal_say(journal, "%sthe checkpoint is %s, and the journal begins at position %" PRIu64,

@@ -319,8 +319,8 @@ int segment_publish(struct segment *segment)
 	segment_name(segment_first(segment), "", to);
 	pthread_mutex_lock(&journal->publish_mutex);
 	if (!atomic_load(&segment->published)) {
-		if (fdatasync(segment->held.fd) < 0 ||
-		    renameat(journal->segments_fd, from, journal->segments_fd, to) < 0 || fsync(journal->segments_fd) < 0)
+		if (fdatasync(segment->held.fd) < 0 || renameat(journal->segments_fd, from, journal->segments_fd, to) < 0 ||
+		    fsync(journal->segments_fd) < 0)
 			r = -errno;
 		else
 			atomic_store_explicit(&segment->published, true, memory_order_release);

@@ -101,7 +101,8 @@ static int load_one(struct journal *journal, uint64_t position, bool *first)
 	if (r == 0 && *first && header.segment_bytes >= JOURNAL_SEGMENT_MIN && header.segment_bytes <= JOURNAL_SEGMENT_MAX &&
 	    header.segment_bytes % 4096 == 0) {
 		if (header.segment_bytes != journal->segment_bytes)
-			journal_say(journal, "segments here have %" PRIu64 " bytes, not %" PRIu64 " as configured, and will go on so",
+			journal_say(journal,
+				    "segments here have %" PRIu64 " bytes, not %" PRIu64 " as configured, and will go on so",
 				    header.segment_bytes, journal->segment_bytes);
 		journal->segment_bytes = header.segment_bytes;
 		*first = false;

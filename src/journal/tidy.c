@@ -26,8 +26,7 @@ bool journal_victim(struct journal *journal, uint64_t *ret_position)
 		struct segment *segment = segment_find(journal, number);
 
 		/* What is given back is the whole of it, so that is what its living bytes are held against. */
-		if (!segment || segment->walked || segment->live_count == 0 ||
-		    segment->live_bytes >= journal->segment_bytes / 2)
+		if (!segment || segment->walked || segment->live_count == 0 || segment->live_bytes >= journal->segment_bytes / 2)
 			continue;
 		if (!worst || segment->live_bytes < worst->live_bytes)
 			worst = segment;

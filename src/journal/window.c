@@ -93,8 +93,8 @@ static size_t zeros_ahead(struct slice bytes)
 	return at;
 }
 
-int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base,
-		  struct entry *ret_entry, uint64_t *ret_offset)
+int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base, struct entry *ret_entry,
+		  uint64_t *ret_offset)
 {
 	uint64_t offset = (range->from + ENTRY_ALIGN_BYTES - 1) & ~(uint64_t)(ENTRY_ALIGN_BYTES - 1);
 
@@ -141,7 +141,8 @@ int window_last_byte(struct window *window, uint64_t from, uint64_t *ret_end)
 	uint64_t end = from, offset = from;
 
 	while (offset < window->size) {
-		/* Where nothing was ever written there is nothing to read; a file system that does not know says it is all data. */
+		/* Where nothing was ever written there is nothing to read; a file system that does not know says it is all data.
+		 */
 		off_t data = lseek(window->fd, (off_t)offset, SEEK_DATA);
 		struct slice bytes;
 		size_t last;

@@ -27,8 +27,8 @@ struct window_range {
 };
 
 /* The first valid entry that begins in the range. 0, 1 = there is none, -ENOMEM or -errno. */
-int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base,
-		  struct entry *ret_entry, uint64_t *ret_offset) MUST_USE;
+int window_search(struct window *window, const struct window_range *range, uint64_t salt, uint64_t base, struct entry *ret_entry,
+		  uint64_t *ret_offset) MUST_USE;
 
 /* Behind the last byte that is not zero, at `from` or later; `from` when all are. 0, -ENOMEM or -errno. */
 int window_last_byte(struct window *window, uint64_t from, uint64_t *ret_end) MUST_USE;

@@ -1,9 +1,9 @@
-/* The mailbox is a stack that any thread pushes to (one compare-and-swap for a whole list) and its owner takes as a whole, which is
- * why a link can never be read half made; taking turns it round again.
+/* The mailbox is a stack that any thread pushes to (one compare-and-swap for a whole list) and its owner takes as a whole, which
+ * is why a link can never be read half made; taking turns it round again.
  *
- * Sleeping and sending meet like this, in one total order: the owner sets `asleep`, then looks into the box, then sleeps; a sender
- * puts its mail into the box, then looks at `asleep`. One of the two sees the other. So a loop that is awake costs a sender no
- * system call, and a loop that sleeps costs the first sender one. */
+ * Sleeping and sending meet like this, in one total order: the owner sets `asleep`, then looks into the box, then sleeps; a
+ * sender puts its mail into the box, then looks at `asleep`. One of the two sees the other. So a loop that is awake costs a
+ * sender no system call, and a loop that sleeps costs the first sender one. */
 #include "net/loop.h"
 
 #include "base/mem.h"

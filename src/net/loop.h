@@ -4,8 +4,8 @@
  * the first step. An idle loop makes no system call but the epoll_wait it sleeps in, however many deadlines lie in the wheel. */
 #pragma once
 
-#include "base/mail.h"
 #include "base/attr.h"
+#include "base/mail.h"
 #include "wait/wheel.h"
 
 #include <stdbool.h>
@@ -25,11 +25,11 @@ struct loop *loop_free(struct loop *loop);
  * fetched for it in this turn are not delivered once loop_forget was called. */
 int loop_add(struct loop *loop, int fd, struct loop_source *source) MUST_USE;
 int loop_add_level(struct loop *loop, int fd, uint32_t events, struct loop_source *source) MUST_USE; /* listeners, signalfd */
-int loop_change(struct loop *loop, int fd, uint32_t events, struct loop_source *source) MUST_USE; /* of one added by level */
+int loop_change(struct loop *loop, int fd, uint32_t events, struct loop_source *source) MUST_USE;    /* of one added by level */
 void loop_forget(struct loop *loop, struct loop_source *source);
 
-/* Waits until something is ready, mail has come, or `until_ms` (monotonic; UINT64_MAX = for ever; in the past = do not wait), then
- * dispatches. Also wakes for the wheel's next deadline. 0 or -errno. */
+/* Waits until something is ready, mail has come, or `until_ms` (monotonic; UINT64_MAX = for ever; in the past = do not wait),
+ * then dispatches. Also wakes for the wheel's next deadline. 0 or -errno. */
 int loop_poll(struct loop *loop, uint64_t until_ms) MUST_USE;
 
 /* Monotonic milliseconds, read once a turn by loop_poll. */

@@ -21,7 +21,8 @@ struct stream_ops {
 	/* Up to `len` bytes of `file` from `offset`. -ENOTSUP: the caller reads and writes instead. 0: the file ends there. The
 	 * process ignores SIGPIPE: sendfile cannot be told to, as write is. */
 	ssize_t (*send_file)(struct stream *stream, int file, uint64_t offset, size_t len);
-	/* The peer has ended its side, or the stream is broken, as far as can be known now, whether or not all it sent was read. */
+	/* The peer has ended its side, or the stream is broken, as far as can be known now, whether or not all it sent was read.
+	 */
 	bool (*peer_left)(struct stream *stream);
 	void (*end)(struct stream *stream);   /* says that nothing more will be written */
 	void (*close)(struct stream *stream); /* lets go of the descriptor, too */

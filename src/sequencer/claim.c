@@ -31,7 +31,7 @@ static void lease_fill(struct job *job, struct lease *ret_lease)
 
 static enum outcome offer_job(struct sequencer *s, struct job *job, const struct want *want, struct lease *ret_lease)
 {
-	uint32_t lease_ms = want->lease_ms ? want->lease_ms : job->lease_ms;
+	uint32_t lease_ms = want->lease_ms ? want->lease_ms : job->own_lease_ms;
 	struct event e = {
 		.type = EVENT_OFFERED,
 		.token = token_make(s, job),

@@ -32,7 +32,7 @@ struct message {
 
 enum command_kind {
 	COMMAND_SUBMIT,
-	COMMAND_JOBS,         /* look at jobs by handle, and watch those that are not far enough */
+	COMMAND_JOBS, /* look at jobs by handle, and watch those that are not far enough */
 	COMMAND_CANCEL,
 	COMMAND_LIST,
 	COMMAND_CLAIM,
@@ -44,28 +44,28 @@ enum command_kind {
 	COMMAND_FAIL,
 	COMMAND_RELEASE,
 	COMMAND_KICK,
-	COMMAND_QUEUE,        /* one queue's figures */
-	COMMAND_QUEUES,       /* all of them, by name */
+	COMMAND_QUEUE,  /* one queue's figures */
+	COMMAND_QUEUES, /* all of them, by name */
 	COMMAND_QUEUE_SET,
 };
 
 enum outcome {
 	OUTCOME_OK = 0,
-	OUTCOME_PARKED,        /* CLAIM: nothing now, an offer will come; JOBS: watched */
-	OUTCOME_EMPTY,         /* CLAIM without waiting: nothing ready */
-	OUTCOME_OFFERED,       /* CLAIM_CANCEL: too late, an offer is under way */
-	OUTCOME_SAME,          /* SUBMIT: repeated with the same key or name, `view` is the earlier job; DONE: repeated */
+	OUTCOME_PARKED,  /* CLAIM: nothing now, an offer will come; JOBS: watched */
+	OUTCOME_EMPTY,   /* CLAIM without waiting: nothing ready */
+	OUTCOME_OFFERED, /* CLAIM_CANCEL: too late, an offer is under way */
+	OUTCOME_SAME,    /* SUBMIT: repeated with the same key or name, `view` is the earlier job; DONE: repeated */
 	OUTCOME_NOT_FOUND,
-	OUTCOME_GONE,          /* past its retention */
-	OUTCOME_FENCED,        /* the token is stale or foreign */
-	OUTCOME_CONFLICT,      /* SUBMIT by name: a different request has the name; CANCEL: done or failed already */
-	OUTCOME_MISMATCH,      /* SUBMIT: the same Idempotency-Key with a different request */
-	OUTCOME_CANCELED,      /* DONE, FAIL, RELEASE: the job was canceled */
-	OUTCOME_ALREADY,       /* DONE, FAIL: it ended already, differently */
-	OUTCOME_QUEUE_FULL,    /* limit jobs per queue */
-	OUTCOME_FULL,          /* limit of jobs, queues or parked claims of the server */
+	OUTCOME_GONE,       /* past its retention */
+	OUTCOME_FENCED,     /* the token is stale or foreign */
+	OUTCOME_CONFLICT,   /* SUBMIT by name: a different request has the name; CANCEL: done or failed already */
+	OUTCOME_MISMATCH,   /* SUBMIT: the same Idempotency-Key with a different request */
+	OUTCOME_CANCELED,   /* DONE, FAIL, RELEASE: the job was canceled */
+	OUTCOME_ALREADY,    /* DONE, FAIL: it ended already, differently */
+	OUTCOME_QUEUE_FULL, /* limit jobs per queue */
+	OUTCOME_FULL,       /* limit of jobs, queues or parked claims of the server */
 	OUTCOME_NO_SPACE,
-	OUTCOME_STORAGE,       /* the journal failed; the server is about to stop */
+	OUTCOME_STORAGE, /* the journal failed; the server is about to stop */
 	OUTCOME_NO_MEMORY,
 	OUTCOME_DRAINING,
 };
@@ -179,7 +179,7 @@ struct lease {
 
 struct queue_view {
 	struct slice name;
-	uint64_t count[JOB_STATE_COUNT]; /* jobs by enum job_state */
+	uint64_t count[JOB_STATE_COUNT];                                                        /* jobs by enum job_state */
 	uint64_t submitted, done, failed, canceled, timeouts, retries, releases, lost_handoffs; /* since ever */
 	double submitted_rate, done_rate; /* per second, smoothed over a minute */
 	uint64_t waiting_workers;
@@ -205,21 +205,22 @@ struct command {
 		struct kick_in kick;
 		struct queue_in queue;
 	} in;
-	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back the
-	 * views' references. */
+	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
+	 * the views' references. */
 	struct {
 		struct job_view *view;   /* SUBMIT, CANCEL, BODY (with a pin), BEAT, and errors about a known job */
 		struct job_view **views; /* JOBS: one for each handle, NULL where there is none; LIST */
 		size_t view_count;
-		enum outcome *outcomes;  /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
-		uint64_t next;           /* LIST: 0 at the end */
-		struct lease *leases;    /* CLAIM */
+		enum outcome
+			*outcomes; /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
+		uint64_t next;     /* LIST: 0 at the end */
+		struct lease *leases; /* CLAIM */
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;
-		uint64_t deadline_ms;    /* BEAT: unix */
-		uint32_t count;          /* KICK */
-		bool cancel;             /* BEAT: the job was canceled */
+		uint64_t deadline_ms; /* BEAT: unix */
+		uint32_t count;       /* KICK */
+		bool cancel;          /* BEAT: the job was canceled */
 	} out;
 };
 

@@ -302,10 +302,28 @@ static void one_of_two_answers_is_lost(void **state)
 	assert_int_equal(fixture_look(&f, &job).state, JOB_READY);
 }
 
+/* The lease that the worker asked for is its own: the next worker gets the job's. */
+static void each_lease_by_itself(void **state)
+{
+	struct ask ask = {.c = {.kind = COMMAND_CLAIM, .in.claim = claim_of(&q)}};
+	struct grant grant;
+
+	(void)state;
+	fixture_job(&f, q);
+	ask.c.in.claim.lease_ms = 500;
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	assert_true(ask.c.out.leases[0].deadline_ms == f.now_ms + 500);
+	ask_deinit(&ask);
+	fixture_later(&f, 5000);
+	grant = fixture_claim(&f, q);
+	assert_true(grant.lease.deadline_ms == f.now_ms + 10000);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(each_lease_by_itself),
 		TEST(delivered),
 		TEST(lost_goes_to_the_next_at_once),
 		TEST(lost_keeps_its_place),

@@ -53,7 +53,7 @@ uint64_t handle_make(const struct sequencer *s, uint64_t number, char ret_handle
 struct job *handle_find(const struct sequencer *s, struct slice handle); /* NULL: not one of ours, or forgotten */
 uint64_t token_make(const struct sequencer *s, const struct job *job);
 void token_format(uint64_t token, char ret_text[TOKEN_CHARS + 1]);
-uint64_t token_parse(struct slice text); /* 0: not a token */
+uint64_t token_parse(struct slice text);                                             /* 0: not a token */
 uint64_t jitter(const struct sequencer *s, const struct job *job, uint64_t span_ms); /* 0 … span_ms */
 
 /* --- emit.c --- */
@@ -70,7 +70,8 @@ void queue_touch(struct sequencer *s, struct queue *queue); /* its claims may be
 /* --- view.c --- */
 enum view_pin { PIN_NONE, PIN_BODY, PIN_RESULT };
 struct job_view *view_new(struct sequencer *s, const struct job *job, enum view_pin pin); /* NULL: no memory */
-/* The same in memory taken before, for who cannot go back any more: sizeof(*room) and the strings' bytes. Cannot fail without a pin. */
+/* The same in memory taken before, for who cannot go back any more: sizeof(*room) and the strings' bytes. Cannot fail without a
+ * pin. */
 struct job_view *view_fill(struct sequencer *s, const struct job *job, enum view_pin pin, struct job_view *room);
 void watch(struct job *job, enum job_until until, unsigned thread);
 void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool forgotten);

@@ -67,8 +67,9 @@ static void journal_failed(struct server *server)
 {
 	if (server->exit_code == SERVER_IO)
 		return;
-	fprintf(stderr, "bide: the journal could not be written or synced; nothing more will be acknowledged. What was acknowledged "
-			"is safe. Look at the disk, then start again.\n");
+	fprintf(stderr,
+		"bide: the journal could not be written or synced; nothing more will be acknowledged. What was acknowledged "
+		"is safe. Look at the disk, then start again.\n");
 	server->exit_code = SERVER_IO;
 	sequencer_fail(server->sequencer);
 	for (unsigned t = 0; t < server->thread_count; t++)

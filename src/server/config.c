@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-
 #define AT(member) offsetof(struct config, member)
-#define ANY 0, UINT64_MAX
-#define SECOND 1000ULL
-#define HOUR (3600 * SECOND)
-#define KIB 1024ULL
-#define MIB (KIB * KIB)
+#define ANY        0, UINT64_MAX
+#define SECOND     1000ULL
+#define HOUR       (3600 * SECOND)
+#define KIB        1024ULL
+#define MIB        (KIB * KIB)
 
 const struct setting settings[] = {
 	{"data", SETTING_TEXT, AT(data), "bide-data", ANY, false, "DIR", "where the journal lives; made when missing"},
@@ -26,7 +25,8 @@ const struct setting settings[] = {
 	 "when an answer counts as durable: after an fdatasync; after a write, with a sync every INTERVAL; after a write"},
 	{"segment-size", SETTING_SIZE, AT(segment_bytes), "32M", 2 * MIB, 1024 * MIB, false, "SIZE",
 	 "of a journal file; fixed once the data directory exists"},
-	{"default-wait", SETTING_DURATION, AT(default_wait_ms), "30s", 0, HOUR, true, "DUR", "a claim waits so long unless it says"},
+	{"default-wait", SETTING_DURATION, AT(default_wait_ms), "30s", 0, HOUR, true, "DUR",
+	 "a claim waits so long unless it says"},
 	{"max-wait", SETTING_DURATION, AT(max_wait_ms), "55s", 1, HOUR, true, "DUR", "longest wait; proxies often cut at 60s"},
 	{"drain", SETTING_DURATION, AT(drain_ms), "5s", 0, HOUR, true, "DUR",
 	 "after SIGTERM, waits are answered spread over so long"},
@@ -57,7 +57,8 @@ const struct setting settings[] = {
 	{"retry-base", SETTING_DURATION, AT(retry_base_ms), "1s", 1, 24 * HOUR, true, "DUR",
 	 "back-off after a first failure; doubles each time"},
 	{"retry-cap", SETTING_DURATION, AT(retry_cap_ms), "10m", 1, 24 * HOUR, true, "DUR", "longest back-off"},
-	{"cors-origin", SETTING_TEXT, AT(cors_origin), "", ANY, true, "ORIGIN", "browsers from there may call; * for all; none if empty"},
+	{"cors-origin", SETTING_TEXT, AT(cors_origin), "", ANY, true, "ORIGIN",
+	 "browsers from there may call; * for all; none if empty"},
 	{"salvage", SETTING_FLAG, AT(salvage), "false", ANY, false, NULL,
 	 "start on a damaged journal without what is damaged, and say what was lost"},
 };
@@ -214,8 +215,8 @@ struct loading {
 	bool bad;
 };
 
-static void take(struct loading *l, const struct setting *setting, const char *text, enum setting_origin origin, const char *where,
-		 int line)
+static void take(struct loading *l, const struct setting *setting, const char *text, enum setting_origin origin,
+		 const char *where, int line)
 {
 	if (value_set(l->config, setting, text, where, l->errors)) {
 		l->bad = true;
@@ -242,7 +243,8 @@ static int file_line(void *ctx, const char *section, const char *name, const cha
 
 	snprintf(where, sizeof(where), "%s:%d", l->file, l->line);
 	if (section[0] && strcmp(section, "bide") != 0) {
-		fprintf(l->errors, "bide: %s: there is no section [%s]; settings stand at the top or under [bide]\n", where, section);
+		fprintf(l->errors, "bide: %s: there is no section [%s]; settings stand at the top or under [bide]\n", where,
+			section);
 		l->bad = true;
 	} else if (!setting) {
 		unknown(where, name, l->errors);
@@ -276,8 +278,8 @@ static void from_file(struct loading *l)
 /* Variables that are no settings: the clients' and the tests'. */
 static bool is_other_variable(const char *name)
 {
-	static const char *const others[] = {"SERVER", "CONFIG", "FAULTS", "BIN", "SOAK", "JOB_ID", "JOB_NAME", "QUEUE", "ATTEMPT",
-					     "CONTENT_TYPE", "PROGRESS_FD"};
+	static const char *const others[] = {"SERVER",   "CONFIG", "FAULTS",  "BIN",          "SOAK",       "JOB_ID",
+					     "JOB_NAME", "QUEUE",  "ATTEMPT", "CONTENT_TYPE", "PROGRESS_FD"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
 		if (strcmp(others[i], name) == 0)
@@ -422,7 +424,8 @@ void config_reload(struct config *config, const struct config *fresh, FILE *erro
 		if (strcmp(old, new) == 0)
 			continue;
 		if (!setting->reload) {
-			fprintf(errors, "bide: %s stays %s until a restart (the configuration says %s)\n", setting->name, old, new);
+			fprintf(errors, "bide: %s stays %s until a restart (the configuration says %s)\n", setting->name, old,
+				new);
 			continue;
 		}
 		if (setting->kind == SETTING_TEXT) {

@@ -102,7 +102,8 @@ static void check_disk(struct report *report, const char *dir)
 	snprintf(path, sizeof(path), "%s/.bide-doctor-XXXXXX", dir);
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0) {
-		f = found(report, "data directory", BAD, "give the user who runs bide write permission, or choose another --data");
+		f = found(report, "data directory", BAD,
+			  "give the user who runs bide write permission, or choose another --data");
 		snprintf(f->text, sizeof(f->text), "cannot write in %.150s: %s", dir, strerror(errno));
 		return;
 	}
@@ -171,7 +172,8 @@ static void check_clock(struct report *report)
 	uint64_t year_2020_ms = 1577836800000ULL;
 	bool sane = clock_unix_ms() > year_2020_ms;
 
-	f = found(report, "clock", sane ? GOOD : BAD, "set the clock (timedatectl set-ntp true); leases are counted by the monotonic one");
+	f = found(report, "clock", sane ? GOOD : BAD,
+		  "set the clock (timedatectl set-ntp true); leases are counted by the monotonic one");
 	snprintf(f->text, sizeof(f->text), sane ? "set" : "it is before 2020");
 }
 
@@ -207,9 +209,13 @@ static int try_bind(const char *http)
 static void check_port(struct report *report, const char *http)
 {
 	int r = try_bind(http);
-	struct finding *f = found(report, "address", r == 0 ? GOOD : r == -EADDRINUSE ? WARN : BAD,
-				  r == -EADDRINUSE ? "something listens there already (bide itself, perhaps); else choose another --http" :
-						     "choose another --http; ports below 1024 need CAP_NET_BIND_SERVICE");
+	struct finding *f =
+		found(report, "address",
+		      r == 0             ? GOOD
+		      : r == -EADDRINUSE ? WARN
+					 : BAD,
+		      r == -EADDRINUSE ? "something listens there already (bide itself, perhaps); else choose another --http"
+				       : "choose another --http; ports below 1024 need CAP_NET_BIND_SERVICE");
 
 	snprintf(f->text, sizeof(f->text), "%.150s: %s", http, r ? strerror(-r) : "free");
 }
@@ -217,8 +223,9 @@ static void check_port(struct report *report, const char *http)
 static void check_exposure(struct report *report, const char *http)
 {
 	bool loopback = strncmp(http, "127.", 4) == 0 || strncmp(http, "[::1]", 5) == 0 || strncmp(http, "localhost", 9) == 0;
-	struct finding *f = found(report, "exposure", loopback ? GOOD : WARN,
-				  "there is no authentication yet: put a proxy that authenticates in front, or listen on loopback");
+	struct finding *f =
+		found(report, "exposure", loopback ? GOOD : WARN,
+		      "there is no authentication yet: put a proxy that authenticates in front, or listen on loopback");
 
 	snprintf(f->text, sizeof(f->text), loopback ? "loopback only" : "reachable from outside");
 }

@@ -13,6 +13,10 @@ enum { OPTIONS_MAX = 64 };
 static struct cli_option options[OPTIONS_MAX] = {
 	{"config", 0, "FILE", "read settings from FILE: name = value, # comments (also BIDE_CONFIG)"},
 };
+static struct cli_option doctor_options[OPTIONS_MAX] = {
+	{"config", 0, "FILE", "read settings from FILE"},
+	{"json", 0, NULL, "one JSON document"},
+};
 static struct cli_option show_options[OPTIONS_MAX] = {
 	{"config", 0, "FILE", "read settings from FILE"},
 	{"origin", 0, NULL, "say where each value comes from"},
@@ -34,12 +38,14 @@ static struct cli_command commands[] = {
 	 .summary = "run the server",
 	 .options = options,
 	 .run = serve_run,
-	 .detail = "Runs in the foreground until SIGTERM or SIGINT, which answer all waits and stop. SIGHUP reads the configuration "
-		   "again. Prints \"listening http ADDR:PORT\" when it is ready.\n\n"
-		   "Each flag is also a key in the configuration file and a variable: --max-wait, max-wait = 55s, BIDE_MAX_WAIT."},
+	 .detail =
+		 "Runs in the foreground until SIGTERM or SIGINT, which answer all waits and stop. SIGHUP reads the "
+		 "configuration "
+		 "again. Prints \"listening http ADDR:PORT\" when it is ready.\n\n"
+		 "Each flag is also a key in the configuration file and a variable: --max-wait, max-wait = 55s, BIDE_MAX_WAIT."},
 	{.name = "doctor",
 	 .summary = "look whether this machine is fit for the server",
-	 .options = show_options,
+	 .options = doctor_options,
 	 .run = doctor_main},
 	{.name = "config",
 	 .summary = "show the configuration that serve would use",
@@ -191,6 +197,7 @@ static int config_main(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	options_fill(options, 1);
+	options_fill(doctor_options, 2);
 	options_fill(show_options, 3);
 	return cli_main(argc, argv, commands, ARRAY_COUNT(commands));
 }

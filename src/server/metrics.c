@@ -132,8 +132,8 @@ static void metric_write(const struct metric *metric, const struct figures *f, s
 }
 
 /* Bucket i holds what took up to 64 µs << i; the last one the rest. */
-static void histogram_write(struct buf *out, const char *name, const char *help, const uint64_t *bucket, size_t buckets, uint64_t count,
-			    uint64_t sum_us)
+static void histogram_write(struct buf *out, const char *name, const char *help, const uint64_t *bucket, size_t buckets,
+			    uint64_t count, uint64_t sum_us)
 {
 	uint64_t so_far = 0;
 
@@ -157,8 +157,8 @@ void server_metrics(void *ctx, struct buf *out)
 		enum outcome outcome;
 		const char *name;
 	} refusals[] = {
-		{OUTCOME_QUEUE_FULL, "queue_jobs"}, {OUTCOME_FULL, "server"},       {OUTCOME_NO_SPACE, "disk"},
-		{OUTCOME_NO_MEMORY, "memory"},      {OUTCOME_STORAGE, "storage"},   {OUTCOME_FENCED, "fenced"},
+		{OUTCOME_QUEUE_FULL, "queue_jobs"}, {OUTCOME_FULL, "server"},     {OUTCOME_NO_SPACE, "disk"},
+		{OUTCOME_NO_MEMORY, "memory"},      {OUTCOME_STORAGE, "storage"}, {OUTCOME_FENCED, "fenced"},
 	};
 	static const struct {
 		size_t offset;
@@ -186,8 +186,8 @@ void server_metrics(void *ctx, struct buf *out)
 		memcpy(&value, (const char *)&f + kinds[i].offset, sizeof(value));
 		labelled(out, "bide_waits_kind", "kind", kinds[i].name, value);
 	}
-	histogram_write(out, "bide_journal_commit_seconds", "Time of a group commit.", f.commits.bucket, ARRAY_COUNT(f.commits.bucket),
-			f.commits.count, f.commits.sum_us);
+	histogram_write(out, "bide_journal_commit_seconds", "Time of a group commit.", f.commits.bucket,
+			ARRAY_COUNT(f.commits.bucket), f.commits.count, f.commits.sum_us);
 	histogram_write(out, "bide_wake_seconds", "From durable to answered, of a wait.", f.api.wake_bucket, API_LATENCY_BUCKETS,
 			f.api.wake_count, f.api.wake_sum_us);
 }

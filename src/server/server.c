@@ -64,8 +64,10 @@ static int journal_error(const struct server *server, int error)
 		fprintf(stderr, "bide: %s belongs to another bide that is running; stop it, or choose another --data\n", dir);
 		return SERVER_LOCKED;
 	case JOURNAL_CORRUPT:
-		fprintf(stderr, "bide: the journal in %s is damaged, so it is not opened. Restore a copy, or start with --salvage to go "
-				"on without what is damaged\n", dir);
+		fprintf(stderr,
+			"bide: the journal in %s is damaged, so it is not opened. Restore a copy, or start with --salvage to go "
+			"on without what is damaged\n",
+			dir);
 		return SERVER_CORRUPT;
 	case JOURNAL_VERSION:
 		fprintf(stderr, "bide: the journal in %s was made by a later version of bide; use that one\n", dir);
@@ -129,7 +131,8 @@ static void accepted(void *ctx, int fd)
 static void paused(void *ctx, int error)
 {
 	(void)ctx;
-	fprintf(stderr, "bide: no new connections for a moment: %s. Those that wait are not touched; raise the limit (ulimit -n)\n",
+	fprintf(stderr,
+		"bide: no new connections for a moment: %s. Those that wait are not touched; raise the limit (ulimit -n)\n",
 		strerror(-error));
 }
 
@@ -188,7 +191,8 @@ static int listen_error(const struct server *server, int error)
 	const char *http = server->config->http;
 
 	if (error == -EADDRINUSE)
-		fprintf(stderr, "bide: %s is in use by another program; stop it, or choose another --http (port 0 picks a free one)\n",
+		fprintf(stderr,
+			"bide: %s is in use by another program; stop it, or choose another --http (port 0 picks a free one)\n",
 			http);
 	else if (error == -EINVAL)
 		fprintf(stderr, "bide: --http \"%s\" is not ADDR:PORT, like 127.0.0.1:7080 or [::1]:7080\n", http);
@@ -213,10 +217,11 @@ static int start(struct server *server)
 		fprintf(stderr, "bide: cannot start: %s\n", strerror(-r));
 		return SERVER_FAILED;
 	}
-	r = listener_new(server->threads[0].loop,
-			 &(struct listener_config){
-				 .address = slice_str(server->config->http), .on_accept = accepted, .on_pause = paused, .ctx = server},
-			 &server->listener);
+	r = listener_new(
+		server->threads[0].loop,
+		&(struct listener_config){
+			.address = slice_str(server->config->http), .on_accept = accepted, .on_pause = paused, .ctx = server},
+		&server->listener);
 	if (!r)
 		r = threads_start(server);
 	if (!r)

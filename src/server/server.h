@@ -8,9 +8,9 @@ enum server_exit {
 	SERVER_OK = 0,
 	SERVER_FAILED = 1,
 	SERVER_USAGE = 2,
-	SERVER_CORRUPT = 65,    /* EX_DATAERR: the journal is damaged; --salvage */
-	SERVER_LOCKED = 73,     /* EX_CANTCREAT: another process has the data directory */
-	SERVER_IO = 74,         /* EX_IOERR: a sync failed; what was acknowledged is safe, a restart recovers it */
+	SERVER_CORRUPT = 65, /* EX_DATAERR: the journal is damaged; --salvage */
+	SERVER_LOCKED = 73,  /* EX_CANTCREAT: another process has the data directory */
+	SERVER_IO = 74,      /* EX_IOERR: a sync failed; what was acknowledged is safe, a restart recovers it */
 };
 
 /* Runs until SIGTERM or SIGINT. `reload` makes the configuration anew for SIGHUP. Returns an enum server_exit. */

@@ -18,8 +18,8 @@ enum server_word { WORD_ACCEPT, WORD_DRAIN, WORD_CONFIGURE, WORD_FAIL, WORD_STOP
 struct server_message {
 	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED */
 	enum server_word word;
-	int fd;                       /* WORD_ACCEPT */
-	const struct tuning *tuning;  /* WORD_CONFIGURE */
+	int fd;                      /* WORD_ACCEPT */
+	const struct tuning *tuning; /* WORD_CONFIGURE */
 };
 
 /* The configuration as the folders below want it. Made anew by each reload, kept until the end: threads refer to it. */
@@ -93,7 +93,7 @@ struct server {
 };
 
 /* --- turn.c --- */
-void *thread_main(void *thread);          /* loops until told to stop */
+void *thread_main(void *thread);                       /* loops until told to stop */
 void turn_send(void *thread, struct command *command); /* struct api_config.send */
 void turn_send_message(void *thread, struct message *message);
 void server_say(struct server *server, unsigned thread, struct server_message word);
@@ -101,9 +101,9 @@ void server_say(struct server *server, unsigned thread, struct server_message wo
 /* --- commit.c --- */
 int committer_start(struct server *server);
 void committer_stop(struct server *server);
-void commit_if_wanted(struct server *server); /* once a turn */
-void commit_ended(struct server *server);     /* WORD_COMMITTED has come */
-void commit_all(struct server *server);       /* at the end: waits for all that was appended */
+void commit_if_wanted(struct server *server);        /* once a turn */
+void commit_ended(struct server *server);            /* WORD_COMMITTED has come */
+void commit_all(struct server *server);              /* at the end: waits for all that was appended */
 void upkeep(struct server *server, uint64_t now_ms); /* checkpoint and tidier, a piece a turn */
 bool upkeep_is_busy(const struct server *server);
 

@@ -244,6 +244,7 @@ static void submitted(struct model *model, struct model_job *job, struct version
 	job->max_attempts = (uint32_t)e->max_attempts;
 	v->name = model_string(e->name);
 	v->key = model_string(e->key);
+	job->own_lease_ms = (uint32_t)e->lease_ms;
 	v->lease_ms = (uint32_t)e->lease_ms;
 	v->body = *body;
 	becomes_ready(v, e);

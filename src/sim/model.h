@@ -33,7 +33,7 @@ struct model_job {
 	unsigned queue;
 	uint64_t content_type, request; /* request: what makes two submits the same */
 	uint64_t created_ms, retain_ms, cancel_at_ms;
-	uint32_t priority, max_attempts;
+	uint32_t priority, max_attempts, own_lease_ms;
 	struct version *versions;
 	size_t count, cap;
 	size_t place;                   /* in model->live */

@@ -54,6 +54,7 @@ static void compare_times(struct comparison *c, const struct event *e, const str
 	SAME("ready_position", e->ready_position, v->ready_position);
 	SAME("changed_end", e->changed_end, v->end);
 	SAME("lease", e->lease_ms, v->lease_ms);
+	SAME("own_lease", e->own_lease_ms, job->own_lease_ms);
 }
 
 static void compare_job(struct comparison *c, const struct event *e)

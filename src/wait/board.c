@@ -1,6 +1,6 @@
-/* The oldest wait of a key stands in the table; the others hang in its ring of peers, in the order in which they came. A wait that
- * hangs nowhere has peers.next == NULL; node.hash is 0 for those that are not in the table (a hash that happens to be 0 is made
- * 1, which costs nothing but a longer chain). */
+/* The oldest wait of a key stands in the table; the others hang in its ring of peers, in the order in which they came. A wait
+ * that hangs nowhere has peers.next == NULL; node.hash is 0 for those that are not in the table (a hash that happens to be 0 is
+ * made 1, which costs nothing but a longer chain). */
 #include "wait/board.h"
 
 #include "base/panic.h"

@@ -1,5 +1,6 @@
-/* Time is cut into ticks of 4 ms. An entry lies in the slot `tick % 16384` of the first tick that is not before its deadline, so it
- * is never early and at most a tick late; one that is more than a rotation (65 s) away stays in its slot until its own turn comes.
+/* Time is cut into ticks of 4 ms. An entry lies in the slot `tick % 16384` of the first tick that is not before its deadline, so
+ * it is never early and at most a tick late; one that is more than a rotation (65 s) away stays in its slot until its own turn
+ * comes.
  *
  *  1. `next_tick` is never later than the first due entry: adding lowers it, advancing finds it anew. Removing leaves it, which
  *     costs at most one idle turn.
@@ -95,8 +96,7 @@ static void gather_slot(struct wheel *wheel, size_t slot, uint64_t tick)
 	struct list *head = &wheel->slots[slot];
 	uint64_t earliest = TICK_NEVER;
 
-	list_each_safe(node, head)
-	{
+	list_each_safe (node, head) {
 		struct wheel_entry *entry = container_of(node, struct wheel_entry, node);
 		uint64_t due = tick_of(entry->deadline_ms);
 

@@ -17,8 +17,8 @@ struct wheel_entry {
 };
 
 struct wheel *wheel_new(uint64_t now_ms);
-struct wheel *wheel_free(struct wheel *wheel); /* entries are not touched */
-void wheel_add(struct wheel *wheel, struct wheel_entry *entry); /* not in a wheel; a deadline in the past is due at once */
+struct wheel *wheel_free(struct wheel *wheel);                     /* entries are not touched */
+void wheel_add(struct wheel *wheel, struct wheel_entry *entry);    /* not in a wheel; a deadline in the past is due at once */
 void wheel_remove(struct wheel *wheel, struct wheel_entry *entry); /* harmless when it is in none */
 uint64_t wheel_next_ms(const struct wheel *wheel); /* no entry is due before this; UINT64_MAX: none at all. Never too late */
 /* Calls what is due at now_ms, at most `limit` entries; true when more are due. */

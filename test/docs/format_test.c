@@ -107,14 +107,16 @@ static const struct {
 	const char *name;
 	size_t offset;
 } members[] = {
-	MEMBER(number),      MEMBER(queue),         MEMBER(name),           MEMBER(key),         MEMBER(content_type),
-	MEMBER(message),     MEMBER(error),         MEMBER(worker),         MEMBER(attempt_id),  MEMBER(secret),
-	MEMBER(fingerprint), MEMBER(token),         MEMBER(until_ms),       MEMBER(retain_ms),   MEMBER(cancel_at_ms),
-	MEMBER(priority),    MEMBER(max_attempts),  MEMBER(lease_ms),       MEMBER(progress),    MEMBER(paused),
-	MEMBER(blob),        MEMBER(body),          MEMBER(result),         MEMBER(result_type), MEMBER(state),
-	MEMBER(revision),    MEMBER(attempt),       MEMBER(expired),        MEMBER(timeouts),    MEMBER(failures),
-	MEMBER(releases),    MEMBER(lost_handoffs), MEMBER(created_ms),     MEMBER(updated_ms),  MEMBER(changed_end),
-	MEMBER(ready_ms),    MEMBER(next_number),   MEMBER(ready_position), MEMBER(total),
+	MEMBER(number),       MEMBER(queue),       MEMBER(name),           MEMBER(key),
+	MEMBER(content_type), MEMBER(message),     MEMBER(error),          MEMBER(worker),
+	MEMBER(attempt_id),   MEMBER(secret),      MEMBER(fingerprint),    MEMBER(token),
+	MEMBER(until_ms),     MEMBER(retain_ms),   MEMBER(cancel_at_ms),   MEMBER(priority),
+	MEMBER(max_attempts), MEMBER(lease_ms),    MEMBER(progress),       MEMBER(paused),
+	MEMBER(blob),         MEMBER(body),        MEMBER(result),         MEMBER(result_type),
+	MEMBER(state),        MEMBER(revision),    MEMBER(attempt),        MEMBER(expired),
+	MEMBER(timeouts),     MEMBER(failures),    MEMBER(releases),       MEMBER(lost_handoffs),
+	MEMBER(created_ms),   MEMBER(updated_ms),  MEMBER(changed_end),    MEMBER(own_lease_ms),
+	MEMBER(ready_ms),     MEMBER(next_number), MEMBER(ready_position), MEMBER(total),
 };
 
 #define NAMED(name) [EVENT_##name] = #name

@@ -177,6 +177,7 @@ bool json_in_answer(struct exchange *ex, struct json_in *in); /* closes it; fals
 
 /* --- job_json.c --- */
 void job_json(struct buf *out, const struct job_view *view);
+void job_url_json(struct buf *out, const struct job_view *view, const char *below); /* "/v1/jobs/{id}/…" as a string */
 void queue_json(struct buf *out, const struct queue_view *view);
 
 /* --- look.c: a job and its result, now or when they are ready --- */

@@ -75,7 +75,13 @@ static void claim_canceled(struct exchange *ex, struct ask *ask)
 	uint16_t told_s = call->waiter.told_s;
 
 	command_answer_deinit(&ask->command);
-	if (ask->command.outcome == OUTCOME_OK) {
+	if (api->failed || ask->command.outcome == OUTCOME_STORAGE) {
+		/* Nobody is given work any more, so no offer can be on its way; one that has come is not told. */
+		if (call->offer)
+			message_free(&call->offer->message);
+		claim_ends(ex);
+		call_outcome(ex, OUTCOME_STORAGE);
+	} else if (ask->command.outcome == OUTCOME_OK) {
 		claim_ends(ex);
 		if (!(call->flags & CALL_GONE))
 			wait_ended(api);

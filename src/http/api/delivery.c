@@ -147,9 +147,7 @@ static void body_json(struct buf *out, const struct job_view *view)
 		buf_deinit(&bytes);
 	}
 	json_key(out, "body_url");
-	buf_append_str(out, "\"/v1/jobs/");
-	buf_append(out, view->handle, JOB_HANDLE_CHARS);
-	buf_append_str(out, "/body\"");
+	job_url_json(out, view, "/body");
 }
 
 static void lease_json(struct buf *out, const struct lease *lease)

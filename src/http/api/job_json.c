@@ -11,6 +11,14 @@ static void text_or_null(struct buf *out, struct slice s)
 		json_nil(out);
 }
 
+void job_url_json(struct buf *out, const struct job_view *view, const char *below)
+{
+	buf_append_str(out, "\"/v1/jobs/");
+	buf_append(out, view->handle, JOB_HANDLE_CHARS);
+	buf_append_str(out, below);
+	buf_append_char(out, '"');
+}
+
 static void result_json(struct buf *out, const struct job_view *view)
 {
 	if (view->state != JOB_DONE || view->expired) {
@@ -23,9 +31,7 @@ static void result_json(struct buf *out, const struct job_view *view)
 	json_key(out, "content_type");
 	text_or_null(out, view->result_type);
 	json_key(out, "url");
-	buf_append_str(out, "\"/v1/jobs/");
-	buf_append(out, view->handle, JOB_HANDLE_CHARS);
-	buf_append_str(out, "/result\"");
+	job_url_json(out, view, "/result");
 	json_close(out, '}');
 }
 

@@ -109,12 +109,12 @@ static void test_limits(void **state)
 	(void)state;
 	memset(text, 'x', sizeof(text));
 	memcpy(text, "{\"error\":\"", 10);
-	strcpy(text + 10 + ERROR_BYTES_MAX - 2, "\"}"); /* with its quotes exactly at the limit */
+	memcpy(text + 10 + ERROR_BYTES_MAX - 2, "\"}", 3); /* with its quotes exactly at the limit */
 	open_text(&in, text);
 	fail_read(&in, &fail);
 	assert_true(json_in_close(&in));
 	assert_int_equal(fail.error.len, ERROR_BYTES_MAX);
-	strcpy(text + 10 + ERROR_BYTES_MAX - 1, "\"}");
+	memcpy(text + 10 + ERROR_BYTES_MAX - 1, "\"}", 3);
 	text[10 + ERROR_BYTES_MAX - 2] = 'x';
 	open_text(&in, text);
 	fail_read(&in, &fail);

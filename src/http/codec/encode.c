@@ -4,7 +4,10 @@ static const struct {
 	int status;
 	struct slice reason;
 } reasons[] = {
-#define REASON(status, reason) {status, {reason, sizeof(reason) - 1}}
+#define REASON(status, text)                                                                                                     \
+	{                                                                                                                        \
+		status, SLICE_INIT(text)                                                                                         \
+	}
 	REASON(100, "Continue"),
 	REASON(200, "OK"),
 	REASON(201, "Created"),

@@ -210,7 +210,7 @@ int answer_encode(struct exchange *ex, const struct answer *answer, struct chain
 void answer_problem(struct exchange *ex, int status, const char *name, const char *detail);
 bool answer_is_preflight(const struct exchange *ex);
 void answer_preflight(struct exchange *ex);
-int answer_configure(struct http_thread *thread) MUST_USE; /* CORS; -ENOMEM: it stays as it was */
+int answer_configure(struct http_thread *thread) MUST_USE;        /* CORS; -ENOMEM: it stays as it was */
 void answer_refusal(struct http_thread *thread, struct buf *out); /* 503 and close, for a connection too many */
 enum answer_connection answer_connection(const struct exchange *ex);
 int shared_parts(const struct piece *piece, struct iovec parts[3]); /* of what is still to be sent */

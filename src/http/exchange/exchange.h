@@ -12,8 +12,8 @@
  *     request in it.
  *  5. Nothing calls back into the door from inside exchange_answer, exchange_park or exchange_take_body: what follows from them
  *     comes behind the callback they were called in, or in http_thread_flush.
- *  6. What the engine answers by itself once on_head was called (413, 400 for a broken body, 408 for a slow one) is on_gone to the
- *     door: the exchange is over. exchange_answer frees the exchange (unless EXCHANGE_TELL), its arena and its request. */
+ *  6. What the engine answers by itself once on_head was called (413, 400 for a broken body, 408 for a slow one) is on_gone to
+ * the door: the exchange is over. exchange_answer frees the exchange (unless EXCHANGE_TELL), its arena and its request. */
 #pragma once
 
 #include "base/arena.h"
@@ -30,7 +30,8 @@ struct http_thread;
 
 enum body_mode {
 	BODY_TO_MEMORY, /* up to `limit` bytes in the arena; more: the engine answers 413 by itself (on_gone) */
-	BODY_TO_STORE,  /* up to BODY_INLINE_MAX in memory; beyond that it flows into a blob of the store; more than `limit`: 413 */
+	BODY_TO_STORE,  /* up to BODY_INLINE_MAX in memory; beyond that it flows into a blob of the store; more than `limit`: 413
+			 */
 	BODY_DISCARD,   /* read and thrown away (bounded), so that the connection can go on */
 };
 
@@ -72,9 +73,8 @@ struct exchange_handler {
 	 * before on_written. Called by http_thread_flush alone. Call exchange_done when no one refers to it any more, at once or
 	 * later. */
 	void (*on_gone)(struct exchange *ex);
-	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands (the
-	 * client has ended its side in no way).
-	 * The exchange is gone when this returns. */
+	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands
+	 * (the client has ended its side in no way). The exchange is gone when this returns. */
 	void (*on_written)(struct exchange *ex);
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
 	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */
@@ -82,9 +82,9 @@ struct exchange_handler {
 };
 
 enum answer_flags {
-	EXCHANGE_TELL = 1,       /* call on_written when it has gone out, on_gone when it could not */
-	EXCHANGE_CLOSE = 2,      /* close the connection behind it */
-	EXCHANGE_CACHEABLE = 4,  /* do not add `Cache-Control: no-store` */
+	EXCHANGE_TELL = 1,      /* call on_written when it has gone out, on_gone when it could not */
+	EXCHANGE_CLOSE = 2,     /* close the connection behind it */
+	EXCHANGE_CACHEABLE = 4, /* do not add `Cache-Control: no-store` */
 };
 
 /* An answer. Content-Length, Date, Connection, Cache-Control and CORS headers are the engine's; HEAD leaves out the body but
@@ -96,8 +96,8 @@ struct answer {
 	size_t header_count;
 	struct slice body;     /* copied, unless `pin` is set */
 	struct store_pin *pin; /* the body's bytes come from here: [range_from, range_from + range_bytes); taken over, unpinned
-				* when all is sent. Small inline bodies are read whole and checked; long ones flow in pieces as the
-				* reader takes them, constant memory. */
+				* when all is sent. Small inline bodies are read whole and checked; long ones flow in pieces as
+				* the reader takes them, constant memory. */
 	uint64_t range_from;
 	uint64_t range_bytes;
 	unsigned flags;
@@ -120,7 +120,8 @@ uint64_t exchange_left_bytes(const struct exchange *ex);
 /* An answer made once for many exchanges: status line, headers and body as bytes, for keep-alive connections and for closing
  * ones, without and with the body (HEAD). Counted by the caller's thread; not shared between threads. */
 struct shared_answer;
-struct shared_answer *shared_answer_new(struct http_thread *thread, const struct answer *answer); /* body in memory only; NULL: no memory */
+struct shared_answer *shared_answer_new(struct http_thread *thread,
+					const struct answer *answer); /* body in memory only; NULL: no memory */
 struct shared_answer *shared_answer_ref(struct shared_answer *shared);
 struct shared_answer *shared_answer_unref(struct shared_answer *shared);
 /* Written straight from the shared bytes when the socket takes them at once; only what it does not take keeps a reference. */

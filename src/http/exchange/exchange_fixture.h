@@ -105,10 +105,10 @@ struct peer *peer_open(struct stage *stage);
 struct peer *peer_open_slow(struct stage *stage); /* small buffers on both sides */
 void peer_say(struct stage *stage, struct peer *peer, const char *text);
 void peer_say_bytes(struct stage *stage, struct peer *peer, const void *bytes, size_t len);
-size_t peer_try(struct peer *peer, const void *bytes, size_t len);                    /* what the socket takes, now */
-void peer_pull(struct peer *peer);                                                    /* what is there, now */
-bool peer_look(struct peer *peer, bool without_body, struct heard *ret_heard); /* one whole answer, if it is there; no turn */
-void peer_hear(struct stage *stage, struct peer *peer, struct heard *ret_heard);      /* one whole answer */
+size_t peer_try(struct peer *peer, const void *bytes, size_t len);               /* what the socket takes, now */
+void peer_pull(struct peer *peer);                                               /* what is there, now */
+bool peer_look(struct peer *peer, bool without_body, struct heard *ret_heard);   /* one whole answer, if it is there; no turn */
+void peer_hear(struct stage *stage, struct peer *peer, struct heard *ret_heard); /* one whole answer */
 void peer_hear_head(struct stage *stage, struct peer *peer, struct heard *ret_heard); /* an answer to HEAD */
 void expect_heard(struct stage *stage, struct peer *peer, int status, const char *body);
 void expect_status(struct stage *stage, struct peer *peer, int status);

@@ -4,7 +4,7 @@
 #include "http/exchange/exchange.h"
 #include "net/loop.h"
 
-struct http_limits { /* each is a configuration key; all have a test */
+struct http_limits {                /* each is a configuration key; all have a test */
 	uint32_t header_count;      /* fields in a request; 64 */
 	uint32_t header_bytes;      /* request line and fields together; 16 KiB */
 	uint32_t target_bytes;      /* 8 KiB */
@@ -25,8 +25,8 @@ struct http_config {
 	struct store *store; /* blob_open is used, from any thread */
 	/* Releases a sealed blob that no event names: posts to the sequencer's thread. */
 	void (*blob_release)(void *ctx, const struct body_ref *blob);
-	/* A sealed blob comes back from the store's thread through the loop's mailbox: the owner of the loop hands every mail whose
-	 * kind it does not know to http_thread_mail (see below). */
+	/* A sealed blob comes back from the store's thread through the loop's mailbox: the owner of the loop hands every mail
+	 * whose kind it does not know to http_thread_mail (see below). */
 	void *ctx;
 	struct slice cors_origin; /* "" = no CORS; "*" or one origin */
 };
@@ -36,12 +36,13 @@ struct http_thread_stats {
 	uint64_t requests_total;
 	uint64_t parked;
 	uint64_t bytes_in_total, bytes_out_total;
-	uint64_t gone_total; /* exchanges whose client left first */
+	uint64_t gone_total;     /* exchanges whose client left first */
 	uint64_t timeouts_total; /* senders and readers cut for slowness */
 };
 
 /* `index` < 64. `config` may be replaced later by http_thread_configure on the same thread (SIGHUP). */
-int http_thread_new(struct loop *loop, unsigned index, const struct http_config *config, void *door, struct http_thread **ret_thread) MUST_USE;
+int http_thread_new(struct loop *loop, unsigned index, const struct http_config *config, void *door,
+		    struct http_thread **ret_thread) MUST_USE;
 void http_thread_configure(struct http_thread *thread, const struct http_config *config);
 
 /* Takes over an accepted socket (non-blocking). */
@@ -61,5 +62,6 @@ void http_thread_drain(struct http_thread *thread);
 void http_thread_each_parked(struct http_thread *thread, void (*each)(struct exchange *ex, void *ctx), void *ctx);
 
 void http_thread_stats(const struct http_thread *thread, struct http_thread_stats *ret_stats);
-/* Closes every connection without a word, and none to the door: its exchanges, gone ones that it is not done with, too, are freed. */
+/* Closes every connection without a word, and none to the door: its exchanges, gone ones that it is not done with, too, are
+ * freed. */
 void http_thread_free(struct http_thread *thread);
