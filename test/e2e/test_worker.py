@@ -333,6 +333,7 @@ def test_a_worker_killed_after_its_claim(server, api, queue, leave):
     job = api.submit(queue)
     conn = server.ask("POST", f"/v1/queues/{queue}/claim?lease=200ms", body=b"")
     assert conn.answer().status == 200
+    server.eventually(lambda: api.job(job["id"])["state"] == "running", "the server knows that it has it")
     getattr(conn, leave)()
     finish_by_another(api, queue, job["id"], 2)
 
