@@ -133,6 +133,7 @@ def test_no_descriptors_left_and_the_parked_go_on(fresh):
     """One thread floods connections until the server has no descriptor left; who is parked stays parked and is answered."""
     server = fresh("--sync", "os", "--threads", "1", prefix=["prlimit", "--nofile=256:256"])
     api = server.api
+    server.pulse()  # its connection, too, must be there before there are none to be had
     job, other = api.submit("q"), api.submit("other")
     parked = [server.ask("GET", f"/v1/jobs/{job['id']}?wait=55s") for _ in range(150)]
     claims = [server.ask("POST", "/v1/queues/later/claim?wait=55s", body=b"") for _ in range(20)]

@@ -230,6 +230,7 @@ static void pipelined(void **state)
 	static const char first[] = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nGET",
 			  second[] = "\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n", third[] = "GET /3 HTTP/1.0\r\n\r\n",
 			  fourth[] = "GET /4 HTTP/1.1\r\nHost: d\r\n\r\n";
+	static const char told[] = "HEAD GET /2 ?  method=0 minor=1 length=0 keep=1 expect=0\n Host: b\n";
 	char bytes[300];
 	struct h1_trace trace;
 
@@ -239,7 +240,7 @@ static void pipelined(void **state)
 	assert_int_equal(trace.message_count, 3);
 	assert_int_equal(trace.last, H1_END);
 	assert_int_equal(trace.used, strlen(bytes) - strlen(fourth));
-	assert_non_null(strstr(trace.text.ptr, "HEAD GET /2 ?  method=0 minor=1 length=0 keep=1 expect=0\n Host: b\n"));
+	assert_non_null(memmem(trace.text.ptr, trace.text.len, told, sizeof(told) - 1));
 	h1_trace_deinit(&trace);
 }
 
