@@ -147,6 +147,31 @@ static void a_body_may_be_answered_later(void **state)
 	peer_close(peer);
 }
 
+/* What had come of it is given back then, not when the rest has come. */
+static void a_body_may_be_answered_before_it_is_whole(void **state)
+{
+	struct stage *stage = *state;
+	struct peer *peer = peer_open(stage);
+
+	for (int way = 0; way < 2; way++) {
+		const char *path = way ? "/store/9999999" : "/memory/9999999";
+		char head[200];
+
+		snprintf(head, sizeof(head), "POST %s" HOST "Content-Length: 100000\r\n\r\n", path);
+		peer_say(stage, peer, head);
+		peer_say_bytes(stage, peer, long_bytes(), 50000);
+		UNTIL(stage, stage->http->body_memory_bytes >= 50000);
+		door_answer(stage, path, "enough");
+		assert_int_equal(stage->http->body_memory_bytes, 0);
+		expect_heard(stage, peer, 200, "enough");
+		peer_say_bytes(stage, peer, long_bytes(), 50000);
+		peer_say(stage, peer, "GET /now/a" HOST "\r\n");
+		expect_heard(stage, peer, 200, "/now/a");
+		assert_int_equal(stage->http->body_memory_bytes, 0);
+	}
+	peer_close(peer);
+}
+
 static void what_is_too_long_is_refused(void **state)
 {
 	struct stage *stage = *state;
@@ -547,6 +572,7 @@ int main(void)
 		T(bodies_of_every_size_arrive),
 		T(a_door_may_take_its_time),
 		T(a_body_may_be_answered_later),
+		T(a_body_may_be_answered_before_it_is_whole),
 		T(what_is_too_long_is_refused),
 		T(broken_framing_is_on_gone),
 		T(continue_is_said_when_the_body_is_wanted),
