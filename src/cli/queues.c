@@ -1,4 +1,5 @@
 #include "cli/queues.h"
+#include "base/mem.h"
 #include "cli/session.h"
 
 #include <string.h>
@@ -55,7 +56,7 @@ static void queues_print(const json_t *queues)
 }
 
 /* GET of a path with perhaps a name; the caller's reference, or NULL with the failure told and *ret_rc set. */
-static json_t *queues_get(struct session *session, const char *name, int *ret_rc)
+static json_t *queues_get(struct session *session, const char *name, const char *after, int *ret_rc)
 {
 	struct http_call call;
 	json_t *answer;
@@ -64,6 +65,7 @@ static json_t *queues_get(struct session *session, const char *name, int *ret_rc
 	http_call_path(&call, "/v1/queues");
 	if (name)
 		http_call_segment(&call, name);
+	http_call_query(&call, "after", after);
 	session_run(session, &call, true);
 	answer = call.outcome == HTTP_ANSWERED && call.status == 200 ? http_answer_json(&call) : NULL;
 	if (!answer)
@@ -72,10 +74,34 @@ static json_t *queues_get(struct session *session, const char *name, int *ret_rc
 	return answer;
 }
 
+/* All pages as one answer; NULL with *ret_rc set. */
+static json_t *queues_get_all(struct session *session, int *ret_rc)
+{
+	json_t *all = json_array(), *page;
+	char *after = NULL;
+
+	do {
+		page = queues_get(session, NULL, after, ret_rc);
+		if (!page)
+			break;
+		json_array_extend(all, json_object_get(page, "queues"));
+		mem_free(after);
+		after = json_is_string(json_object_get(page, "next")) ? cli_dup(json_string_value(json_object_get(page, "next")))
+								      : NULL;
+		json_decref(page);
+	} while (after);
+	if (*ret_rc) {
+		mem_free(after);
+		json_decref(all);
+		return NULL;
+	}
+	return json_pack("{s:o}", "queues", all);
+}
+
 static int queues_list(struct session *session)
 {
 	int rc = 0;
-	json_t *answer = queues_get(session, NULL, &rc);
+	json_t *answer = queues_get_all(session, &rc);
 	const json_t *queues = json_object_get(answer, "queues");
 
 	if (rc)
@@ -93,7 +119,7 @@ static int queues_list(struct session *session)
 static int queues_show(struct session *session, const char *name)
 {
 	int rc = 0;
-	json_t *answer = queues_get(session, name, &rc);
+	json_t *answer = queues_get(session, name, NULL, &rc);
 	json_t *one;
 
 	if (rc)
@@ -172,7 +198,7 @@ static int queues_kick(struct session *session, const char *name)
 	int rc = session_number(session, "count", 1, UINT32_MAX, &wanted);
 
 	if (!rc && !wanted) {
-		json_t *queue = queues_get(session, name, &rc);
+		json_t *queue = queues_get(session, name, NULL, &rc);
 
 		wanted = (uint64_t)job_number(json_object_get(queue, "counts"), "failed", 0);
 		json_decref(queue);

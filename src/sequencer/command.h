@@ -45,7 +45,7 @@ enum command_kind {
 	COMMAND_RELEASE,
 	COMMAND_KICK,
 	COMMAND_QUEUE,  /* one queue's figures */
-	COMMAND_QUEUES, /* all of them, by name */
+	COMMAND_QUEUES, /* by name, a page at a time */
 	COMMAND_QUEUE_SET,
 };
 
@@ -113,7 +113,7 @@ struct list_in {
 	uint32_t limit;      /* 1 … COMMAND_LIST_MAX */
 	uint64_t after;      /* `next` of the page before; 0: the newest */
 };
-enum { COMMAND_LIST_MAX = 1000, COMMAND_CLAIM_MAX = 1000, COMMAND_QUEUES_MAX = 64, COMMAND_JOBS_MAX = 1000 };
+enum { COMMAND_LIST_MAX = 1000, COMMAND_CLAIM_MAX = 1000, COMMAND_QUEUES_MAX = 1000, COMMAND_JOBS_MAX = 1000 };
 
 struct claim_in {
 	const struct slice *queues; /* in order of preference */
@@ -161,6 +161,11 @@ struct kick_in {
 	uint32_t count;
 };
 
+struct queues_in {
+	struct slice after; /* only names behind this one */
+	uint32_t limit;     /* at most COMMAND_QUEUES_MAX; 0: that */
+};
+
 struct queue_in {
 	struct slice queue;
 	bool paused; /* QUEUE_SET */
@@ -204,6 +209,7 @@ struct command {
 		struct worker_in worker;
 		struct kick_in kick;
 		struct queue_in queue;
+		struct queues_in queues;
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */
@@ -213,7 +219,7 @@ struct command {
 		size_t view_count;
 		enum outcome
 			*outcomes; /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
-		uint64_t next;     /* LIST: 0 at the end */
+		uint64_t next;     /* LIST: 0 at the end; QUEUES: 1 when there are more */
 		struct lease *leases; /* CLAIM */
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */

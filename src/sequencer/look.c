@@ -128,12 +128,60 @@ static void queue_fill(const struct sequencer *s, const struct queue *queue, str
 	memcpy(view->count, queue->count, sizeof(view->count));
 }
 
+static int name_order(struct slice a, struct slice b)
+{
+	int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static int by_name(const void *a, const void *b)
 {
-	const struct slice *x = &((const struct queue_view *)a)->name, *y = &((const struct queue_view *)b)->name;
-	int order = memcmp(x->ptr, y->ptr, x->len < y->len ? x->len : y->len);
+	const struct queue *const *x = a, *const *y = b;
 
-	return order ? order : (x->len > y->len) - (x->len < y->len);
+	return name_order(atom_slice((*x)->name), atom_slice((*y)->name));
+}
+
+/* A heap of the queues that come first so far, the last of them at its top. */
+static void page_sift(const struct queue **page, size_t count, size_t at)
+{
+	for (size_t child; (child = 2 * at + 1) < count; at = child) {
+		const struct queue *moved = page[at];
+
+		if (child + 1 < count && by_name(&page[child + 1], &page[child]) > 0)
+			child++;
+		if (by_name(&page[child], &page[at]) <= 0)
+			return;
+		page[at] = page[child];
+		page[child] = moved;
+	}
+}
+
+/* Of the queues behind `after` the first `limit` by name, sorted, into `page`; how many. *ret_more: there are others. */
+static size_t page_fill(const struct jobs *jobs, struct slice after, size_t limit, const struct queue **page, bool *ret_more)
+{
+	size_t count = 0;
+
+	*ret_more = false;
+	list_each (node, &jobs->queues) {
+		const struct queue *queue = container_of(node, struct queue, peers);
+
+		if (after.len && name_order(atom_slice(queue->name), after) <= 0)
+			continue;
+		if (count < limit) {
+			page[count++] = queue;
+			for (size_t i = count / 2; count == limit && i-- > 0;)
+				page_sift(page, count, i);
+			continue;
+		}
+		*ret_more = true;
+		if (by_name(&queue, &page[0]) < 0) {
+			page[0] = queue;
+			page_sift(page, count, 0);
+		}
+	}
+	qsort(page, count, sizeof(*page), by_name);
+	return count;
 }
 
 /* Views and names in one block. */
@@ -185,28 +233,30 @@ void command_queue(struct sequencer *s, struct command *c)
 
 void command_queues(struct sequencer *s, struct command *c)
 {
+	const struct queues_in *in = &c->in.queues;
+	size_t limit = in->limit && in->limit < COMMAND_QUEUES_MAX ? in->limit : COMMAND_QUEUES_MAX, bytes = 0, count;
+	const struct queue *page[COMMAND_QUEUES_MAX];
 	uint64_t gate = s->forgotten_end;
-	size_t bytes = 0;
+	bool more;
 	char *at;
 
-	list_each (node, &s->jobs.queues)
-		bytes += container_of(node, struct queue, peers)->name->len;
-	c->out.queues = views_new(s->jobs.queue_count, bytes);
+	count = page_fill(&s->jobs, in->after, limit, page, &more);
+	for (size_t i = 0; i < count; i++)
+		bytes += page[i]->name->len;
+	c->out.queues = views_new(count, bytes);
 	if (!c->out.queues) {
 		reply(s, c, OUTCOME_NO_MEMORY, 0);
 		return;
 	}
-	at = (char *)(c->out.queues + s->jobs.queue_count);
-	list_each (node, &s->jobs.queues) {
-		const struct queue *queue = container_of(node, struct queue, peers);
-		struct queue_view *view = &c->out.queues[c->out.queue_count++];
-
-		at = name_copy(view, queue, at);
-		queue_fill(s, queue, view);
-		if (queue->changed_end > gate)
-			gate = queue->changed_end;
+	at = (char *)(c->out.queues + count);
+	for (size_t i = 0; i < count; i++) {
+		at = name_copy(&c->out.queues[i], page[i], at);
+		queue_fill(s, page[i], &c->out.queues[i]);
+		if (page[i]->changed_end > gate)
+			gate = page[i]->changed_end;
 	}
-	qsort(c->out.queues, c->out.queue_count, sizeof(*c->out.queues), by_name);
+	c->out.queue_count = count;
+	c->out.next = more;
 	reply(s, c, OUTCOME_OK, gate);
 }
 

@@ -80,6 +80,39 @@ static void all_queues_by_name(void **state)
 	ask_deinit(&ask);
 }
 
+static void pages_of_queues(void **state)
+{
+	enum { COUNT = 60 };
+	char names[COUNT][8], seen[COUNT][8];
+	struct ask ask = {.c = {.kind = COMMAND_QUEUES}};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(names[i], sizeof(names[i]), "q%02u", i * 37 % COUNT); /* in no order, each once */
+		fixture_job(&f, slice_str(names[i]));
+	}
+	for (uint32_t limit = 1; limit <= COUNT + 1; limit++) {
+		struct slice after = {0};
+		size_t count = 0;
+		bool more;
+
+		do {
+			ask.c.in.queues = (struct queues_in){.after = after, .limit = limit};
+			assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+			more = ask.c.out.next != 0;
+			assert_true(ask.c.out.queue_count == (more ? limit : COUNT - count));
+			for (size_t i = 0; i < ask.c.out.queue_count; i++, count++)
+				snprintf(seen[count], sizeof(seen[0]), "%.*s", (int)ask.c.out.queues[i].name.len,
+					 ask.c.out.queues[i].name.ptr);
+			ask_deinit(&ask);
+			after = slice_str(seen[count - 1]);
+		} while (more);
+		assert_int_equal(count, COUNT);
+		for (unsigned i = 0; i < COUNT; i++)
+			assert_int_equal(strtoul(seen[i] + 1, NULL, 10), i);
+	}
+}
+
 static void no_such_queue(void **state)
 {
 	struct ask ask = {.c = {.kind = COMMAND_QUEUE, .in.queue.queue = q}};
@@ -265,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(figures),
 		TEST(all_queues_by_name),
+		TEST(pages_of_queues),
 		TEST(no_such_queue),
 		TEST(pause_and_go_on),
 		TEST(pause_leaves_running_work),

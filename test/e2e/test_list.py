@@ -87,6 +87,29 @@ def test_all_queues_are_listed(api, queue):
     assert {queue + ".a", queue + ".b"} <= set(names) and len(names) == len(set(names))
 
 
+def test_queues_come_in_pages_by_name(api, queue):
+    names = sorted(f"{queue}.{n}" for n in range(7))
+    for name in reversed(names):
+        api.submit(name)
+    found, after = [], queue
+    while after is not None:
+        page = api.ok("GET", f"/v1/queues?limit=3&after={after}").json()
+        assert len(page["queues"]) <= 3
+        found += [entry["queue"] for entry in page["queues"]]
+        after = page["next"]
+    assert [name for name in found if name.startswith(queue + ".")] == names and found == sorted(found)
+
+
+def test_a_page_stays_a_page_however_much_its_jobs_have_to_say(api, queue):
+    ids = [api.submit(queue, b"", {"Job-Max-Attempts": "1"})["id"] for _ in range(400)]
+    while leases := api.claim(queue, most=100):
+        for lease in leases:
+            api.beat(lease, message="m" * 1000)
+            api.fail(lease, error="e" * 4000, retry=False)
+    assert len(api.ok("GET", f"/v1/jobs?queue={queue}&limit=1000").body) < 1_200_000
+    assert pages(api, f"queue={queue}", 1000) == ids[::-1]
+
+
 def test_a_queue_nobody_used_is_empty_or_unknown(api, queue):
     answer = api.get(f"/v1/queues/{queue}")
     assert answer.status == 404 or sum(answer.json()["counts"].values()) == 0

@@ -163,6 +163,7 @@ bool queue_is_valid(struct slice name);
 int input_duration_ms(struct slice s, uint64_t *ret_ms) MUST_USE;
 
 bool input_query(struct exchange *ex, const char *name, struct slice *ret_value, bool *ret_found);
+bool input_query_u64(struct exchange *ex, const char *name, uint64_t min, uint64_t *value); /* absent: untouched */
 /* How long to hold it: the query, else `body` (UINT64_MAX: not said), else Prefer, else the default. Caps it, sets the ask's
  * wait. */
 bool input_wait(struct exchange *ex, struct ask *ask, uint64_t body_ms, uint64_t default_ms);

@@ -55,6 +55,21 @@ bool input_query(struct exchange *ex, const char *name, struct slice *ret_value,
 	return false;
 }
 
+bool input_query_u64(struct exchange *ex, const char *name, uint64_t min, uint64_t *value)
+{
+	struct slice text;
+	bool found;
+
+	if (!input_query(ex, name, &text, &found))
+		return false;
+	if (!found || slice_u64(text, value) == 0) {
+		if (*value >= min)
+			return true;
+	}
+	call_problem(ex, PROBLEM_BAD_REQUEST, "%s must be a whole number, at least %llu.", name, (unsigned long long)min);
+	return false;
+}
+
 /* --- how long to wait --- */
 
 static void prefer_of(const struct request *request, struct prefer *prefer)

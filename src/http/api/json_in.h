@@ -77,8 +77,8 @@ enum {
 	CLAIM_QUEUES_MAX = 64,
 	CLAIM_JOBS_MAX = 1000,
 	KICK_MAX = 10000,
-	MESSAGE_BYTES_MAX = 4096,
-	ERROR_BYTES_MAX = 16384
+	MESSAGE_BYTES_MAX = 1024,
+	ERROR_BYTES_MAX = 4096
 };
 
 void claim_read(struct json_in *in, struct claim_request *ret_request);

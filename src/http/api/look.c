@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-enum { LIST_DEFAULT = 100 };
+enum { LIST_DEFAULT = 100, LIST_BYTES = 1 << 20 };
 
 /* --- what is answered about a job --- */
 
@@ -285,6 +285,7 @@ static void listed(struct exchange *ex, struct ask *ask)
 {
 	struct buf *out = &api_of(ex)->out;
 	struct command *c = &ask->command;
+	uint64_t next = c->out.next;
 	struct reply reply;
 
 	if (c->outcome != OUTCOME_OK) {
@@ -298,12 +299,18 @@ static void listed(struct exchange *ex, struct ask *ask)
 	json_open(out, '{');
 	json_key(out, "jobs");
 	json_open(out, '[');
-	for (size_t i = 0; i < c->out.view_count; i++)
+	/* However much jobs have to say, a page stays a page. */
+	for (size_t i = 0; i < c->out.view_count; i++) {
 		job_json(out, c->out.views[i]);
+		if (out->len >= LIST_BYTES && i + 1 < c->out.view_count) {
+			next = c->out.views[i]->number;
+			break;
+		}
+	}
 	json_close(out, ']');
 	json_key(out, "next");
-	if (c->out.next)
-		buf_printf(out, "\"%llu\"", (unsigned long long)c->out.next);
+	if (next)
+		buf_printf(out, "\"%llu\"", (unsigned long long)next);
 	else
 		json_nil(out);
 	json_close(out, '}');
@@ -329,21 +336,6 @@ static int states_parse(struct slice text, unsigned *ret_mask)
 	return mask ? 0 : -EINVAL;
 }
 
-static bool list_number(struct exchange *ex, const char *name, uint64_t min, uint64_t *value)
-{
-	struct slice text;
-	bool found;
-
-	if (!input_query(ex, name, &text, &found))
-		return false;
-	if (!found || slice_u64(text, value) == 0) {
-		if (*value >= min)
-			return true;
-	}
-	call_problem(ex, PROBLEM_BAD_REQUEST, "%s must be a whole number, at least %llu.", name, (unsigned long long)min);
-	return false;
-}
-
 void list_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
 	struct ask *ask = ask_new(ex, COMMAND_LIST, listed);
@@ -367,7 +359,7 @@ void list_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 			     "state is one of delayed, ready, offered, running, done, failed, canceled, or several with commas.");
 		return;
 	}
-	if (!list_number(ex, "limit", 1, &limit) || !list_number(ex, "after", 0, &ask->command.in.list.after))
+	if (!input_query_u64(ex, "limit", 1, &limit) || !input_query_u64(ex, "after", 0, &ask->command.in.list.after))
 		return;
 	ask->command.in.list.limit = limit > COMMAND_LIST_MAX ? COMMAND_LIST_MAX : (uint32_t)limit;
 	ask_send(ex, ask);

@@ -40,6 +40,7 @@ static void json_sent(struct exchange *ex, struct ask *ask)
 
 static void queues_told(struct exchange *ex, struct ask *ask)
 {
+	const struct command *c = &ask->command;
 	struct buf *out = &api_of(ex)->out;
 
 	if (refused(ex, ask))
@@ -48,9 +49,14 @@ static void queues_told(struct exchange *ex, struct ask *ask)
 	json_open(out, '{');
 	json_key(out, "queues");
 	json_open(out, '[');
-	for (size_t i = 0; i < ask->command.out.queue_count; i++)
-		queue_json(out, &ask->command.out.queues[i]);
+	for (size_t i = 0; i < c->out.queue_count; i++)
+		queue_json(out, &c->out.queues[i]);
 	json_close(out, ']');
+	json_key(out, "next");
+	if (c->out.next)
+		json_str(out, c->out.queues[c->out.queue_count - 1].name);
+	else
+		json_nil(out);
 	json_close(out, '}');
 	json_sent(ex, ask);
 }
@@ -58,10 +64,14 @@ static void queues_told(struct exchange *ex, struct ask *ask)
 void queues_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
 	struct ask *ask = ask_new(ex, COMMAND_QUEUES, queues_told);
+	uint64_t limit = COMMAND_QUEUES_MAX;
+	bool found;
 
 	(void)params;
-	if (ask)
-		ask_send(ex, ask);
+	if (!ask || !input_query(ex, "after", &ask->command.in.queues.after, &found) || !input_query_u64(ex, "limit", 1, &limit))
+		return;
+	ask->command.in.queues.limit = limit > COMMAND_QUEUES_MAX ? COMMAND_QUEUES_MAX : (uint32_t)limit;
+	ask_send(ex, ask);
 }
 
 static void queue_told(struct exchange *ex, struct ask *ask)
