@@ -29,7 +29,8 @@ def test_the_json_claim_tells_all_about_the_job(api, queue):
     assert len(fields["token"]) == 13
     assert all(isinstance(value, str) for value in fields["headers"].values())
     now = api.job(job["id"])
-    assert (now["state"], now["attempt"]) == ("running", 1) and now["deadline"] == fields["deadline"]
+    assert (now["state"], now["attempt"]) == ("running", 1)
+    assert now["deadline"] >= fields["deadline"]  # the lease counts from the moment the bytes were with the worker's socket
 
 
 def test_the_one_job_claim_has_the_body_as_its_own(api, queue):
