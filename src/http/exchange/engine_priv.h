@@ -37,7 +37,7 @@ enum conn_flag {
 	CONN_CLOSING = 8,   /* no further request is taken from it */
 	CONN_LAST = 16,     /* the answer that closes it is in `out`: nothing comes behind it */
 	CONN_READABLE = 32, /* the socket may have more for us */
-	CONN_BLOCKED = 64,  /* the socket takes no more for now */
+	CONN_BLOCKED = 64,  /* the socket takes no more until it says so */
 	CONN_LINGER = 128,  /* our side is ended; what still comes is dropped */
 	CONN_GOT = 256,     /* bytes came since the timer was set */
 	CONN_SENT = 512,    /* bytes went since the timer was set */
