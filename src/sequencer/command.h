@@ -11,10 +11,12 @@
 
 #include "base/mail.h"
 #include "job/job_view.h"
+#include "sequencer/stream_command.h"
 
 enum message_kind {
 	MESSAGE_COMMAND = 1, /* a struct command: to the sequencer, and back */
 	MESSAGE_WAKE,        /* a struct wake: a job that was watched has changed */
+	MESSAGE_STREAM_WAKE, /* a struct stream_wake: a stream that was watched has grown, was closed or deleted */
 	MESSAGE_OFFER,       /* a struct offer: jobs for a parked claim */
 	MESSAGE_RELEASE,     /* a struct release: a sealed blob that no event named; to the sequencer, freed there */
 	MESSAGE_HTTP,        /* the HTTP engine's own */
@@ -47,6 +49,10 @@ enum command_kind {
 	COMMAND_QUEUE,  /* one queue's figures */
 	COMMAND_QUEUES, /* by name, a page at a time */
 	COMMAND_QUEUE_SET,
+	COMMAND_STREAM_CREATE,
+	COMMAND_STREAM_APPEND,
+	COMMAND_STREAM_DELETE,
+	COMMAND_STREAM_READ, /* or only look */
 };
 
 enum outcome {
@@ -68,8 +74,15 @@ enum outcome {
 	OUTCOME_STORAGE, /* the journal failed; the server is about to stop */
 	OUTCOME_NO_MEMORY,
 	OUTCOME_DRAINING,
+	OUTCOME_CLOSED,      /* APPEND: the stream takes no more; `stream` says where it ended */
+	OUTCOME_TYPE,        /* APPEND: another content type than the stream's */
+	OUTCOME_SEQ,         /* APPEND: Stream-Seq does not go up */
+	OUTCOME_STALE,       /* APPEND: the producer's epoch is over; stream->producer_epoch holds */
+	OUTCOME_EPOCH_START, /* APPEND: a new epoch begins with 0 */
+	OUTCOME_GAP,         /* APPEND: the producer left out a number; stream->producer_seq was the last */
+	OUTCOME_OTHER,       /* READ: the cursor is of a stream that was here before; APPEND, READ: before the earliest */
 };
-enum { OUTCOME_COUNT = OUTCOME_DRAINING + 1 };
+enum { OUTCOME_COUNT = OUTCOME_OTHER + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -210,6 +223,9 @@ struct command {
 		struct kick_in kick;
 		struct queue_in queue;
 		struct queues_in queues;
+		struct stream_create_in stream_create;
+		struct stream_append_in stream_append;
+		struct stream_read_in stream_read; /* DELETE: path alone */
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */
@@ -225,6 +241,8 @@ struct command {
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;
 		uint64_t deadline_ms; /* BEAT: unix */
+		struct stream_view *stream; /* STREAM_…: also with most errors */
+		uint32_t woken;             /* STREAM_APPEND: loop threads told at once; the waits are theirs to count */
 		uint32_t count;       /* KICK */
 		bool cancel;          /* BEAT: the job was canceled */
 	} out;
@@ -239,6 +257,13 @@ struct wake {
 	struct message message; /* MESSAGE_WAKE */
 	struct job_view *view;  /* one reference; a done job's carries a pin of the result. NULL when the job was forgotten */
 	uint64_t key;           /* handle_key of the job */
+};
+
+/* A watched stream has changed. One for each thread that watches, and one only. */
+struct stream_wake {
+	struct message message;   /* MESSAGE_STREAM_WAKE */
+	struct stream_view *view; /* one reference; its chunk is what was appended, if anything. NULL: the stream is gone */
+	uint64_t key;
 };
 
 /* Jobs for a parked claim. The receiver answers with COMMAND_DELIVERED, whatever became of the exchange; until then they are
@@ -261,3 +286,6 @@ void message_free(struct message *message);
 /* The key under which the waits for a job hang on a board, read from its handle without knowing whether there is such a job; 0
  * when it has not the shape of a handle. Equals job_view.key of the job. Pure; any thread. */
 uint64_t handle_key(struct slice handle);
+
+/* The same for a stream, by its number. Pure; any thread. */
+uint64_t stream_key(uint64_t number);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-static enum outcome outcome_of(int error)
+enum outcome outcome_of(int error)
 {
 	switch (error) {
 	case 0:
@@ -21,6 +21,13 @@ static enum outcome outcome_of(int error)
 static bool uses_reserve(enum event_type type)
 {
 	return type != EVENT_SUBMITTED && type != EVENT_BODY_MOVED && type != EVENT_RESULT_MOVED;
+}
+
+void appended_until(struct sequencer *s, uint64_t end)
+{
+	if (s->appended_end <= s->store->ops->durable_position(s->store))
+		s->lazy_since_ms = s->now_ms;
+	s->appended_end = end;
 }
 
 static int append(struct sequencer *s, struct event *e, struct slice body)
@@ -46,9 +53,7 @@ static int append(struct sequencer *s, struct event *e, struct slice body)
 	e->position = appended.position;
 	e->end = appended.end;
 	e->bytes = appended.body;
-	if (s->appended_end <= s->store->ops->durable_position(s->store))
-		s->lazy_since_ms = s->now_ms;
-	s->appended_end = appended.end;
+	appended_until(s, appended.end);
 	return 0;
 }
 

@@ -11,6 +11,8 @@ const struct sequencer_config sequencer_defaults = {
 	.queue_jobs_max = 10000000,
 	.queues_max = 100000,
 	.claims_max = 1000000,
+	.streams_max = 10000000,
+	.producers_max = 10000,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
@@ -36,6 +38,10 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	hash_init(&s->claims);
 	if (jobs_init(&s->jobs, store, &key, config->tombstone_ms))
 		return mem_free(s);
+	if (streams_init(&s->streams, store, &key)) {
+		jobs_deinit(&s->jobs);
+		return mem_free(s);
+	}
 	return s;
 }
 
@@ -62,6 +68,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 		drop_all(&s->out[t]);
 	claims_free(s);
 	jobs_deinit(&s->jobs);
+	streams_deinit(&s->streams);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -70,6 +77,39 @@ void sequencer_configure(struct sequencer *s, const struct sequencer_config *con
 {
 	s->config = *config;
 	s->jobs.tombstone_ms = config->tombstone_ms;
+}
+
+static void replayed(struct sequencer *s, uint64_t time_ms, uint64_t end)
+{
+	if (time_ms > s->last_ms)
+		s->last_ms = time_ms;
+	if (end > s->appended_end)
+		s->appended_end = end;
+}
+
+static int replay_stream(struct sequencer *s, const struct store_replay *entry)
+{
+	struct stream_event e = {
+		.type = (enum stream_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.position = entry->position,
+		.end = entry->end,
+	};
+	struct stream_prepared prepared;
+	int r;
+
+	if (entry->body_bytes)
+		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
+	r = stream_event_decode(&e, entry->fields);
+	if (!r && e.count && !e.blob.kind && !e.bytes.kind)
+		r = -EBADMSG; /* records without bytes */
+	if (!r)
+		r = streams_prepare(&s->streams, &e, &prepared);
+	if (r)
+		return r;
+	streams_commit(&s->streams, &e, &prepared);
+	replayed(s, e.time_ms, e.end);
+	return 0;
 }
 
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
@@ -83,6 +123,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	struct prepared prepared;
 	int r;
 
+	if (entry->type >= STREAM_EVENT_FIRST)
+		return replay_stream(s, entry);
 	if (entry->body_bytes)
 		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
 	r = event_decode(&e, entry->fields);
@@ -91,10 +133,7 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	if (r)
 		return r;
 	jobs_commit(&s->jobs, &e, &prepared);
-	if (e.time_ms > s->last_ms)
-		s->last_ms = e.time_ms;
-	if (e.end > s->appended_end)
-		s->appended_end = e.end;
+	replayed(s, e.time_ms, e.end);
 	return 0;
 }
 
@@ -111,6 +150,9 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
+	/* When somebody last read is not written down: whoever can expire begins anew. */
+	list_each (node, &s->streams.all)
+		stream_touch(&s->streams, container_of(node, struct stream, peers), s->now_ms);
 	return 0;
 }
 
@@ -161,28 +203,54 @@ static enum outcome deadline_came(struct sequencer *s, struct job *job)
 
 enum { RETRY_DEADLINE_MS = 1000 };
 
-bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
+static bool jobs_turn(struct sequencer *s, unsigned *limit)
 {
 	struct job *job;
 
-	if (now_ms > s->now_ms)
-		s->now_ms = now_ms;
 	while ((job = jobs_next_deadline(&s->jobs)) && job->deadline_ms <= s->now_ms) {
 		if (s->failed)
 			return false;
-		if (limit-- == 0)
+		if (*limit == 0)
 			return true;
+		--*limit;
 		if (deadline_came(s, job) != OUTCOME_OK)
 			job_postpone(&s->jobs, job, s->now_ms + RETRY_DEADLINE_MS);
 	}
 	return false;
 }
 
+static bool streams_turn(struct sequencer *s, unsigned *limit)
+{
+	struct stream *stream;
+
+	while ((stream = streams_next_deadline(&s->streams)) && stream->deadline_ms <= s->now_ms) {
+		if (s->failed)
+			return false;
+		if (*limit == 0)
+			return true;
+		--*limit;
+		if (stream_expired(s, stream) != OUTCOME_OK)
+			stream_postpone(&s->streams, stream, s->now_ms + RETRY_DEADLINE_MS);
+	}
+	return false;
+}
+
+bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
+{
+	if (now_ms > s->now_ms)
+		s->now_ms = now_ms;
+	return jobs_turn(s, &limit) || streams_turn(s, &limit);
+}
+
 uint64_t sequencer_next_ms(const struct sequencer *s)
 {
-	struct job *job = jobs_next_deadline(&s->jobs);
+	const struct job *job = jobs_next_deadline(&s->jobs);
+	const struct stream *stream = streams_next_deadline(&s->streams);
+	uint64_t at_ms = job ? job->deadline_ms : UINT64_MAX;
 
-	return job && !s->failed ? job->deadline_ms : UINT64_MAX;
+	if (stream && stream->deadline_ms < at_ms)
+		at_ms = stream->deadline_ms;
+	return s->failed ? UINT64_MAX : at_ms;
 }
 
 /* --- the way in --- */
@@ -243,6 +311,18 @@ static void apply(struct sequencer *s, struct command *c)
 	case COMMAND_QUEUE_SET:
 		command_queue_set(s, c);
 		return;
+	case COMMAND_STREAM_CREATE:
+		command_stream_create(s, c);
+		return;
+	case COMMAND_STREAM_APPEND:
+		command_stream_append(s, c);
+		return;
+	case COMMAND_STREAM_DELETE:
+		command_stream_delete(s, c);
+		return;
+	case COMMAND_STREAM_READ:
+		command_stream_read(s, c);
+		return;
 	}
 	panic_at(__FILE__, __LINE__, "a command of no kind");
 }
@@ -281,6 +361,7 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	*ret_stats = s->stats;
 	ret_stats->jobs = s->jobs.count;
 	ret_stats->queues = s->jobs.queue_count;
+	ret_stats->streams = s->streams.count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
 	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));
@@ -291,6 +372,7 @@ void sequencer_check(const struct sequencer *s)
 	size_t places = 0;
 
 	jobs_check(&s->jobs);
+	streams_check(&s->streams);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);
 		size_t here = 0;

@@ -28,6 +28,8 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t queue_jobs_max; /* of one queue, tombstones not counted */
 	uint64_t queues_max;
 	uint64_t claims_max;        /* parked claims */
+	uint64_t streams_max;
+	uint64_t producers_max; /* of one stream */
 	uint64_t delivery_lease_ms; /* an offer not confirmed by then goes to the next worker */
 	uint64_t tombstone_ms;      /* how long an expired job answers 410 */
 	uint64_t retry_base_ms;     /* back-off after the first failure; doubles with each */
@@ -80,7 +82,7 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
 struct sequencer_stats {
-	uint64_t jobs, queues, claims_parked, jobs_by_state[JOB_STATE_COUNT];
+	uint64_t jobs, queues, streams, claims_parked, jobs_by_state[JOB_STATE_COUNT];
 	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
 	uint64_t refused_total[OUTCOME_COUNT]; /* commands that came back with that outcome */
 	uint64_t waiting_messages;             /* not durable yet */

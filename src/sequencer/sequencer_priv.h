@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "job/job.h"
 #include "sequencer/sequencer.h"
+#include "stream/stream.h"
 
 struct claim_place {
 	struct list node; /* in queue->claims */
@@ -27,6 +28,7 @@ struct sequencer {
 	struct sequencer_config config;
 	struct store *store;
 	struct jobs jobs;
+	struct streams streams;
 	struct hash claims;
 	struct list parked;
 	size_t claim_count;
@@ -62,6 +64,8 @@ uint64_t jitter(const struct sequencer *s, const struct job *job, uint64_t span_
 enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct slice body) MUST_USE;
 /* The same for events without fields of their own. */
 enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *job) MUST_USE;
+enum outcome outcome_of(int error);
+void appended_until(struct sequencer *s, uint64_t end); /* an entry was appended */
 /* Puts a message on its way; it leaves when `gate` is durable. */
 void message_send(struct sequencer *s, struct message *message, uint64_t gate);
 void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_t gate);
@@ -99,3 +103,22 @@ bool claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as l
 void claims_free(struct sequencer *s);
 /* --- worker.c --- */
 enum outcome lease_timed_out(struct sequencer *s, struct job *job) MUST_USE;
+
+/* --- stream.c, stream_read.c --- */
+struct stream_sink {
+	int (*add)(void *ctx, uint8_t type, struct slice fields);
+	void *ctx;
+};
+
+/* As emit, for streams. A DELETED stream's pointer is void afterwards. */
+enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body) MUST_USE;
+enum outcome stream_expired(struct sequencer *s, struct stream *stream) MUST_USE;
+struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count); /* NULL: no memory */
+void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
+int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
+int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink) MUST_USE; /* all of one stream */
+int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes) MUST_USE; /* room for the entry's body */
+void command_stream_create(struct sequencer *s, struct command *c);
+void command_stream_append(struct sequencer *s, struct command *c);
+void command_stream_delete(struct sequencer *s, struct command *c);
+void command_stream_read(struct sequencer *s, struct command *c);

@@ -1,7 +1,8 @@
 /* The state as snapshot events, a piece at a time while the world goes on; and the rescue of bytes from old segments.
  *
- * The cursor is the next job's number; the secret comes first, the queues in one go at the very end, because their totals count
- * events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay. */
+ * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals count
+ * events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay. Streams
+ * follow, each whole; the cursor then has a bit that no job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -33,10 +34,26 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 	return r;
 }
 
+#define CURSOR_STREAMS (1ULL << 63)
+
+/* They stand in the order of their numbers; the place in the list is the streams' own, for whoever is there may leave meanwhile. */
+static int snapshot_streams(struct sequencer *s, unsigned limit, const struct stream_sink *sink)
+{
+	struct streams *streams = &s->streams;
+	int r = 0;
+
+	while (!r && limit-- > 0 && streams->snapped->next != &streams->all) {
+		streams->snapped = streams->snapped->next;
+		r = stream_snapshot(s, container_of(streams->snapped, struct stream, peers), sink);
+	}
+	return r ? r : streams->snapped->next != &streams->all;
+}
+
 int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 		       int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx)
 {
 	struct sink sink = {add, ctx};
+	struct stream_sink stream_sink = {add, ctx};
 	struct event e = {
 		.type = EVENT_SNAP_META,
 		.secret = slice_from(s->jobs.secret, EVENT_SECRET_BYTES),
@@ -45,10 +62,18 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 	struct job *job;
 	int r = *cursor == 0 ? put(s, &e, &sink) : 0;
 
+	if (*cursor & CURSOR_STREAMS)
+		return snapshot_streams(s, limit, &stream_sink);
 	while (!r && limit-- > 0) {
 		job = jobs_from(&s->jobs, *cursor);
-		if (!job)
-			return put_queues(s, &sink);
+		if (!job) {
+			*cursor = CURSOR_STREAMS;
+			s->streams.snapped = &s->streams.all;
+			r = put_queues(s, &sink);
+			if (!r)
+				r = stream_snapshot_meta(s, &stream_sink);
+			return r ? r : 1;
+		}
 		job_snapshot(job, &e);
 		r = put(s, &e, &sink);
 		*cursor = job->number + 1;
@@ -61,6 +86,15 @@ static bool names(const struct body_ref *ref, const struct store_replay *entry)
 	return ref->kind == BODY_INLINE && ref->place == entry->body_place;
 }
 
+static int rescue_stream(struct sequencer *s, const struct store_replay *entry)
+{
+	char *bytes = mem_alloc(entry->body_bytes);
+	int r = bytes ? stream_rescue(s, entry, bytes) : -ENOMEM;
+
+	mem_free(bytes);
+	return r;
+}
+
 int sequencer_rescue(struct sequencer *s, const struct store_replay *entry)
 {
 	struct event old = {.type = (enum event_type)entry->type};
@@ -70,6 +104,8 @@ int sequencer_rescue(struct sequencer *s, const struct store_replay *entry)
 	char *bytes;
 	int r;
 
+	if (entry->body_bytes && entry->type >= STREAM_EVENT_FIRST)
+		return rescue_stream(s, entry);
 	if (entry->body_bytes == 0 || event_decode(&old, entry->fields))
 		return 0;
 	job = jobs_find(&s->jobs, old.number);

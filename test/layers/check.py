@@ -15,20 +15,21 @@ ARROWS_TABLE = """
 base          |
 wait          | base
 job           | base sequencer/store.h
-sequencer     | base wait job
+stream        | base sequencer/store.h
+sequencer     | base wait job stream
 journal       | base sequencer/store.h
 net           | base wait
 http/codec    | base
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
-http/api      | base wait job sequencer net http/codec http/exchange
+http/api      | base wait job stream sequencer net http/codec http/exchange
 cli           | base
-sim           | base wait job sequencer
-server        | base wait job sequencer journal net http/codec http/exchange http/api cli
+sim           | base wait job stream sequencer
+server        | base wait job stream sequencer journal net http/codec http/exchange http/api cli
 """
 
 # Folders that make no system call, read no clock, and take their memory from base/mem.h alone; and all they may include
 # from outside. Tests are free.
-PURE = {"base", "wait", "job", "sequencer"}
+PURE = {"base", "wait", "job", "stream", "sequencer"}
 PURE_HEADERS = set("""
     endian.h errno.h inttypes.h limits.h math.h stdarg.h stdbool.h stddef.h stdint.h stdlib.h string.h
 """.split())

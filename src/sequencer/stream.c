@@ -1,0 +1,354 @@
+/* Streams: created, appended to, deleted. Reading is stream_read.c's. */
+#include "sequencer/sequencer_priv.h"
+
+#include "stream/batch.h"
+
+#include <errno.h>
+
+/* --- events --- */
+
+/* What keeps or ends a stream may use the reserve; what fills the disk may not. */
+static bool uses_reserve(const struct stream_event *e)
+{
+	return e->type == STREAM_DELETED || (e->type == STREAM_APPENDED && e->count == 0);
+}
+
+static int append(struct sequencer *s, struct stream_event *e, struct slice body)
+{
+	struct store_appended appended;
+	int r;
+
+	buf_clear(&s->fields);
+	stream_event_encode(e, &s->fields);
+	if (s->fields.failed)
+		return -ENOMEM;
+	r = s->store->ops->append(s->store,
+				  &(struct store_entry){
+					  .time_ms = e->time_ms,
+					  .fields = buf_slice(&s->fields),
+					  .body = body,
+					  .type = (uint8_t)e->type,
+					  .reserve = uses_reserve(e),
+				  },
+				  &appended);
+	if (r)
+		return r;
+	e->position = appended.position;
+	e->end = appended.end;
+	e->bytes = appended.body;
+	appended_until(s, appended.end);
+	return 0;
+}
+
+enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body)
+{
+	struct stream_prepared prepared;
+	int r;
+
+	if (s->failed)
+		return OUTCOME_STORAGE;
+	e->time_ms = s->now_ms;
+	e->end = UINT64_MAX;
+	if (stream)
+		e->number = stream->number;
+	r = streams_prepare(&s->streams, e, &prepared);
+	if (r)
+		return outcome_of(r);
+	r = append(s, e, body);
+	if (r) {
+		streams_unprepare(&s->streams, &prepared);
+		return outcome_of(r);
+	}
+	s->stats.events_total++;
+	if (e->type == STREAM_DELETED) {
+		s->forgotten_end = e->end;
+		stream_wake_watchers(s, stream, e->end, true);
+		streams_commit(&s->streams, e, &prepared);
+		return OUTCOME_OK;
+	}
+	streams_commit(&s->streams, e, &prepared);
+	if (stream && e->type == STREAM_APPENDED)
+		stream_wake_watchers(s, stream, e->end, false);
+	return OUTCOME_OK;
+}
+
+enum outcome stream_expired(struct sequencer *s, struct stream *stream)
+{
+	return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
+}
+
+/* --- answers --- */
+
+static void reply_stream(struct sequencer *s, struct command *c, enum outcome outcome, const struct stream *stream, uint64_t gate)
+{
+	c->out.stream = stream_view_new(s, stream, 0);
+	reply(s, c, c->out.stream ? outcome : OUTCOME_NO_MEMORY, gate);
+}
+
+/* The bytes of an append as an entry has them. */
+static struct slice records_body(const struct records_in *in, uint64_t base_offset)
+{
+	if (!in->batch)
+		return (struct slice){0};
+	batch_set_base(in->batch, base_offset);
+	return slice_from(in->batch, in->batch_bytes);
+}
+
+/* --- create --- */
+
+static bool same_config(const struct stream *stream, const struct stream_create_in *in)
+{
+	unsigned flags = (in->json ? STREAM_JSON : 0) | (in->closed ? STREAM_CLOSED : 0) | (in->has_ttl ? STREAM_HAS_TTL : 0);
+
+	return stream->flags == flags && slice_eq_nocase(stream_type_slice(stream), in->content_type) &&
+	       stream->ttl_s == in->ttl_s && stream->expires_at_ms == in->expires_at_ms;
+}
+
+void command_stream_create(struct sequencer *s, struct command *c)
+{
+	const struct stream_create_in *in = &c->in.stream_create;
+	struct stream *stream = stream_find(&s->streams, in->path);
+	struct stream_event e = {
+		.type = STREAM_CREATED,
+		.number = s->streams.next_number,
+		.path = in->path,
+		.content_type = in->content_type,
+		.flags = (in->json ? STREAM_JSON : 0u) | (in->closed ? STREAM_CLOSED : 0u) | (in->has_ttl ? STREAM_HAS_TTL : 0u),
+		.ttl_s = in->ttl_s,
+		.expires_at_ms = in->expires_at_ms,
+		.count = in->records.count,
+		.blob = in->records.blob,
+	};
+	enum outcome outcome;
+
+	if (stream) {
+		stream_touch(&s->streams, stream, s->now_ms);
+		reply_stream(s, c, same_config(stream, in) ? OUTCOME_SAME : OUTCOME_CONFLICT, stream, stream->changed_end);
+		return;
+	}
+	if (s->streams.count >= s->config.streams_max) {
+		reply(s, c, OUTCOME_FULL, 0);
+		return;
+	}
+	outcome = stream_emit(s, &e, NULL, records_body(&in->records, 0));
+	if (outcome != OUTCOME_OK) {
+		reply(s, c, outcome, 0);
+		return;
+	}
+	stream = stream_find_number(&s->streams, e.number);
+	reply_stream(s, c, OUTCOME_OK, stream, stream->changed_end);
+}
+
+/* --- append --- */
+
+static bool seq_rises(const struct stream *stream, struct slice seq)
+{
+	size_t len = seq.len < stream->stream_seq_len ? seq.len : stream->stream_seq_len;
+	int order = len ? memcmp(seq.ptr, stream->stream_seq, len) : 0;
+
+	return !stream->stream_seq || order > 0 || (order == 0 && seq.len > stream->stream_seq_len);
+}
+
+/* Where a producer stands, for those whose append is not to be done; OUTCOME_OK: it is to be done. */
+static enum outcome judge_producer(const struct sequencer *s, const struct stream *stream, const struct producer_in *in)
+{
+	const struct producer *producer = in->id.len ? producer_find(&s->streams, stream, in->id) : NULL;
+
+	if (!in->id.len)
+		return OUTCOME_OK;
+	if (!producer)
+		return in->seq == 0 ? OUTCOME_OK : OUTCOME_GAP;
+	if (in->epoch < producer->epoch)
+		return OUTCOME_STALE;
+	if (in->epoch > producer->epoch)
+		return in->seq == 0 ? OUTCOME_OK : OUTCOME_EPOCH_START;
+	if (in->seq <= producer->seq)
+		return OUTCOME_SAME;
+	return in->seq == producer->seq + 1 ? OUTCOME_OK : OUTCOME_GAP;
+}
+
+static bool closed_by(const struct stream *stream, const struct producer_in *in)
+{
+	return stream->closer && slice_eq(slice_from(stream->closer->id, stream->closer->len), in->id) &&
+	       stream->closer_epoch == in->epoch && stream->closer_seq == in->seq;
+}
+
+static enum outcome judge(const struct sequencer *s, const struct stream *stream, const struct stream_append_in *in)
+{
+	enum outcome outcome;
+
+	if (stream->flags & STREAM_CLOSED) {
+		if (in->producer.id.len ? closed_by(stream, &in->producer) : in->close && in->records.count == 0)
+			return OUTCOME_SAME;
+		return in->close && in->records.count == 0 ? OUTCOME_SAME : OUTCOME_CLOSED;
+	}
+	if (in->records.count && !slice_eq_nocase(stream_type_slice(stream), in->content_type))
+		return OUTCOME_TYPE;
+	outcome = judge_producer(s, stream, &in->producer);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	if (in->stream_seq.len && !seq_rises(stream, in->stream_seq))
+		return OUTCOME_SEQ;
+	if (in->producer.id.len && stream->producer_count >= s->config.producers_max && !producer_find(&s->streams, stream, in->producer.id))
+		return OUTCOME_FULL;
+	return OUTCOME_OK;
+}
+
+static void tell_producer(const struct sequencer *s, struct command *c, const struct stream *stream)
+{
+	const struct producer_in *in = &c->in.stream_append.producer;
+	const struct producer *producer = in->id.len ? producer_find(&s->streams, stream, in->id) : NULL;
+
+	if (!producer || !c->out.stream)
+		return;
+	c->out.stream->producer_known = true;
+	c->out.stream->producer_epoch = producer->epoch;
+	c->out.stream->producer_seq = producer->seq;
+}
+
+void command_stream_append(struct sequencer *s, struct command *c)
+{
+	const struct stream_append_in *in = &c->in.stream_append;
+	struct stream *stream = stream_find(&s->streams, in->path);
+	enum outcome outcome = stream ? judge(s, stream, in) : OUTCOME_NOT_FOUND;
+	struct stream_event e = {
+		.type = STREAM_APPENDED,
+		.count = in->records.count,
+		.blob = in->records.blob,
+		.flags = in->close ? STREAM_CLOSED : 0,
+		.stream_seq = in->stream_seq,
+		.producer = in->producer.id,
+		.epoch = in->producer.epoch,
+		.seq = in->producer.seq,
+	};
+
+	if (!stream) {
+		reply(s, c, outcome, s->forgotten_end);
+		return;
+	}
+	if (outcome == OUTCOME_OK) {
+		e.offset = stream->next_offset;
+		outcome = stream_emit(s, &e, stream, records_body(&in->records, stream->next_offset));
+	}
+	c->out.stream = stream_view_new(s, stream, 0);
+	tell_producer(s, c, stream);
+	reply(s, c, c->out.stream ? outcome : OUTCOME_NO_MEMORY, stream->changed_end);
+}
+
+/* --- delete --- */
+
+void command_stream_delete(struct sequencer *s, struct command *c)
+{
+	struct stream *stream = stream_find(&s->streams, c->in.stream_read.path);
+	enum outcome outcome = OUTCOME_NOT_FOUND;
+
+	if (stream)
+		outcome = stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
+	reply(s, c, outcome, s->forgotten_end);
+}
+
+/* --- snapshot and rescue --- */
+
+static int put(struct sequencer *s, const struct stream_event *e, const struct stream_sink *sink)
+{
+	buf_clear(&s->fields);
+	stream_event_encode(e, &s->fields);
+	return s->fields.failed ? -ENOMEM : sink->add(sink->ctx, (uint8_t)e->type, buf_slice(&s->fields));
+}
+
+static int put_chunks(struct sequencer *s, const struct stream *stream, struct stream_event *e, const struct stream_sink *sink)
+{
+	struct buf chunks = {0};
+	uint32_t i = 0;
+	int r = 0;
+
+	do {
+		buf_clear(&chunks);
+		for (uint32_t n = 0; n < STREAM_SNAP_CHUNKS_MAX && i < stream->chunk_count; n++, i++)
+			stream_chunk_put(&chunks, stream->chunks[i].offset, stream->chunks[i].count, &stream->chunks[i].ref);
+		e->chunks = buf_slice(&chunks);
+		r = chunks.failed ? -ENOMEM : put(s, e, sink);
+		*e = (struct stream_event){.type = STREAM_SNAP_CHUNKS, .number = stream->number};
+	} while (!r && i < stream->chunk_count);
+	buf_deinit(&chunks);
+	return r;
+}
+
+int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
+{
+	struct stream_event e = {
+		.type = STREAM_SNAP,
+		.number = stream->number,
+		.path = stream_path(stream),
+		.content_type = stream_type_slice(stream),
+		.flags = stream->flags,
+		.ttl_s = stream->ttl_s,
+		.expires_at_ms = stream->expires_at_ms,
+		.stream_seq = slice_from(stream->stream_seq, stream->stream_seq_len),
+		.next_offset = stream->next_offset,
+		.earliest_offset = stream->earliest_offset,
+		.changed_end = stream->changed_end,
+		.created_ms = stream->created_ms,
+		.epoch = stream->closer_epoch,
+		.seq = stream->closer_seq,
+	};
+	int r;
+
+	if (stream->closer)
+		e.producer = slice_from(stream->closer->id, stream->closer->len);
+	r = put_chunks(s, stream, &e, sink);
+	list_each (node, &stream->producers) {
+		const struct producer *producer = container_of(node, struct producer, peers);
+
+		e = (struct stream_event){.type = STREAM_SNAP_PRODUCER,
+					  .number = stream->number,
+					  .producer = slice_from(producer->id, producer->len),
+					  .epoch = producer->epoch,
+					  .seq = producer->seq};
+		if (!r)
+			r = put(s, &e, sink);
+	}
+	return r;
+}
+
+int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink)
+{
+	return put(s, &(struct stream_event){.type = STREAM_SNAP_META, .next_number = s->streams.next_number}, sink);
+}
+
+/* The chunk whose batch these bytes are; NULL: nobody names them any more. */
+static const struct chunk *chunk_of(struct sequencer *s, const struct store_replay *entry, struct stream **ret_stream)
+{
+	struct stream_event old = {.type = (enum stream_event_type)entry->type};
+	const struct chunk *chunk;
+	struct stream *stream;
+
+	if (entry->body_bytes == 0 || stream_event_decode(&old, entry->fields))
+		return NULL;
+	stream = stream_find_number(&s->streams, old.number);
+	if (!stream || old.offset < stream->earliest_offset || old.offset >= stream->next_offset)
+		return NULL;
+	chunk = stream_chunk_at(stream, old.offset);
+	*ret_stream = stream;
+	return chunk->ref.kind == BODY_INLINE && chunk->ref.place == entry->body_place ? chunk : NULL;
+}
+
+int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes)
+{
+	struct stream *stream = NULL;
+	const struct chunk *chunk = chunk_of(s, entry, &stream);
+	struct stream_event e = {.type = STREAM_MOVED};
+	struct store_pin *pin;
+	int r;
+
+	if (!chunk)
+		return 0;
+	e.offset = chunk->offset;
+	pin = s->store->ops->pin(s->store, &chunk->ref);
+	r = pin ? pin->ops->read_whole(pin, bytes) : -ENOMEM;
+	if (!r)
+		r = stream_emit(s, &e, stream, slice_from(bytes, entry->body_bytes)) == OUTCOME_OK ? 0 : STORE_NO_SPACE;
+	if (pin)
+		pin->ops->unpin(pin);
+	return r;
+}

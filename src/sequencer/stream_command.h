@@ -1,0 +1,83 @@
+/* What doors ask about streams, and what comes back; part of command.h.
+ *
+ * A record's offset counts from 0 in its stream. A stream's number is never used twice, so a cursor (number, offset) of a stream that
+ * was deleted and made again is told from one of the present stream. */
+#pragma once
+
+#include "base/slice.h"
+#include "sequencer/store.h"
+
+enum { STREAM_CHUNKS_MAX = 1024, STREAM_PATH_MAX = 1024, STREAM_SEQ_MAX = 256, PRODUCER_ID_MAX = 256 };
+
+/* Bytes to append. Either a finished batch (stream/batch.h) whose base offset the sequencer sets in place, or, for one long record, a
+ * sealed blob that holds its value as it is. */
+struct records_in {
+	char *batch; /* NULL: none */
+	size_t batch_bytes;
+	struct body_ref blob; /* kind BODY_BLOB, or BODY_NONE */
+	uint32_t count;       /* 0: nothing to append */
+};
+
+struct producer_in {
+	struct slice id; /* empty: none */
+	uint64_t epoch, seq;
+};
+
+struct stream_create_in {
+	struct slice path, content_type;
+	struct records_in records;
+	bool json;             /* records are JSON texts */
+	bool closed;
+	bool has_ttl;
+	uint64_t ttl_s;
+	uint64_t expires_at_ms; /* unix; 0: never */
+};
+
+struct stream_append_in {
+	struct slice path;
+	struct slice content_type; /* held against the stream's unless there is nothing to append */
+	struct records_in records;
+	struct slice stream_seq; /* empty: none */
+	struct producer_in producer;
+	bool close;
+};
+
+enum stream_from { STREAM_FROM_START, STREAM_FROM_OFFSET, STREAM_FROM_NOW };
+
+struct stream_read_in {
+	struct slice path;
+	enum stream_from from;
+	uint64_t number, offset; /* STREAM_FROM_OFFSET */
+	uint64_t max_bytes;      /* at least one chunk comes, however long */
+	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
+	bool look;               /* no records, and no sign of life for its TTL: HEAD */
+};
+
+/* One append as it lies in the store. */
+struct stream_chunk_view {
+	uint64_t first_offset;
+	uint32_t count;
+	struct body_ref ref;   /* BODY_BLOB: one record's value; BODY_INLINE: a batch */
+	struct store_pin *pin; /* whoever uses it takes it over and sets NULL here */
+};
+
+/* A stream as it was at one moment, with the chunks that were asked for; counted, one thread at a time. */
+struct stream_view {
+	uint32_t refs;
+	uint64_t number;
+	uint64_t key;         /* of waits on the board */
+	uint64_t next_offset; /* the end */
+	uint64_t earliest_offset;
+	uint64_t from_offset; /* where the chunks asked for begin: an offset within the first chunk, or the end */
+	uint64_t after_offset; /* behind the last of these chunks */
+	uint64_t created_ms, expires_at_ms, ttl_s;
+	bool has_ttl, closed, json;
+	struct slice path, content_type; /* in this same memory */
+	bool producer_known;                   /* APPEND with a producer that has been here before */
+	uint64_t producer_epoch, producer_seq; /* … and what holds of it now */
+	size_t chunk_count;
+	struct stream_chunk_view chunks[];
+};
+
+struct stream_view *stream_view_ref(struct stream_view *view);
+struct stream_view *stream_view_unref(struct stream_view *view); /* NULL is fine; returns NULL; unpins what nobody took */

@@ -1,0 +1,184 @@
+/* Reading streams: what follows an offset, now or when it comes. Views carry pins of the bytes; nobody copies them here. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+
+static struct slice put(char **at, struct slice s)
+{
+	struct slice copy = {*at, s.len};
+
+	if (s.len)
+		memcpy(*at, s.ptr, s.len);
+	*at += s.len;
+	return copy;
+}
+
+uint64_t stream_key(uint64_t number)
+{
+	return number * 0x9e3779b97f4a7c15u;
+}
+
+struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count)
+{
+	struct slice path = stream_path(stream), type = stream_type_slice(stream);
+	size_t chunks_bytes = chunk_count * sizeof(struct stream_chunk_view);
+	struct stream_view *view = mem_zalloc(sizeof(*view) + chunks_bytes + path.len + type.len);
+	char *at;
+
+	(void)s;
+	if (!view)
+		return NULL;
+	at = (char *)(view + 1) + chunks_bytes;
+	view->refs = 1;
+	view->number = stream->number;
+	view->key = stream_key(stream->number);
+	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
+	view->earliest_offset = stream->earliest_offset;
+	view->created_ms = stream->created_ms;
+	view->expires_at_ms = stream->expires_at_ms;
+	view->ttl_s = stream->ttl_s;
+	view->has_ttl = (stream->flags & STREAM_HAS_TTL) != 0;
+	view->closed = (stream->flags & STREAM_CLOSED) != 0;
+	view->json = (stream->flags & STREAM_JSON) != 0;
+	view->path = put(&at, path);
+	view->content_type = put(&at, type);
+	return view;
+}
+
+struct stream_view *stream_view_ref(struct stream_view *view)
+{
+	view->refs++;
+	return view;
+}
+
+struct stream_view *stream_view_unref(struct stream_view *view)
+{
+	if (!view || --view->refs > 0)
+		return NULL;
+	for (size_t i = 0; i < view->chunk_count; i++) {
+		if (view->chunks[i].pin)
+			view->chunks[i].pin->ops->unpin(view->chunks[i].pin);
+	}
+	return mem_free(view);
+}
+
+/* How many chunks from `first` on are to be told: at least one, no more than fit. */
+static size_t chunks_wanted(const struct stream *stream, const struct chunk *first, uint64_t max_bytes)
+{
+	size_t there = (size_t)(stream->chunks + stream->chunk_count - first), count = 0;
+	uint64_t bytes = 0;
+
+	while (count < there && count < STREAM_CHUNKS_MAX) {
+		bytes += first[count].ref.size_bytes;
+		if (count > 0 && bytes > max_bytes)
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* A view with chunks and their pins. NULL: no memory, or bytes that are gone. */
+static struct stream_view *view_from(struct sequencer *s, const struct stream *stream, uint64_t offset, uint64_t max_bytes)
+{
+	const struct chunk *first = offset < stream->next_offset ? stream_chunk_at(stream, offset) : NULL;
+	size_t count = first ? chunks_wanted(stream, first, max_bytes) : 0;
+	struct stream_view *view = stream_view_new(s, stream, count);
+
+	if (!view)
+		return NULL;
+	view->from_offset = offset;
+	view->after_offset = offset;
+	for (size_t i = 0; i < count; i++) {
+		struct stream_chunk_view *chunk = &view->chunks[i];
+
+		*chunk = (struct stream_chunk_view){.first_offset = first[i].offset, .count = first[i].count, .ref = first[i].ref};
+		chunk->pin = s->store->ops->pin(s->store, &first[i].ref);
+		if (!chunk->pin)
+			return stream_view_unref(view);
+		view->chunk_count++;
+		view->after_offset = chunk->first_offset + chunk->count;
+	}
+	return view;
+}
+
+static bool wake(struct sequencer *s, const struct stream *stream, unsigned thread, uint64_t gate, bool deleted)
+{
+	struct stream_wake *wake = mem_zalloc(sizeof(*wake));
+	const struct chunk *last = stream->chunk_count ? &stream->chunks[stream->chunk_count - 1] : NULL;
+
+	if (!wake)
+		return false;
+	wake->message = (struct message){.kind = MESSAGE_STREAM_WAKE, .thread = (uint8_t)thread};
+	wake->key = stream_key(stream->number);
+	if (!deleted) {
+		/* Whoever waited stood at the end before this append: where the last chunk begins, unless nothing was appended. */
+		wake->view = view_from(s, stream, last ? last->offset : stream->next_offset, UINT64_MAX);
+		if (!wake->view) {
+			mem_free(wake);
+			return false;
+		}
+	}
+	s->stats.wakes_total++;
+	message_send(s, &wake->message, gate);
+	return true;
+}
+
+/* Without memory the watch stays: the next change tries again, and the wait's own deadline looks anyway. */
+void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted)
+{
+	for (unsigned t = 0; stream->watch >> t; t++) {
+		if ((stream->watch >> t & 1) && wake(s, stream, t, gate, deleted))
+			stream->watch &= ~(1u << t);
+	}
+}
+
+/* Where reading begins; OUTCOME_OTHER: the cursor is not of this stream, or of what it no longer has. */
+static enum outcome from_of(const struct stream *stream, const struct stream_read_in *in, uint64_t *ret_offset)
+{
+	switch (in->from) {
+	case STREAM_FROM_START:
+		*ret_offset = stream->earliest_offset;
+		return OUTCOME_OK;
+	case STREAM_FROM_NOW:
+		*ret_offset = stream->next_offset;
+		return OUTCOME_OK;
+	case STREAM_FROM_OFFSET:
+		break;
+	}
+	if (in->number != stream->number || in->offset < stream->earliest_offset)
+		return OUTCOME_OTHER;
+	*ret_offset = in->offset < stream->next_offset ? in->offset : stream->next_offset;
+	return OUTCOME_OK;
+}
+
+void command_stream_read(struct sequencer *s, struct command *c)
+{
+	const struct stream_read_in *in = &c->in.stream_read;
+	struct stream *stream = stream_find(&s->streams, in->path);
+	enum outcome outcome;
+	uint64_t offset = 0;
+
+	if (!stream) {
+		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
+		return;
+	}
+	if (in->look) {
+		c->out.stream = stream_view_new(s, stream, 0);
+		reply(s, c, c->out.stream ? OUTCOME_OK : OUTCOME_NO_MEMORY, stream->changed_end);
+		return;
+	}
+	stream_touch(&s->streams, stream, s->now_ms);
+	outcome = from_of(stream, in, &offset);
+	if (outcome != OUTCOME_OK)
+		offset = stream->next_offset;
+	c->out.stream = view_from(s, stream, offset, in->max_bytes);
+	if (!c->out.stream) {
+		reply(s, c, OUTCOME_NO_MEMORY, 0);
+		return;
+	}
+	if (outcome == OUTCOME_OK && in->watch && offset == stream->next_offset && !(stream->flags & STREAM_CLOSED)) {
+		stream->watch |= 1u << c->message.thread;
+		outcome = OUTCOME_PARKED;
+	}
+	reply(s, c, outcome, stream->changed_end);
+}

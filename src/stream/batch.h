@@ -1,0 +1,35 @@
+/* Record batches, magic 2, as Apache Kafka keeps and sends them ("Record Batch" in its protocol guide): the form in which the records
+ * of every stream lie in the journal, whichever door they came by. Written without compression; read so, too.
+ *
+ * A record's offset is the batch's base offset and its own delta. The base offset and the leader epoch lie outside the checksum, so
+ * whoever orders the records sets the base offset in a finished batch (batch_set_base). Pure. */
+#pragma once
+
+#include "base/buf.h"
+
+enum { BATCH_HEAD_BYTES = 61 };
+
+struct batch_record {
+	struct slice key;   /* ptr == NULL: none */
+	struct slice value; /* ptr == NULL: none */
+};
+
+/* Appends one batch of `count` records (1 … INT32_MAX), all of the same time, base offset 0, no producer. The buffer's sticky
+ * failure is the only error. */
+void batch_encode(struct buf *out, uint64_t time_ms, const struct batch_record *records, size_t count);
+
+/* In the first 8 bytes of a batch. */
+void batch_set_base(char *batch, uint64_t base_offset);
+
+struct batch_reader {
+	struct slice rest;
+	uint64_t base_offset, time_ms;
+	uint32_t count, left; /* records in all, and not read yet */
+};
+
+/* One whole batch and nothing behind it: magic, length, CRC-32C and number of records are checked before anything is believed. 0, or
+ * -EBADMSG, also for compressed ones. */
+int batch_open(struct batch_reader *reader, struct slice bytes) MUST_USE;
+
+/* The next record and its offset. 1; 0 at the end; -EBADMSG. */
+int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uint64_t *ret_offset) MUST_USE;
