@@ -1,5 +1,8 @@
 /* Pins: a reference to the file that a body lies in, so that the file and its bytes stay. What is read of a blob is checked on
- * the way; an inline body is checked as a whole. */
+ * the way; an inline body is checked as a whole.
+ *
+ * A short body that is pinned while its entry is still in memory, on its way to the disk, is copied into the pin: work that is
+ * handed on at once, and results that are waited for, are the usual case, and need not be read back. */
 #include "journal/journal_priv.h"
 
 #include "base/crc32c.h"
@@ -14,7 +17,11 @@ struct pin {
 	struct held *held;
 	uint64_t offset; /* of the first byte, in the file; 0 in a blob */
 	bool sized;      /* a blob that has the size it should */
+	bool copied;     /* `copy` has all its bytes */
+	char copy[];
 };
+
+enum { PIN_COPY_BYTES = 4096 };
 
 /* Missing, another length, another file: told before the first byte. */
 static int pin_check_blob(struct pin *pin, int fd)
@@ -40,6 +47,10 @@ static int pin_read(struct store_pin *base, uint64_t offset, void *out, size_t l
 
 	if (offset > base->ref.size_bytes || len > base->ref.size_bytes - offset)
 		return -EIO;
+	if (pin->copied) {
+		memcpy(out, pin->copy + offset, len);
+		return 0;
+	}
 	fd = held_fd(pin->held);
 	if (fd < 0)
 		return -EIO;
@@ -103,19 +114,46 @@ static struct held *held_find(struct journal *journal, const struct body_ref *re
 	return NULL;
 }
 
+/* The bytes in a batch that is being filled or committed; NULL: they are in none. */
+static const char *batch_find(const struct batch *batch, const struct held *held, uint64_t offset, size_t len)
+{
+	for (size_t i = 0; batch && i < batch->piece_count; i++) {
+		const struct piece *piece = &batch->pieces[i];
+
+		if (&piece->segment->held == held && offset >= piece->offset && offset - piece->offset < piece->len &&
+		    len <= piece->len - (offset - piece->offset))
+			return batch->bytes + piece->from + (offset - piece->offset);
+	}
+	return NULL;
+}
+
+static const char *bytes_in_memory(const struct journal *journal, const struct body_ref *ref, const struct held *held,
+				   uint64_t offset)
+{
+	const char *bytes;
+
+	if (ref->kind != BODY_INLINE || ref->size_bytes > PIN_COPY_BYTES)
+		return NULL;
+	bytes = batch_find(journal->filling, held, offset, (size_t)ref->size_bytes);
+	return bytes ? bytes : batch_find(journal->running, held, offset, (size_t)ref->size_bytes);
+}
+
 struct store_pin *journal_pin(struct store *store, const struct body_ref *ref)
 {
 	struct journal *journal = container_of(store, struct journal, store);
 	uint64_t offset = 0;
 	struct held *held = held_find(journal, ref, &offset);
+	const char *bytes = held ? bytes_in_memory(journal, ref, held, offset) : NULL;
 	struct pin *pin;
 
 	if (!held)
 		return NULL;
-	pin = mem_alloc(sizeof(*pin));
+	pin = mem_alloc(sizeof(*pin) + (bytes ? (size_t)ref->size_bytes : 0));
 	if (!pin)
 		return NULL;
-	*pin = (struct pin){.base = {.ops = &pin_ops, .ref = *ref}, .held = held, .offset = offset};
+	*pin = (struct pin){.base = {.ops = &pin_ops, .ref = *ref}, .held = held, .offset = offset, .copied = bytes != NULL};
+	if (bytes)
+		memcpy(pin->copy, bytes, (size_t)ref->size_bytes);
 	held_ref(held);
 	return &pin->base;
 }
