@@ -240,11 +240,11 @@ struct command {
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;
-		uint64_t deadline_ms; /* BEAT: unix */
+		uint64_t deadline_ms;       /* BEAT: unix */
 		struct stream_view *stream; /* STREAM_…: also with most errors */
 		uint32_t woken;             /* STREAM_APPEND: loop threads told at once; the waits are theirs to count */
-		uint32_t count;       /* KICK */
-		bool cancel;          /* BEAT: the job was canceled */
+		uint32_t count;             /* KICK */
+		bool cancel;                /* BEAT: the job was canceled */
 	} out;
 };
 

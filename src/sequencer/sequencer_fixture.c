@@ -393,6 +393,32 @@ static int by_bytes(const void *a, const void *b)
 	return order ? order : (x->len > y->len) - (x->len < y->len);
 }
 
+static void dump_producer(struct buf *out, const struct producer *producer)
+{
+	wire_put_string(out, slice_from(producer->id, producer->len));
+	wire_put_u64(out, producer->epoch);
+	wire_put_u64(out, producer->seq);
+}
+
+static void dump_stream(struct buf *out, const struct stream *stream)
+{
+	const uint64_t numbers[] = {stream->number,      stream->next_offset,   stream->earliest_offset, stream->created_ms,
+				    stream->changed_end, stream->expires_at_ms, stream->ttl_s,           stream->flags,
+				    stream->chunk_count, stream->producer_count};
+
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+		wire_put_u64(out, numbers[i]);
+	wire_put_string(out, stream_path(stream));
+	wire_put_string(out, stream_type_slice(stream));
+	wire_put_string(out, slice_from(stream->stream_seq, stream->stream_seq_len));
+	for (uint32_t i = 0; i < stream->chunk_count; i++)
+		stream_chunk_put(out, stream->chunks[i].offset, stream->chunks[i].count, &stream->chunks[i].ref);
+	list_each (node, &stream->producers)
+		dump_producer(out, container_of(node, struct producer, peers));
+	if (stream->closer)
+		dump_producer(out, &(struct producer){.epoch = stream->closer_epoch, .seq = stream->closer_seq});
+}
+
 void fixture_dump(struct fixture *f, struct buf *out)
 {
 	struct records *records = mem_zalloc(sizeof(*records));
@@ -408,6 +434,9 @@ void fixture_dump(struct fixture *f, struct buf *out)
 		buf_append_slice(out, slices[i]);
 	wire_put_u64(out, f->body_count);
 	wire_put_u64(out, f->s->jobs.next_number);
+	wire_put_u64(out, f->s->streams.next_number);
+	list_each (node, &f->s->streams.all)
+		dump_stream(out, container_of(node, struct stream, peers));
 	buf_append(out, f->s->jobs.secret, EVENT_SECRET_BYTES);
 	ENSURE(!out->failed);
 	buf_deinit(&records->bytes);

@@ -116,7 +116,8 @@ enum outcome stream_expired(struct sequencer *s, struct stream *stream) MUST_USE
 struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count); /* NULL: no memory */
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
-int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink) MUST_USE; /* all of one stream */
+int stream_snapshot(struct sequencer *s, const struct stream *stream,
+		    const struct stream_sink *sink) MUST_USE;                                   /* all of one stream */
 int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes) MUST_USE; /* room for the entry's body */
 void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);

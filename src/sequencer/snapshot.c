@@ -1,8 +1,8 @@
 /* The state as snapshot events, a piece at a time while the world goes on; and the rescue of bytes from old segments.
  *
- * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals count
- * events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay. Streams
- * follow, each whole; the cursor then has a bit that no job's number has. */
+ * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
+ * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
+ * Streams follow, each whole; the cursor then has a bit that no job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -36,7 +36,8 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 
 #define CURSOR_STREAMS (1ULL << 63)
 
-/* They stand in the order of their numbers; the place in the list is the streams' own, for whoever is there may leave meanwhile. */
+/* They stand in the order of their numbers; the place in the list is the streams' own, for whoever is there may leave meanwhile.
+ */
 static int snapshot_streams(struct sequencer *s, unsigned limit, const struct stream_sink *sink)
 {
 	struct streams *streams = &s->streams;

@@ -189,7 +189,8 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 		return outcome;
 	if (in->stream_seq.len && !seq_rises(stream, in->stream_seq))
 		return OUTCOME_SEQ;
-	if (in->producer.id.len && stream->producer_count >= s->config.producers_max && !producer_find(&s->streams, stream, in->producer.id))
+	if (in->producer.id.len && stream->producer_count >= s->config.producers_max &&
+	    !producer_find(&s->streams, stream, in->producer.id))
 		return OUTCOME_FULL;
 	return OUTCOME_OK;
 }

@@ -1,7 +1,7 @@
 /* What doors ask about streams, and what comes back; part of command.h.
  *
- * A record's offset counts from 0 in its stream. A stream's number is never used twice, so a cursor (number, offset) of a stream that
- * was deleted and made again is told from one of the present stream. */
+ * A record's offset counts from 0 in its stream. A stream's number is never used twice, so a cursor (number, offset) of a stream
+ * that was deleted and made again is told from one of the present stream. */
 #pragma once
 
 #include "base/slice.h"
@@ -9,8 +9,8 @@
 
 enum { STREAM_CHUNKS_MAX = 1024, STREAM_PATH_MAX = 1024, STREAM_SEQ_MAX = 256, PRODUCER_ID_MAX = 256 };
 
-/* Bytes to append. Either a finished batch (stream/batch.h) whose base offset the sequencer sets in place, or, for one long record, a
- * sealed blob that holds its value as it is. */
+/* Bytes to append. Either a finished batch (stream/batch.h) whose base offset the sequencer sets in place, or, for one long
+ * record, a sealed blob that holds its value as it is. */
 struct records_in {
 	char *batch; /* NULL: none */
 	size_t batch_bytes;
@@ -26,7 +26,7 @@ struct producer_in {
 struct stream_create_in {
 	struct slice path, content_type;
 	struct records_in records;
-	bool json;             /* records are JSON texts */
+	bool json; /* records are JSON texts */
 	bool closed;
 	bool has_ttl;
 	uint64_t ttl_s;
@@ -68,11 +68,11 @@ struct stream_view {
 	uint64_t key;         /* of waits on the board */
 	uint64_t next_offset; /* the end */
 	uint64_t earliest_offset;
-	uint64_t from_offset; /* where the chunks asked for begin: an offset within the first chunk, or the end */
+	uint64_t from_offset;  /* where the chunks asked for begin: an offset within the first chunk, or the end */
 	uint64_t after_offset; /* behind the last of these chunks */
 	uint64_t created_ms, expires_at_ms, ttl_s;
 	bool has_ttl, closed, json;
-	struct slice path, content_type; /* in this same memory */
+	struct slice path, content_type;       /* in this same memory */
 	bool producer_known;                   /* APPEND with a producer that has been here before */
 	uint64_t producer_epoch, producer_seq; /* … and what holds of it now */
 	size_t chunk_count;

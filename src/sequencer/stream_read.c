@@ -91,7 +91,8 @@ static struct stream_view *view_from(struct sequencer *s, const struct stream *s
 	for (size_t i = 0; i < count; i++) {
 		struct stream_chunk_view *chunk = &view->chunks[i];
 
-		*chunk = (struct stream_chunk_view){.first_offset = first[i].offset, .count = first[i].count, .ref = first[i].ref};
+		*chunk =
+			(struct stream_chunk_view){.first_offset = first[i].offset, .count = first[i].count, .ref = first[i].ref};
 		chunk->pin = s->store->ops->pin(s->store, &first[i].ref);
 		if (!chunk->pin)
 			return stream_view_unref(view);
@@ -111,7 +112,8 @@ static bool wake(struct sequencer *s, const struct stream *stream, unsigned thre
 	wake->message = (struct message){.kind = MESSAGE_STREAM_WAKE, .thread = (uint8_t)thread};
 	wake->key = stream_key(stream->number);
 	if (!deleted) {
-		/* Whoever waited stood at the end before this append: where the last chunk begins, unless nothing was appended. */
+		/* Whoever waited stood at the end before this append: where the last chunk begins, unless nothing was appended.
+		 */
 		wake->view = view_from(s, stream, last ? last->offset : stream->next_offset, UINT64_MAX);
 		if (!wake->view) {
 			mem_free(wake);

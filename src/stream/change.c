@@ -25,9 +25,15 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 	}
 	if (!e->path.len || e->path.len > UINT32_MAX)
 		return -EBADMSG;
-	/* While a checkpoint was taken the path was given up and taken anew: the older stream's end stands in the journal. */
+	/* While a checkpoint was taken the path was given up and taken anew. Of the two streams the checkpoint may hold the later
+	 * one only, or both; the earlier one's end stands in the journal. */
 	p->replaced = stream_find(streams, e->path);
-	if (p->replaced && (e->type != STREAM_SNAP || p->replaced->number > e->number))
+	if (p->replaced && p->replaced->number > e->number) {
+		p->replaced = NULL;
+		p->skip = true;
+		return 0;
+	}
+	if (p->replaced && e->type != STREAM_SNAP)
 		return -EBADMSG;
 	stream = mem_zalloc(sizeof(*stream) + e->path.len);
 	if (!stream)
@@ -94,9 +100,10 @@ static int prepare_seq(const struct stream_event *e, struct stream_prepared *p)
 /* The chunks of a snapshot: sound, and one behind the other. */
 static int snapshot_chunks(const struct stream *stream, const struct stream_event *e, uint32_t *ret_count)
 {
-	uint64_t offset, count, want = stream->chunk_count ? stream->chunks[stream->chunk_count - 1].offset +
-								     stream->chunks[stream->chunk_count - 1].count
-							   : UINT64_MAX;
+	uint64_t offset, count,
+		want = stream->chunk_count
+			       ? stream->chunks[stream->chunk_count - 1].offset + stream->chunks[stream->chunk_count - 1].count
+			       : UINT64_MAX;
 	struct slice rest = e->chunks;
 	struct body_ref ref;
 
@@ -245,7 +252,8 @@ static void producer_set(struct streams *streams, struct stream *stream, const s
 		producer->stream = stream;
 		list_push_back(&stream->producers, &producer->peers);
 		stream->producer_count++;
-		ENSURE(hash_insert(&streams->producers, &producer->node, producer_hash(streams, stream->number, e->producer)) == 0);
+		ENSURE(hash_insert(&streams->producers, &producer->node, producer_hash(streams, stream->number, e->producer)) ==
+		       0);
 	} else {
 		producer = producer_find(streams, stream, e->producer);
 	}
