@@ -193,3 +193,30 @@ unsigned text_distance(struct slice a, struct slice b)
 	}
 	return row[b.len];
 }
+
+size_t text_utf8_len(struct slice s)
+{
+	const uint8_t *b = (const uint8_t *)s.ptr;
+	uint8_t low = 0x80, high = 0xbf;
+	size_t len = b[0] < 0x80 ? 1 : b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : b[0] < 0xf5 ? 4 : 0;
+
+	if (len < 2)
+		return len;
+	if (s.len < len)
+		return 0;
+	if (b[0] == 0xe0)
+		low = 0xa0;
+	if (b[0] == 0xed)
+		high = 0x9f;
+	if (b[0] == 0xf0)
+		low = 0x90;
+	if (b[0] == 0xf4)
+		high = 0x8f;
+	if (b[1] < low || b[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((b[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}

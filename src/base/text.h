@@ -22,3 +22,6 @@ int text_base32_decode(struct slice text, uint8_t *ret_bytes) MUST_USE; /* text.
 
 /* How many single-character edits lie between the two (for "did you mean"); at most 64 characters are looked at. */
 unsigned text_distance(struct slice a, struct slice b);
+
+/* The length of the valid UTF-8 sequence (RFC 3629) that `s` begins with, or 0; `s` is not empty. */
+size_t text_utf8_len(struct slice s);
