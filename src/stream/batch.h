@@ -1,8 +1,9 @@
-/* Record batches, magic 2, as Apache Kafka keeps and sends them ("Record Batch" in its protocol guide): the form in which the records
- * of every stream lie in the journal, whichever door they came by. Written without compression; read so, too.
+/* Record batches, magic 2, as Apache Kafka keeps and sends them ("Record Batch" in its protocol guide): the form in which the
+ * records of every stream lie in the journal, whichever door they came by. Written without compression; read so, too. Headers of
+ * records are read over.
  *
- * A record's offset is the batch's base offset and its own delta. The base offset and the leader epoch lie outside the checksum, so
- * whoever orders the records sets the base offset in a finished batch (batch_set_base). Pure. */
+ * A record's offset is the batch's base offset and its own delta. The base offset and the leader epoch lie outside the checksum,
+ * so whoever orders the records sets the base offset in a finished batch (batch_set_base). Pure. */
 #pragma once
 
 #include "base/buf.h"
@@ -15,7 +16,7 @@ struct batch_record {
 };
 
 /* Appends one batch of `count` records (1 … INT32_MAX), all of the same time, base offset 0, no producer. The buffer's sticky
- * failure is the only error. */
+ * failure is the only error: memory is short, or that would be more than INT32_MAX bytes; nothing is appended then. */
 void batch_encode(struct buf *out, uint64_t time_ms, const struct batch_record *records, size_t count);
 
 /* In the first 8 bytes of a batch. */
@@ -27,9 +28,10 @@ struct batch_reader {
 	uint32_t count, left; /* records in all, and not read yet */
 };
 
-/* One whole batch and nothing behind it: magic, length, CRC-32C and number of records are checked before anything is believed. 0, or
- * -EBADMSG, also for compressed ones. */
+/* One whole batch and nothing behind it: magic, length, CRC-32C and number of records are checked before anything is believed. 0,
+ * or -EBADMSG, also for compressed ones. */
 int batch_open(struct batch_reader *reader, struct slice bytes) MUST_USE;
 
-/* The next record and its offset. 1; 0 at the end; -EBADMSG. */
+/* The next record, which lies in the batch, and its offset. 1; 0 at the end; -EBADMSG: it, or what follows the last one, is none.
+ */
 int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uint64_t *ret_offset) MUST_USE;

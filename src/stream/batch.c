@@ -1,0 +1,306 @@
+/* A batch is a head of 61 bytes, big-endian, and the records behind it:
+ *
+ *      0  i64  base offset
+ *      8  i32  length of all that follows this field
+ *     12  i32  partition leader epoch
+ *     16  i8   magic, 2
+ *     17  u32  CRC-32C of all that follows this field
+ *     21  i16  attributes: bits 0-2 compression, 3 time of the append, 4 transactional, 5 control, 6 delete horizon
+ *     23  i32  last offset delta
+ *     27  i64  base timestamp
+ *     35  i64  max timestamp
+ *     43  i64  producer id, -1: none
+ *     51  i16  producer epoch
+ *     53  i32  base sequence
+ *     57  i32  number of records
+ *
+ *     record   varint length of what follows; i8 attributes, unused; varint timestamp delta; varint offset delta;
+ *              key and value: varint length, -1: none, and the bytes; varint number of headers
+ *     header   key: varint length and the bytes; value: the same, -1: none
+ *
+ * Varints are those of Protocol Buffers, zigzag: 32 bits wide in up to 5 bytes, but the timestamp delta, 64 in up to 10. They
+ * need not be of the shortest form, as Kafka's need not. The offset deltas count from 0, as they do in every batch that a
+ * producer makes; nothing is ever dropped from a batch here. */
+#include "stream/batch.h"
+
+#include "base/crc32c.h"
+#include "base/panic.h"
+
+#include <endian.h>
+#include <errno.h>
+
+enum {
+	AT_LENGTH = 8,
+	AT_EPOCH = 12,
+	AT_MAGIC = 16,
+	AT_CRC = 17,
+	AT_ATTRIBUTES = 21,
+	AT_LAST_DELTA = 23,
+	AT_BASE_TIME = 27,
+	AT_MAX_TIME = 35,
+	AT_PRODUCER_ID = 43,
+	AT_PRODUCER_EPOCH = 51,
+	AT_BASE_SEQUENCE = 53,
+	AT_COUNT = 57,
+
+	MAGIC = 2,
+	COMPRESSION = 7, /* in the attributes */
+	RECORD_BYTES_MIN = 7,
+	VARINT_BYTES_MAX = 5,
+	VARLONG_BYTES_MAX = 10,
+};
+
+static void put_u32(char *at, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(at, &v, sizeof(v));
+}
+
+static void put_u64(char *at, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(at, &v, sizeof(v));
+}
+
+static uint32_t get_u32(const char *at)
+{
+	uint32_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return be32toh(v);
+}
+
+static uint64_t get_u64(const char *at)
+{
+	uint64_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return be64toh(v);
+}
+
+static uint64_t zigzag(int64_t v)
+{
+	return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
+static size_t varint_bytes(int64_t v)
+{
+	size_t len = 1;
+
+	for (uint64_t rest = zigzag(v); rest >= 0x80; rest >>= 7)
+		len++;
+	return len;
+}
+
+static char *put_varint(char *at, int64_t v)
+{
+	uint64_t rest = zigzag(v);
+
+	for (; rest >= 0x80; rest >>= 7)
+		*at++ = (char)(rest | 0x80);
+	*at++ = (char)rest;
+	return at;
+}
+
+static size_t field_bytes(struct slice s)
+{
+	return s.ptr ? varint_bytes((int64_t)s.len) + s.len : 1;
+}
+
+static char *put_field(char *at, struct slice s)
+{
+	if (!s.ptr)
+		return put_varint(at, -1);
+	at = put_varint(at, (int64_t)s.len);
+	if (s.len)
+		memcpy(at, s.ptr, s.len);
+	return at + s.len;
+}
+
+/* Without its own length. */
+static size_t record_bytes(const struct batch_record *record, size_t delta)
+{
+	return 2 + varint_bytes((int64_t)delta) + field_bytes(record->key) + field_bytes(record->value) + 1;
+}
+
+static char *put_record(char *at, const struct batch_record *record, size_t delta)
+{
+	at = put_varint(at, (int64_t)record_bytes(record, delta));
+	*at++ = 0;              /* attributes */
+	at = put_varint(at, 0); /* timestamp delta */
+	at = put_varint(at, (int64_t)delta);
+	at = put_field(at, record->key);
+	at = put_field(at, record->value);
+	return put_varint(at, 0); /* headers */
+}
+
+/* All of it; 0 when that is more than a batch can be. */
+static size_t batch_bytes(const struct batch_record *records, size_t count)
+{
+	size_t total = BATCH_HEAD_BYTES;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t len;
+
+		if (records[i].key.len > INT32_MAX || records[i].value.len > INT32_MAX)
+			return 0;
+		len = record_bytes(&records[i], i);
+		total += varint_bytes((int64_t)len) + len;
+		if (total > INT32_MAX)
+			return 0;
+	}
+	return total;
+}
+
+void batch_encode(struct buf *out, uint64_t time_ms, const struct batch_record *records, size_t count)
+{
+	size_t total;
+	char *head, *at;
+
+	ENSURE(count >= 1 && count <= INT32_MAX);
+	total = batch_bytes(records, count);
+	if (total == 0)
+		out->failed = true;
+	head = buf_reserve(out, total);
+	if (!head)
+		return;
+	memset(head, 0, BATCH_HEAD_BYTES);
+	put_u32(head + AT_LENGTH, (uint32_t)(total - AT_EPOCH));
+	head[AT_MAGIC] = MAGIC;
+	put_u32(head + AT_LAST_DELTA, (uint32_t)(count - 1));
+	put_u64(head + AT_BASE_TIME, time_ms);
+	put_u64(head + AT_MAX_TIME, time_ms);
+	memset(head + AT_PRODUCER_ID, 0xff, AT_COUNT - AT_PRODUCER_ID); /* id, epoch and sequence are -1 */
+	put_u32(head + AT_COUNT, (uint32_t)count);
+	at = head + BATCH_HEAD_BYTES;
+	for (size_t i = 0; i < count; i++)
+		at = put_record(at, &records[i], i);
+	ENSURE(at == head + total);
+	put_u32(head + AT_CRC, crc32c(0, head + AT_ATTRIBUTES, total - AT_ATTRIBUTES));
+	out->len += total;
+}
+
+void batch_set_base(char *batch, uint64_t base_offset)
+{
+	put_u64(batch, base_offset);
+}
+
+int batch_open(struct batch_reader *reader, struct slice bytes)
+{
+	const char *head = bytes.ptr;
+	size_t records_bytes;
+	uint32_t count;
+
+	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || head[AT_MAGIC] != MAGIC)
+		return -EBADMSG;
+	if (get_u32(head + AT_LENGTH) != bytes.len - AT_EPOCH)
+		return -EBADMSG;
+	if (get_u32(head + AT_CRC) != crc32c(0, head + AT_ATTRIBUTES, bytes.len - AT_ATTRIBUTES))
+		return -EBADMSG;
+	if (head[AT_ATTRIBUTES + 1] & COMPRESSION)
+		return -EBADMSG;
+	records_bytes = bytes.len - BATCH_HEAD_BYTES;
+	count = get_u32(head + AT_COUNT);
+	if (count == 0 || count > records_bytes / RECORD_BYTES_MIN || get_u32(head + AT_LAST_DELTA) != count - 1)
+		return -EBADMSG;
+	if (get_u64(head) > INT64_MAX - (uint64_t)count || get_u64(head + AT_BASE_TIME) > INT64_MAX)
+		return -EBADMSG;
+	*reader = (struct batch_reader){
+		.rest = slice_from(head + BATCH_HEAD_BYTES, records_bytes),
+		.base_offset = get_u64(head),
+		.time_ms = get_u64(head + AT_BASE_TIME),
+		.count = count,
+		.left = count,
+	};
+	return 0;
+}
+
+/* --- reading a record: what is too short or makes no sense sets `bad`, which stays --- */
+
+struct cursor {
+	struct slice rest;
+	bool bad;
+};
+
+static struct slice take(struct cursor *c, size_t len)
+{
+	struct slice taken = {c->rest.ptr, len};
+
+	if (c->bad || len > c->rest.len) {
+		c->bad = true;
+		return (struct slice){"", 0};
+	}
+	c->rest.ptr += len;
+	c->rest.len -= len;
+	return taken;
+}
+
+/* `bytes_max` is VARINT_BYTES_MAX or VARLONG_BYTES_MAX; more than 32 or 64 bits are bad. */
+static int64_t take_varint(struct cursor *c, unsigned bytes_max)
+{
+	uint64_t value = 0;
+	unsigned last_max = bytes_max == VARINT_BYTES_MAX ? 0x0f : 0x01;
+
+	for (unsigned i = 0; i < bytes_max; i++) {
+		struct slice one = take(c, 1);
+		uint8_t byte = c->bad ? 0 : (uint8_t)one.ptr[0];
+
+		if (i == bytes_max - 1 && byte > last_max)
+			break;
+		value |= (uint64_t)(byte & 0x7f) << 7 * i;
+		if (!(byte & 0x80))
+			return (int64_t)(value >> 1 ^ -(value & 1));
+	}
+	c->bad = true;
+	return 0;
+}
+
+/* Length and bytes; -1 gives a NULL slice, if that may be. */
+static struct slice take_field(struct cursor *c, bool nullable)
+{
+	int64_t len = take_varint(c, VARINT_BYTES_MAX);
+
+	if (len >= 0)
+		return take(c, (size_t)len);
+	if (len != -1 || !nullable)
+		c->bad = true;
+	return (struct slice){NULL, 0};
+}
+
+static void pass_headers(struct cursor *c)
+{
+	int64_t count = take_varint(c, VARINT_BYTES_MAX);
+
+	if (count < 0)
+		c->bad = true;
+	for (int64_t i = 0; i < count && !c->bad; i++) {
+		take_field(c, false);
+		take_field(c, true);
+	}
+}
+
+int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uint64_t *ret_offset)
+{
+	struct cursor all = {.rest = reader->rest}, c = {0};
+	uint32_t delta = reader->count - reader->left;
+	struct batch_record record;
+
+	if (reader->left == 0)
+		return reader->rest.len == 0 ? 0 : -EBADMSG;
+	c.rest = take_field(&all, false);
+	c.bad = all.bad;
+	take(&c, 1); /* attributes */
+	take_varint(&c, VARLONG_BYTES_MAX);
+	if (take_varint(&c, VARINT_BYTES_MAX) != delta)
+		c.bad = true;
+	record.key = take_field(&c, true);
+	record.value = take_field(&c, true);
+	pass_headers(&c);
+	if (c.bad || c.rest.len != 0)
+		return -EBADMSG;
+	reader->rest = all.rest;
+	reader->left--;
+	*ret_record = record;
+	*ret_offset = reader->base_offset + delta;
+	return 1;
+}
