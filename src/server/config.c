@@ -50,6 +50,8 @@ const struct setting settings[] = {
 	{"max-queue-jobs", SETTING_COUNT, AT(queue_jobs), "10000000", 1, UINT32_MAX, true, "N", "jobs in one queue"},
 	{"max-queues", SETTING_COUNT, AT(queues), "100000", 1, UINT32_MAX, true, "N", "queues"},
 	{"max-claims", SETTING_COUNT, AT(claims), "1000000", 1, UINT32_MAX, true, "N", "workers waiting at once"},
+	{"max-streams", SETTING_COUNT, AT(streams), "10000000", 1, UINT32_MAX, true, "N", "streams"},
+	{"max-producers", SETTING_COUNT, AT(producers), "10000", 1, UINT32_MAX, true, "N", "idempotent producers of one stream"},
 	{"delivery-lease", SETTING_DURATION, AT(delivery_lease_ms), "5s", 10, HOUR, true, "DUR",
 	 "a job handed to a worker that does not take it goes to the next after so long"},
 	{"tombstone", SETTING_DURATION, AT(tombstone_ms), "1h", 0, 365 * 24 * HOUR, true, "DUR",

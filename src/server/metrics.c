@@ -74,6 +74,13 @@ bool server_is_draining(void *ctx)
 	return atomic_load(&thread->server->draining);
 }
 
+uint64_t server_unix_ms(void *ctx)
+{
+	struct thread *thread = ctx;
+
+	return clock_monotonic_ms() + thread->server->unix_offset_ms;
+}
+
 enum metric_kind { COUNTER, GAUGE, SECONDS_NS };
 
 struct metric {
@@ -100,6 +107,7 @@ static const struct metric metrics[] = {
 	{"bide_claims_parked", "Workers waiting for a job.", F(sequencer.claims_parked), GAUGE},
 	{"bide_jobs", "Jobs known, finished and expired ones too.", F(sequencer.jobs), GAUGE},
 	{"bide_queues", "Queues known.", F(sequencer.queues), GAUGE},
+	{"bide_streams", "Streams known.", F(sequencer.streams), GAUGE},
 	{"bide_events_total", "Events applied.", F(sequencer.events_total), COUNTER},
 	{"bide_commands_total", "Commands applied.", F(sequencer.commands_total), COUNTER},
 	{"bide_wakes_total", "Wakes sent to waits.", F(sequencer.wakes_total), COUNTER},
@@ -165,7 +173,7 @@ void server_metrics(void *ctx, struct buf *out)
 		const char *name;
 	} kinds[] = {
 		{F(api.parked_job), "job"},     {F(api.parked_result), "result"}, {F(api.parked_submit), "submit"},
-		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},
+		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},   {F(api.parked_stream), "stream"},
 	};
 	struct thread *thread = ctx;
 	struct figures f;

@@ -117,6 +117,7 @@ void server_metrics(void *thread, struct buf *out);
 void server_info(void *thread, struct buf *out);
 bool server_is_ready(void *thread);
 bool server_is_draining(void *thread);
+uint64_t server_unix_ms(void *thread);
 
 /* --- signals.c --- */
 int signals_block(void);

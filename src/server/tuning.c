@@ -60,12 +60,15 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.info = server_info,
 		.ready = server_is_ready,
 		.draining = server_is_draining,
+		.unix_ms = server_unix_ms,
 	};
 	tuning->sequencer = sequencer_defaults;
 	tuning->sequencer.jobs_max = c->jobs;
 	tuning->sequencer.queue_jobs_max = c->queue_jobs;
 	tuning->sequencer.queues_max = c->queues;
 	tuning->sequencer.claims_max = c->claims;
+	tuning->sequencer.streams_max = c->streams;
+	tuning->sequencer.producers_max = c->producers;
 	tuning->sequencer.delivery_lease_ms = c->delivery_lease_ms;
 	tuning->sequencer.tombstone_ms = c->tombstone_ms;
 	tuning->sequencer.retry_base_ms = c->retry_base_ms;
