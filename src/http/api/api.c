@@ -23,6 +23,7 @@ struct api_thread *api_thread_new(unsigned index, const struct api_config *confi
 	api->look.expired = deliveries_look;
 	list_init(&api->deliveries);
 	board_init(&api->board, &key);
+	board_init(&api->streams, &key);
 	return api;
 }
 
@@ -31,6 +32,7 @@ struct api_thread *api_thread_free(struct api_thread *api)
 	if (!api)
 		return NULL;
 	board_deinit(&api->board);
+	board_deinit(&api->streams);
 	buf_deinit(&api->out);
 	return mem_free(api);
 }
@@ -147,6 +149,9 @@ void api_thread_message(struct api_thread *api, struct message *message)
 		return;
 	case MESSAGE_WAKE:
 		wait_woken(api, container_of(message, struct wake, message), message->sent_us);
+		return;
+	case MESSAGE_STREAM_WAKE:
+		stream_wait_woken(api, container_of(message, struct stream_wake, message), message->sent_us);
 		return;
 	case MESSAGE_OFFER:
 		claim_offered(api, container_of(message, struct offer, message));

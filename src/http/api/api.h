@@ -23,14 +23,15 @@ struct api_config {
 	void (*info)(void *ctx, struct buf *out);                 /* members of an open JSON object */
 	bool (*ready)(void *ctx);
 	bool (*draining)(void *ctx);
+	uint64_t (*unix_ms)(void *ctx);
 };
 
 enum { API_LATENCY_BUCKETS = 16 }; /* bucket i: up to 64 µs << i; the last: the rest */
 
 struct api_stats {
-	uint64_t parked_job, parked_result, parked_submit, parked_claim, parked_many; /* now */
-	uint64_t answered_total, expired_total, gone_total, drained_total;            /* how waits ended */
-	uint64_t wake_bucket[API_LATENCY_BUCKETS], wake_count, wake_sum_us;           /* from durable to answered */
+	uint64_t parked_job, parked_result, parked_submit, parked_claim, parked_many, parked_stream; /* now */
+	uint64_t answered_total, expired_total, gone_total, drained_total;                           /* how waits ended */
+	uint64_t wake_bucket[API_LATENCY_BUCKETS], wake_count, wake_sum_us; /* from durable to answered */
 };
 
 /* NULL: no memory. `index` is the loop thread's. */

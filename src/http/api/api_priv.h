@@ -15,7 +15,7 @@
 #include "http/api/problem.h"
 #include "wait/board.h"
 
-enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY };
+enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM };
 enum { WAIT_UNTOLD = UINT16_MAX };
 
 /* One place on the board. */
@@ -33,6 +33,7 @@ enum call_flag {
 	CALL_CLAIMED = 8,   /* a claim waits in the sequencer, or its offer is on its way */
 	CALL_BOARD = 16,    /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
 	CALL_DELIVERY = 32, /* answered with jobs, which are on their way */
+	CALL_PERSONAL = 64, /* a reader of a stream, with credentials */
 };
 
 enum { HANDLE_BYTES = 20 };
@@ -50,9 +51,10 @@ struct call {
 		struct many *many;         /* WAIT_MANY, parked */
 		struct offer *offer;       /* a claim being canceled whose offer has come */
 		struct delivery *delivery; /* answered with jobs, being written */
+		uint64_t cursor;           /* WAIT_STREAM, parked: the client's */
 	};
 	const struct route *route;
-	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked */
+	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked; WAIT_STREAM: the place */
 	uint8_t flags;
 };
 _Static_assert(sizeof(struct call) <= EXCHANGE_APP_BYTES, "a call fits into its exchange");
@@ -75,6 +77,9 @@ struct ask {
 	uint64_t wait_ms; /* how long the request wants to be held */
 	uint16_t told_s;
 	uint8_t kind; /* enum wait_kind, if it comes to be parked */
+	/* Of readers of streams: struct reading. */
+	bool personal;
+	uint64_t cursor, limit;
 };
 
 struct api_thread {
@@ -83,6 +88,7 @@ struct api_thread {
 	unsigned index;
 	bool draining, failed;
 	struct board board;
+	struct board streams;    /* readers at the end of streams, by stream_view.key */
 	struct buf out;          /* the body being made */
 	struct list deliveries;  /* claims whose answer is on its way to the worker */
 	struct wheel_entry look; /* at them, while there are any */
@@ -104,7 +110,7 @@ enum route_body { ROUTE_NO_BODY, ROUTE_JSON, ROUTE_STORE };
 
 struct route {
 	enum http_method method;
-	const char *path; /* {name} stands for one segment */
+	const char *path; /* {name} stands for one segment, {name*} for all the rest, which is not decoded */
 	enum route_body body_kind;
 	void (*head)(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 	void (*body)(struct exchange *ex, const struct request_body *body);
@@ -113,7 +119,8 @@ struct route {
 };
 extern const struct route routes[];
 extern const size_t route_count;
-void route_head(struct exchange *ex); /* finds the route, decodes its parameters, calls `head` */
+bool route_is_stream(const struct route *route); /* NULL is none */
+void route_head(struct exchange *ex);            /* finds the route, decodes its parameters, calls `head` */
 
 /* --- call.c: asking and answering --- */
 
@@ -200,11 +207,12 @@ void pin_answer(struct exchange *ex, struct reply *reply, struct store_pin *pin,
  * gone afterwards. */
 void wait_park(struct exchange *ex, struct ask *ask, const struct job_view *view, enum job_until until, uint32_t revision);
 bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key);
-void waiter_remove(struct api_thread *api, struct waiter *waiter);
+void waiter_remove(struct api_thread *api, struct waiter *waiter); /* from the board on which its kind hangs */
 void wait_woken(struct api_thread *api, struct wake *wake, uint64_t sent_us);
-void wait_leave(struct exchange *ex);    /* off the board, out of the figures: it ends, one way or another */
-void wait_expired(struct exchange *ex);  /* its deadline came */
-void wait_ended(struct api_thread *api); /* one without what it waited for, for the figures */
+void wait_leave(struct exchange *ex);   /* off the board, out of the figures: it ends, one way or another */
+void wait_expired(struct exchange *ex); /* its deadline came */
+void wait_latency(struct api_thread *api, uint64_t sent_us, uint64_t waits); /* `waits` were woken by what was sent then */
+void wait_ended(struct api_thread *api);                                     /* one without what it waited for, for the figures */
 void wait_look_again(struct exchange *ex, void (*answered)(struct exchange *ex, struct ask *ask)); /* of a job that was parked */
 
 /* --- submit.c --- */
@@ -249,6 +257,17 @@ void queue_set_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void queue_set_body(struct exchange *ex, const struct request_body *body);
 void kick_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void kick_body(struct exchange *ex, const struct request_body *body);
+
+/* --- stream.c, stream_read.c, stream_wait.c --- */
+void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void stream_create_body(struct exchange *ex, const struct request_body *body);
+void stream_append_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void stream_append_body(struct exchange *ex, const struct request_body *body);
+void stream_delete_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void stream_reply_headers(struct reply *reply);
+void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_t sent_us);
+void stream_wait_expired(struct exchange *ex);
 
 /* --- operations.c, openapi.c --- */
 void health_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

@@ -71,7 +71,7 @@ void wait_count(struct api_thread *api, enum wait_kind kind, int by)
 	uint64_t *const parked[] = {
 		[WAIT_JOB] = &api->stats.parked_job,       [WAIT_RESULT] = &api->stats.parked_result,
 		[WAIT_SUBMIT] = &api->stats.parked_submit, [WAIT_CLAIM] = &api->stats.parked_claim,
-		[WAIT_MANY] = &api->stats.parked_many,
+		[WAIT_MANY] = &api->stats.parked_many,     [WAIT_STREAM] = &api->stats.parked_stream,
 	};
 
 	*parked[kind] += (uint64_t)(int64_t)by;
@@ -104,6 +104,8 @@ void call_problem(struct exchange *ex, enum problem problem, const char *detail_
 	vsnprintf(detail, sizeof(detail), detail_fmt, args);
 	va_end(args);
 	reply_init(&reply, 0);
+	if (route_is_stream(call_of(ex)->route))
+		stream_reply_headers(&reply);
 	reply_problem(&reply, out, problem, detail);
 	reply_send(ex, &reply, out);
 }

@@ -14,6 +14,18 @@ static const struct parameter {
 	{"queue", "query", "string", "Only jobs of this queue."},
 	{"state", "query", "string", "Only jobs in this state; several with commas."},
 	{"limit", "query", "integer", "At most so many (1000)."},
+	{"offset", "query", "string", "-1 (the start), now (the end), or what an answer told as Stream-Next-Offset."},
+	{"live", "query", "string", "long-poll: hold the answer until there is something. Goes with an offset."},
+	{"cursor", "query", "string", "Stream-Cursor of the answer before, for caches on the way."},
+	{"max_bytes", "query", "integer", "About so many bytes an answer (1 MiB); one append at least."},
+	{"If-None-Match", "header", "string", "ETag of an earlier answer: 304 when nothing is different."},
+	{"Stream-TTL", "header", "integer", "Deleted when neither read nor written for so many seconds."},
+	{"Stream-Expires-At", "header", "string", "Deleted at this time (RFC 3339)."},
+	{"Stream-Closed", "header", "string", "true: nothing more will come."},
+	{"Stream-Seq", "header", "string", "Must be greater than that of the append before, byte by byte."},
+	{"Producer-Id", "header", "string", "Who writes; with the two others, an append may be repeated."},
+	{"Producer-Epoch", "header", "integer", "Goes up when the producer begins anew."},
+	{"Producer-Seq", "header", "integer", "0, 1, 2 …: the appends of an epoch."},
 	{"after", "query", "string", "`next` of the page before."},
 	{"lease", "query", "duration", "How long the worker may be silent."},
 	{"Range", "header", "string", "A part of the bytes (RFC 9110 section 14)."},
@@ -63,6 +75,28 @@ static void parameter_json(struct buf *out, const char *in, struct slice name, c
 	json_close(out, '}');
 }
 
+/* The name in "{name}" or "{name*}". */
+static struct slice path_parameter(struct slice segment)
+{
+	struct slice name = slice_from(segment.ptr + 1, segment.len - 2);
+
+	return slice_cut(&name, '*');
+}
+
+/* OpenAPI has no word for the rest of a path: its slashes are there as they are. */
+static void path_key(struct buf *out, const char *path)
+{
+	struct slice rest = slice_str(path), part = slice_cut(&rest, '*');
+	char key[64] = {0};
+
+	if (part.len + rest.len >= sizeof(key))
+		return;
+	memcpy(key, part.ptr, part.len);
+	if (rest.len)
+		memcpy(key + part.len, rest.ptr, rest.len);
+	json_key(out, key);
+}
+
 static void parameters_json(struct buf *out, const struct route *route)
 {
 	struct slice names = slice_str(route->parameters), path = slice_str(route->path);
@@ -73,7 +107,7 @@ static void parameters_json(struct buf *out, const struct route *route)
 		struct slice segment = slice_cut(&path, '/');
 
 		if (segment.len > 2 && segment.ptr[0] == '{')
-			parameter_json(out, "path", slice_from(segment.ptr + 1, segment.len - 2), "string", NULL, true);
+			parameter_json(out, "path", path_parameter(segment), "string", NULL, true);
 	}
 	while (names.len) {
 		struct slice name = slice_cut(&names, ' ');
@@ -165,7 +199,7 @@ static void paths_json(struct buf *out)
 			told = told || path_is(&routes[j], routes[i].path);
 		if (told)
 			continue;
-		json_key(out, routes[i].path);
+		path_key(out, routes[i].path);
 		json_open(out, '{');
 		for (size_t j = i; j < route_count; j++) {
 			if (path_is(&routes[j], routes[i].path))

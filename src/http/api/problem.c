@@ -9,7 +9,7 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 		 "request will be refused again."},
 	[PROBLEM_NOT_FOUND] =
 		{"not-found", 404, 0, "There is no such thing",
-		 "No job, queue or path of that name. A handle is 32 lower-case letters and digits, and only the server "
+		 "No job, queue, stream or path of that name. A handle is 32 lower-case letters and digits, and only the server "
 		 "that made it knows it. A job that is past its retention is forgotten after a while."},
 	[PROBLEM_METHOD_NOT_ALLOWED] =
 		{"method-not-allowed", 405, 0, "That method does nothing here",
@@ -23,6 +23,24 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 		{"conflict", 409, 0, "It is too late for that, or the name is taken",
 		 "The name belongs to a job with a different body or different settings; or a job that is done or failed "
 		 "was to be canceled."},
+	[PROBLEM_STREAM_CLOSED] =
+		{"stream-closed", 409, 0, "The stream was closed",
+		 "Its writer has said that nothing more will come. What is in it can be read; Stream-Next-Offset "
+		 "tells where it ends."},
+	[PROBLEM_CONTENT_TYPE] = {"content-type", 409, 0, "The stream has another content type",
+				  "All that is appended to a stream has the content type with which it was made; HEAD tells it."},
+	[PROBLEM_SEQUENCE] =
+		{"sequence", 409, 0, "The sequence does not go up",
+		 "Stream-Seq must be greater, byte by byte, than that of the append before: another writer was here first, or "
+		 "this append was made already."},
+	[PROBLEM_PRODUCER_FENCED] =
+		{"producer-fenced", 403, 0, "The producer's epoch is over",
+		 "A producer of the same Producer-Id has begun a later epoch, which Producer-Epoch tells. Stop writing, or take "
+		 "over with an epoch beyond it and Producer-Seq 0."},
+	[PROBLEM_PRODUCER_GAP] =
+		{"producer-gap", 409, 0, "An append is missing",
+		 "The producer's appends are numbered one by one, and Producer-Expected-Seq comes next. Send what is missing "
+		 "first."},
 	[PROBLEM_FENCED] =
 		{"fenced", 409, 0, "The lease is somebody else's now",
 		 "The Job-Token is not that of the present lease: the lease ran out, or was given back, or never was yours. "
@@ -35,7 +53,9 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 	[PROBLEM_GONE] =
 		{"gone", 410, 0, "It is past its retention",
 		 "The job ended longer ago than it was to be kept (Job-Retain), and its bytes are gone. After a while the "
-		 "handle is unknown."},
+		 "handle is unknown. Of a stream: the offset is of one that was at this path before, or lies before what is "
+		 "kept; "
+		 "begin at Stream-Earliest-Offset."},
 	[PROBLEM_TOO_LARGE] =
 		{"too-large", 413, 0, "The body is too long",
 		 "Bodies and results may be as long as the setting max-body; JSON that the server itself reads may have "
@@ -105,6 +125,20 @@ enum problem problem_of_outcome(enum outcome outcome)
 		return PROBLEM_STORAGE;
 	case OUTCOME_DRAINING:
 		return PROBLEM_DRAINING;
+	case OUTCOME_CLOSED:
+		return PROBLEM_STREAM_CLOSED;
+	case OUTCOME_TYPE:
+		return PROBLEM_CONTENT_TYPE;
+	case OUTCOME_SEQ:
+		return PROBLEM_SEQUENCE;
+	case OUTCOME_STALE:
+		return PROBLEM_PRODUCER_FENCED;
+	case OUTCOME_GAP:
+		return PROBLEM_PRODUCER_GAP;
+	case OUTCOME_EPOCH_START:
+		return PROBLEM_BAD_REQUEST;
+	case OUTCOME_OTHER:
+		return PROBLEM_GONE;
 	case OUTCOME_FULL:
 	case OUTCOME_NO_MEMORY:
 	case OUTCOME_OK:

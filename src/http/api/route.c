@@ -47,6 +47,17 @@ const struct route routes[] = {
 	 "Pause or resume a queue", "200 400 413 503", ""},
 	{HTTP_POST, "/v1/queues/{queue}/kick", ROUTE_JSON, kick_head, kick_body, "kick", "queues", "Make failed jobs ready again",
 	 "200 400 404 413 503", ""},
+	{HTTP_PUT, "/v1/stream/{path*}", ROUTE_STORE, stream_create_head, stream_create_body, "createStream", "streams",
+	 "Make a stream, or see that it is there; the body is its first content", "201 200 400 409 413 501 503 507",
+	 "Content-Type Stream-TTL Stream-Expires-At Stream-Closed"},
+	{HTTP_POST, "/v1/stream/{path*}", ROUTE_STORE, stream_append_head, stream_append_body, "appendToStream", "streams",
+	 "Append to a stream, close it, or both at once", "204 200 400 403 404 409 413 501 503 507",
+	 "Content-Type Stream-Closed Stream-Seq Producer-Id Producer-Epoch Producer-Seq"},
+	{HTTP_GET, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_get_head, NULL, "readStream", "streams",
+	 "Read a stream from an offset on, now or when there is more; HEAD: how it stands", "200 204 304 400 404 410 501 503",
+	 "offset live cursor wait max_bytes limit Prefer If-None-Match"},
+	{HTTP_DELETE, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_delete_head, NULL, "deleteStream", "streams",
+	 "Delete a stream and all that is in it", "204 400 404 501 503 507", ""},
 	{HTTP_GET, "/v1/info", ROUTE_NO_BODY, info_head, NULL, "info", "operations", "Version, limits, journal, waits", "200",
 	 ""},
 	{HTTP_GET, "/v1/openapi.json", ROUTE_NO_BODY, openapi_head, NULL, "openapi", "operations", "This description", "200", ""},
@@ -59,17 +70,42 @@ const struct route routes[] = {
 };
 const size_t route_count = ARRAY_COUNT(routes);
 
+/* "{name*}". */
+static bool takes_rest(struct slice want)
+{
+	return want.len > 2 && want.ptr[0] == '{' && want.ptr[want.len - 2] == '*';
+}
+
+static bool takes_rest_last(const struct route *route)
+{
+	struct slice path = slice_str(route->path), last = path;
+
+	while (path.len)
+		last = slice_cut(&path, '/');
+	return takes_rest(last);
+}
+
+bool route_is_stream(const struct route *route)
+{
+	return route && slice_eq(slice_str(route->tag), SLICE("streams"));
+}
+
 /* Takes the raw path apart along the pattern; `params` are not decoded yet. */
 static bool route_matches(const struct route *route, struct slice path, struct slice params[PARAMS_MAX])
 {
 	struct slice pattern = slice_str(route->path);
 	size_t count = 0;
 
-	if (path.len > 1 && path.ptr[path.len - 1] == '/')
+	if (path.len > 1 && path.ptr[path.len - 1] == '/' && !takes_rest_last(route))
 		return false;
 	while (pattern.len && path.len) {
-		struct slice want = slice_cut(&pattern, '/'), have = slice_cut(&path, '/');
+		struct slice want = slice_cut(&pattern, '/'), have;
 
+		if (takes_rest(want)) {
+			params[count] = path;
+			return true;
+		}
+		have = slice_cut(&path, '/');
 		if (want.len && want.ptr[0] == '{')
 			params[count++] = have;
 		else if (!slice_eq(want, have))
@@ -152,7 +188,7 @@ void route_head(struct exchange *ex)
 
 		if (routes[i].method != method || !route_matches(&routes[i], request->path, params))
 			continue;
-		r = params_decode(ex, params);
+		r = takes_rest_last(&routes[i]) ? 0 : params_decode(ex, params);
 		call_of(ex)->route = &routes[i];
 		if (r == -ENOMEM)
 			call_no_memory(ex);

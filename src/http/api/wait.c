@@ -34,7 +34,7 @@ bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key)
 
 void waiter_remove(struct api_thread *api, struct waiter *waiter)
 {
-	board_remove(&api->board, &waiter->wait);
+	board_remove(waiter->kind == WAIT_STREAM ? &api->streams : &api->board, &waiter->wait);
 }
 
 void wait_leave(struct exchange *ex)
@@ -256,9 +256,14 @@ static void wake_key(struct waking *w, uint64_t key)
 	}
 }
 
-static void latency_count(struct api_stats *stats, uint64_t us, uint64_t waits)
+void wait_latency(struct api_thread *api, uint64_t sent_us, uint64_t waits)
 {
+	struct api_stats *stats = &api->stats;
+	uint64_t now = now_us(), us = now > sent_us ? now - sent_us : 0;
 	unsigned bucket = 0;
+
+	if (!waits)
+		return;
 
 	while (bucket + 1 < API_LATENCY_BUCKETS && us > (64ULL << bucket))
 		bucket++;
@@ -315,7 +320,6 @@ static void watch_again(struct api_thread *api, const struct job_view *view)
 static void wake_all(struct api_thread *api, struct job_view *view, uint64_t key, uint64_t sent_us)
 {
 	struct waking w = {.api = api, .view = view};
-	uint64_t now;
 
 	wake_key(&w, ~key);
 	w.again = w.again && view;
@@ -326,10 +330,7 @@ static void wake_all(struct api_thread *api, struct job_view *view, uint64_t key
 	for (size_t i = 0; i < w.shared.count; i++)
 		shared_answer_unref(w.shared.made[i].answer);
 	buf_deinit(&w.shared.result);
-	if (w.answered) {
-		now = now_us();
-		latency_count(&api->stats, now > sent_us ? now - sent_us : 0, w.answered);
-	}
+	wait_latency(api, sent_us, w.answered);
 	/* Whoever keeps the view (a wait for many) has no use for the result's bytes. */
 	if (view && view->pin) {
 		view->pin->ops->unpin(view->pin);
@@ -361,6 +362,10 @@ void wait_expired(struct exchange *ex)
 	wait_ended(api);
 	if (call->waiter.kind == WAIT_MANY) {
 		many_answer(ex);
+		return;
+	}
+	if (call->waiter.kind == WAIT_STREAM) {
+		stream_wait_expired(ex);
 		return;
 	}
 	wait_leave(ex);

@@ -13,10 +13,12 @@
 #define CORS_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE"
 #define CORS_REQUEST_HEADERS                                                                                                     \
 	"Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, Job-Lease, "     \
-	"Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id"
+	"Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id, If-None-Match, Stream-TTL, Stream-Expires-At, Stream-Closed, "       \
+	"Stream-Seq, Producer-Id, Producer-Epoch, Producer-Seq"
 #define CORS_ANSWER_HEADERS                                                                                                      \
 	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
-	"Job-Attempt, Job-Deadline"
+	"Job-Attempt, Job-Deadline, ETag, Stream-Next-Offset, Stream-Earliest-Offset, Stream-Up-To-Date, Stream-Closed, "         \
+	"Stream-Cursor, Stream-TTL, Stream-Expires-At, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq"
 
 struct shared_answer {
 	uint32_t refs;

@@ -1,0 +1,71 @@
+/* Inside src/http/api only: what the files about streams share.
+ *
+ * stream.c takes what is written, stream_read.c tells what there is, stream_wait.c holds those who wait for more; stream_input.c
+ * reads paths and headers, stream_records.c makes records of bodies, stream_token.c knows how places in streams are written. */
+#pragma once
+
+#include "http/api/api_priv.h"
+
+enum {
+	PLACE_CHARS = 33,                    /* of an offset token */
+	READ_BYTES_MAX = 1 << 20,            /* of one answer, unless its first chunk is longer */
+	RECORDS_MAX = 100000,                /* of one append */
+	BATCH_BYTES_MAX = (1 << 20) + 65536, /* of one append, as it is kept */
+};
+
+/* --- stream_token.c: pure --- */
+
+/* A place in a stream, as clients keep it: fixed width, and in the order of the stream. */
+void place_write(uint64_t number, uint64_t offset, char out[PLACE_CHARS + 1]);
+int place_read(struct slice text, uint64_t *ret_number, uint64_t *ret_offset) MUST_USE; /* 0 or -EINVAL */
+/* What a live answer tells as Stream-Cursor: the present interval, or something beyond what the client has sent (0: nothing). */
+uint64_t cursor_next(uint64_t unix_ms, uint64_t client, uint64_t chance);
+uint64_t cursor_read(struct slice text); /* 0: none, or none of ours */
+enum { ETAG_BYTES = 64 };
+struct slice etag_write(char out[ETAG_BYTES], uint64_t number, uint64_t from, uint64_t after, bool closed);
+bool etag_matches(struct slice if_none_match, struct slice etag); /* RFC 9110 §13.1.2 */
+
+/* --- stream_input.c. False: it makes no sense, and that has been answered --- */
+
+bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_path);
+bool input_stream_life(struct exchange *ex, struct stream_create_in *in);
+bool input_stream_producer(struct exchange *ex, struct producer_in *in);
+bool input_stream_seq(struct exchange *ex, struct slice *ret_seq);
+bool input_closes(const struct exchange *ex); /* Stream-Closed: true */
+bool type_is_json(struct slice content_type);
+
+/* --- stream_records.c --- */
+
+/* A whole body as records; an empty one gives none. False: that cannot be, and it has been answered. */
+bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, bool may_be_none,
+		       struct records_in *ret_records);
+
+/* --- stream_read.c --- */
+
+/* How a request wants to be answered. */
+struct reading {
+	uint64_t cursor; /* the client's; 0: none */
+	uint64_t limit;  /* records */
+	uint16_t told_s;
+	bool live;     /* long-poll */
+	bool now;      /* from the end: nothing that anyone may keep */
+	bool personal; /* came with credentials: no answer for others */
+};
+
+void stream_reply_init(struct reply *reply, int status); /* with what every answer about a stream says */
+void stream_reply_place(struct reply *reply, struct slice name, uint64_t number, uint64_t offset);
+void stream_reply_closed(struct reply *reply);
+void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stream_view *view);
+
+/* The first `used` chunks' values from `from` on, as the answer's body, into `out`: 0, -EIO or -ENOMEM. */
+int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from) MUST_USE;
+/* Head of an answer that tells from `from` up to `after`. */
+void stream_reply_read(struct reply *reply, const struct reading *reading, const struct stream_view *view, uint64_t from,
+		       uint64_t after, uint64_t unix_ms, uint64_t chance);
+/* Nothing is there, and the time is over or the stream has ended: 204. */
+void stream_answer_none(struct exchange *ex, const struct reading *reading, uint64_t number, uint64_t offset, bool closed);
+void stream_was_read(struct exchange *ex, struct ask *ask);
+uint64_t stream_chance(void);
+
+/* --- stream_wait.c --- */
+void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view);

@@ -1,0 +1,444 @@
+/* GET and HEAD /v1/stream/{path}: what a stream is, and what follows an offset (Durable Streams protocol §5.5 to §5.7, §10).
+ *
+ * An answer is made of whole appends ("chunks"). Batches are opened here and their values joined, for a JSON stream into one
+ * array; a long record, which lies in a blob of its own, is answered alone and flows from its pin. */
+#include "http/api/stream_priv.h"
+
+#include "base/mem.h"
+#include "http/codec/uri.h"
+#include "stream/batch.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { CACHE_S = 60 };
+
+/* --- parts of answers --- */
+
+void stream_reply_headers(struct reply *reply)
+{
+	reply_header(reply, SLICE("X-Content-Type-Options"), SLICE("nosniff"));
+	reply_header(reply, SLICE("Cross-Origin-Resource-Policy"), SLICE("cross-origin"));
+}
+
+void stream_reply_init(struct reply *reply, int status)
+{
+	reply_init(reply, status);
+	stream_reply_headers(reply);
+}
+
+void stream_reply_place(struct reply *reply, struct slice name, uint64_t number, uint64_t offset)
+{
+	char place[PLACE_CHARS + 1];
+
+	place_write(number, offset, place);
+	reply_header_fmt(reply, name, "%s", place);
+}
+
+void stream_reply_closed(struct reply *reply)
+{
+	reply_header(reply, SLICE("Stream-Closed"), SLICE("true"));
+}
+
+void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stream_view *view)
+{
+	static const char *const details[OUTCOME_COUNT] = {
+		[OUTCOME_NOT_FOUND] = "There is no stream at that path.",
+		[OUTCOME_CLOSED] = "The stream was closed; it takes no more.",
+		[OUTCOME_TYPE] = "The Content-Type is not the stream's.",
+		[OUTCOME_SEQ] = "Stream-Seq must be greater than that of the append before, byte by byte.",
+		[OUTCOME_EPOCH_START] = "A new Producer-Epoch begins with Producer-Seq 0.",
+		[OUTCOME_OTHER] = "The offset is of a stream that was here before, or of records that are no longer kept; "
+				  "Stream-Earliest-Offset tells where reading can begin.",
+		[OUTCOME_FULL] = "The server holds as many streams as it may, or the stream as many producers.",
+	};
+	struct buf *out = &api_of(ex)->out;
+	struct reply reply;
+
+	if (!details[outcome]) {
+		call_outcome(ex, outcome);
+		return;
+	}
+	stream_reply_init(&reply, 0);
+	if (outcome == OUTCOME_CLOSED)
+		stream_reply_closed(&reply);
+	if (outcome == OUTCOME_CLOSED && view)
+		stream_reply_place(&reply, SLICE("Stream-Next-Offset"), view->number, view->next_offset);
+	if (outcome == OUTCOME_OTHER && view)
+		stream_reply_place(&reply, SLICE("Stream-Earliest-Offset"), view->number, view->earliest_offset);
+	reply_problem(&reply, out, problem_of_outcome(outcome), details[outcome]);
+	reply_send(ex, &reply, out);
+}
+
+/* Catch-up answers may be kept as the protocol says, but no longer than the stream lives. What tells only that there is nothing
+ * yet is asked for again each time. */
+static void reply_cache(struct reply *reply, const struct reading *reading, const struct stream_view *view, bool nothing_yet,
+			uint64_t unix_ms)
+{
+	const char *whose = reading->personal ? "private" : "public";
+	uint64_t age_s = CACHE_S, left_ms;
+
+	if (reading->now)
+		return; /* no-store is the engine's word for all that says nothing */
+	reply->answer.flags = EXCHANGE_CACHEABLE;
+	if (nothing_yet) {
+		reply_header(reply, SLICE("Cache-Control"), SLICE("no-cache"));
+		return;
+	}
+	if (view->has_ttl && view->ttl_s < age_s)
+		age_s = view->ttl_s;
+	left_ms = view->expires_at_ms > unix_ms ? view->expires_at_ms - unix_ms : 0;
+	if (view->expires_at_ms && left_ms / 1000 < age_s)
+		age_s = left_ms / 1000;
+	if (view->has_ttl || view->expires_at_ms)
+		reply_header_fmt(reply, SLICE("Cache-Control"), "%s, max-age=%u", whose, (unsigned)age_s);
+	else
+		reply_header_fmt(reply, SLICE("Cache-Control"), "%s, max-age=%u, stale-while-revalidate=300", whose,
+				 (unsigned)age_s);
+}
+
+void stream_reply_read(struct reply *reply, const struct reading *reading, const struct stream_view *view, uint64_t from,
+		       uint64_t after, uint64_t unix_ms, uint64_t chance)
+{
+	bool up_to_date = after == view->next_offset, closed = up_to_date && view->closed;
+	char etag[ETAG_BYTES];
+	struct slice tag = etag_write(etag, view->number, from, after, closed);
+
+	stream_reply_init(reply, 200);
+	reply->answer.content_type = view->content_type;
+	reply_wait(reply, reading->told_s);
+	stream_reply_place(reply, SLICE("Stream-Next-Offset"), view->number, after);
+	if (up_to_date)
+		reply_header(reply, SLICE("Stream-Up-To-Date"), SLICE("true"));
+	if (closed)
+		stream_reply_closed(reply);
+	if (reading->live && !closed)
+		reply_header_fmt(reply, SLICE("Stream-Cursor"), "%llu",
+				 (unsigned long long)cursor_next(unix_ms, reading->cursor, chance));
+	if (!reading->now)
+		reply_header_fmt(reply, SLICE("ETag"), "%.*s", (int)tag.len, tag.ptr);
+	reply_cache(reply, reading, view, from == after && !closed, unix_ms);
+}
+
+void stream_answer_none(struct exchange *ex, const struct reading *reading, uint64_t number, uint64_t offset, bool closed)
+{
+	struct api_thread *api = api_of(ex);
+	struct reply reply;
+
+	stream_reply_init(&reply, 204);
+	reply_wait(&reply, reading->told_s);
+	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), number, offset);
+	reply_header(&reply, SLICE("Stream-Up-To-Date"), SLICE("true"));
+	if (closed)
+		stream_reply_closed(&reply);
+	else
+		reply_header_fmt(
+			&reply, SLICE("Stream-Cursor"), "%llu",
+			(unsigned long long)cursor_next(api->config.unix_ms(api->ctx), reading->cursor, stream_chance()));
+	reply_send(ex, &reply, NULL);
+}
+
+uint64_t stream_chance(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_nsec / 1000;
+}
+
+/* --- bodies --- */
+
+static int chunk_values(struct buf *out, const struct stream_chunk_view *chunk, char *room, uint64_t from, bool json)
+{
+	struct batch_record record;
+	struct batch_reader reader;
+	uint64_t offset;
+	int r = chunk->pin->ops->read_whole(chunk->pin, room);
+
+	if (r || batch_open(&reader, slice_from(room, (size_t)chunk->ref.size_bytes)))
+		return -EIO;
+	while ((r = batch_next(&reader, &record, &offset)) > 0) {
+		if (offset < from)
+			continue;
+		if (json && out->len > 1)
+			buf_append_char(out, ',');
+		buf_append_slice(out, record.value);
+	}
+	return r ? -EIO : 0;
+}
+
+int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from)
+{
+	uint64_t longest = 1;
+	char *room;
+	int error = 0;
+
+	buf_clear(out);
+	if (view->json)
+		buf_append_char(out, '[');
+	for (size_t i = 0; i < used; i++) {
+		if (!view->chunks[i].pin || view->chunks[i].ref.kind != BODY_INLINE)
+			return -EIO;
+		if (view->chunks[i].ref.size_bytes > longest)
+			longest = view->chunks[i].ref.size_bytes;
+	}
+	room = mem_alloc((size_t)longest);
+	if (!room)
+		return -ENOMEM;
+	for (size_t i = 0; i < used && !error; i++)
+		error = chunk_values(out, &view->chunks[i], room, from, view->json);
+	mem_free(room);
+	if (view->json)
+		buf_append_char(out, ']');
+	if (!error && out->failed)
+		error = -ENOMEM;
+	return error;
+}
+
+/* How many of the view's chunks go into one answer, and where that ends: whole chunks up to `limit` records, a blob alone. */
+static size_t chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after)
+{
+	uint64_t records = 0;
+	size_t used = 0;
+
+	*ret_after = view->from_offset;
+	while (used < view->chunk_count) {
+		const struct stream_chunk_view *chunk = &view->chunks[used];
+
+		if (used && (chunk->ref.kind == BODY_BLOB || records + chunk->count > limit))
+			break;
+		used++;
+		records += chunk->count;
+		*ret_after = chunk->first_offset + chunk->count;
+		if (chunk->ref.kind == BODY_BLOB)
+			break;
+	}
+	return used;
+}
+
+/* --- answers --- */
+
+static void answer_failed(struct exchange *ex, int error)
+{
+	if (error == -ENOMEM)
+		call_no_memory(ex);
+	else
+		call_problem(ex, PROBLEM_STORAGE, "The stored bytes could not be read.");
+}
+
+static bool not_modified(const struct exchange *ex, const struct reading *reading, const struct stream_view *view, uint64_t after)
+{
+	struct slice sent = ex->request ? request_header(ex->request, SLICE("If-None-Match")) : (struct slice){0};
+	char etag[ETAG_BYTES];
+
+	if (!sent.len || reading->live || reading->now)
+		return false;
+	return etag_matches(sent,
+			    etag_write(etag, view->number, view->from_offset, after, after == view->next_offset && view->closed));
+}
+
+static void answer_read(struct exchange *ex, const struct reading *reading, struct stream_view *view)
+{
+	struct api_thread *api = api_of(ex);
+	struct buf *out = &api->out;
+	uint64_t after;
+	size_t used = chunks_used(view, reading->limit, &after);
+	struct reply reply;
+	int error;
+
+	stream_reply_read(&reply, reading, view, view->from_offset, after, api->config.unix_ms(api->ctx), stream_chance());
+	if (not_modified(ex, reading, view, after)) {
+		reply.answer.status = 304;
+		reply.answer.content_type = (struct slice){0};
+		reply_send(ex, &reply, NULL);
+		return;
+	}
+	if (used && view->chunks[0].ref.kind == BODY_BLOB && view->chunks[0].pin) {
+		struct store_pin *pin = view->chunks[0].pin;
+
+		view->chunks[0].pin = NULL;
+		pin_answer(ex, &reply, pin, (struct slice){0});
+		return;
+	}
+	error = stream_body(out, view, used, view->from_offset);
+	if (error) {
+		answer_failed(ex, error);
+		return;
+	}
+	reply.answer.body = buf_slice(out);
+	reply_send(ex, &reply, out);
+}
+
+static bool has_credentials(const struct exchange *ex)
+{
+	return ex->request &&
+	       (request_header(ex->request, SLICE("Authorization")).ptr || request_header(ex->request, SLICE("Cookie")).ptr);
+}
+
+void stream_was_read(struct exchange *ex, struct ask *ask)
+{
+	struct command *c = &ask->command;
+	struct stream_view *view = c->out.stream;
+	enum outcome outcome = c->outcome;
+	struct reading reading = {
+		.cursor = ask->cursor,
+		.limit = ask->limit,
+		.told_s = ask->told_s,
+		.live = ask->kind == WAIT_STREAM,
+		.now = c->in.stream_read.from == STREAM_FROM_NOW && ask->kind != WAIT_STREAM,
+		.personal = ask->personal,
+	};
+
+	c->out.stream = NULL;
+	command_answer_deinit(c);
+	if (call_of(ex)->flags & CALL_GONE)
+		exchange_done(ex);
+	else if (outcome == OUTCOME_PARKED && ask->wait_ms)
+		stream_wait_park(ex, ask, view);
+	else if (outcome != OUTCOME_OK && outcome != OUTCOME_PARKED)
+		stream_outcome(ex, outcome, view);
+	else if (reading.live && !view->chunk_count)
+		stream_answer_none(ex, &reading, view->number, view->from_offset, view->closed);
+	else
+		answer_read(ex, &reading, view);
+	stream_view_unref(view);
+}
+
+/* --- HEAD --- */
+
+static void looked(struct exchange *ex, struct ask *ask)
+{
+	struct command *c = &ask->command;
+	struct stream_view *view = c->out.stream;
+	enum outcome outcome = c->outcome;
+	struct reply reply;
+
+	c->out.stream = NULL;
+	command_answer_deinit(c);
+	if (outcome != OUTCOME_OK) {
+		stream_outcome(ex, outcome, view);
+		stream_view_unref(view);
+		return;
+	}
+	stream_reply_init(&reply, 200);
+	reply.answer.content_type = view->content_type;
+	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), view->number, view->next_offset);
+	stream_reply_place(&reply, SLICE("Stream-Earliest-Offset"), view->number, view->earliest_offset);
+	if (view->has_ttl)
+		reply_header_fmt(&reply, SLICE("Stream-TTL"), "%llu", (unsigned long long)view->ttl_s);
+	if (view->expires_at_ms)
+		reply_header_time(&reply, SLICE("Stream-Expires-At"), view->expires_at_ms);
+	if (view->closed)
+		stream_reply_closed(&reply);
+	reply_send(ex, &reply, NULL);
+	stream_view_unref(view);
+}
+
+/* --- GET --- */
+
+/* `offset`, at most once: a token, "-1" or "now". */
+static bool read_offset(struct exchange *ex, struct stream_read_in *in, bool *ret_found)
+{
+	struct slice query = ex->request->query, name, value, text;
+	unsigned count = 0;
+
+	while (uri_query_next(&query, &name, &value))
+		count += slice_eq(name, SLICE("offset"));
+	if (!input_query(ex, "offset", &text, ret_found))
+		return false;
+	if (!*ret_found || slice_eq(text, SLICE("-1"))) {
+		in->from = STREAM_FROM_START;
+	} else if (slice_eq(text, SLICE("now"))) {
+		in->from = STREAM_FROM_NOW;
+	} else {
+		in->from = STREAM_FROM_OFFSET;
+		if (count > 1 || place_read(text, &in->number, &in->offset)) {
+			call_problem(ex, PROBLEM_BAD_REQUEST,
+				     "offset is -1, now, or what an answer told as Stream-Next-Offset, and once only.");
+			return false;
+		}
+	}
+	if (count <= 1)
+		return true;
+	call_problem(ex, PROBLEM_BAD_REQUEST, "offset may be there once only.");
+	return false;
+}
+
+/* Held for the default time unless the request says how long; told only when it did. */
+static bool read_wait(struct exchange *ex, struct ask *ask)
+{
+	const struct api_thread *api = api_of(ex);
+	uint64_t wait_ms =
+		api->config.default_wait_ms < api->config.max_wait_ms ? api->config.default_wait_ms : api->config.max_wait_ms;
+
+	if (!input_wait(ex, ask, UINT64_MAX, 0))
+		return false;
+	if (ask->told_s == WAIT_UNTOLD)
+		ask->wait_ms = api->draining ? 0 : wait_ms;
+	return true;
+}
+
+static bool read_live(struct exchange *ex, struct ask *ask, bool has_offset)
+{
+	struct slice text;
+	bool found;
+
+	if (!input_query(ex, "live", &text, &found))
+		return false;
+	if (!found)
+		return true;
+	if (slice_eq(text, SLICE("sse"))) {
+		call_problem(ex, PROBLEM_NOT_IMPLEMENTED, "live=sse is not there yet; live=long-poll is.");
+		return false;
+	}
+	if (!slice_eq(text, SLICE("long-poll")) || !has_offset) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "live is long-poll, and goes with an offset.");
+		return false;
+	}
+	ask->kind = WAIT_STREAM;
+	if (!input_query(ex, "cursor", &text, &found))
+		return false;
+	if (found)
+		ask->cursor = cursor_read(text);
+	return read_wait(ex, ask);
+}
+
+static void read_head(struct exchange *ex, struct slice path)
+{
+	struct ask *ask = ask_new(ex, COMMAND_STREAM_READ, stream_was_read);
+	struct stream_read_in *in = ask ? &ask->command.in.stream_read : NULL;
+	bool has_offset;
+
+	if (!ask)
+		return;
+	in->path = path;
+	in->max_bytes = READ_BYTES_MAX;
+	ask->limit = UINT64_MAX;
+	ask->personal = has_credentials(ex);
+	if (!read_offset(ex, in, &has_offset) || !read_live(ex, ask, has_offset) ||
+	    !input_query_u64(ex, "max_bytes", 1, &in->max_bytes) || !input_query_u64(ex, "limit", 1, &ask->limit))
+		return;
+	if (in->max_bytes > READ_BYTES_MAX)
+		in->max_bytes = READ_BYTES_MAX;
+	in->watch = ask->wait_ms > 0;
+	ask_send(ex, ask);
+}
+
+void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
+{
+	struct slice path;
+	struct ask *ask;
+
+	if (!input_stream_path(ex, params[0], &path))
+		return;
+	if (ex->request->method != HTTP_HEAD) {
+		read_head(ex, path);
+		return;
+	}
+	ask = ask_new(ex, COMMAND_STREAM_READ, looked);
+	if (!ask)
+		return;
+	ask->command.in.stream_read.path = path;
+	ask->command.in.stream_read.look = true;
+	ask_send(ex, ask);
+}

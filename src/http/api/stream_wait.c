@@ -1,0 +1,208 @@
+/* Readers who wait at the end of a stream (live=long-poll). They hang on a board of their own under the stream's key; a wake
+ * brings what was appended, or that the stream was closed or is gone, and answers all of them.
+ *
+ * What was appended is read once and made into one answer for all who want the same; a long record, and whatever lies elsewhere
+ * than at a reader's place (when a wake before this one lacked memory), is asked for anew by each. */
+#include "http/api/stream_priv.h"
+
+#include "base/mem.h"
+
+enum { SHARED_ANSWERS = 8 };
+
+/* Where a parked reader stands; kept in call->handle, which has no alignment. */
+struct stream_place {
+	uint64_t number, offset;
+};
+_Static_assert(sizeof(struct stream_place) <= HANDLE_BYTES, "a place fits where a job's handle would be");
+
+void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view)
+{
+	struct stream_place place = {view->number, view->from_offset};
+	struct api_thread *api = api_of(ex);
+	struct call *call = call_of(ex);
+	uint64_t wait_ms = ask->wait_ms;
+
+	call->waiter = (struct waiter){.kind = WAIT_STREAM, .told_s = ask->told_s};
+	call->cursor = ask->cursor;
+	memcpy(call->handle, &place, sizeof(place));
+	if (ask->personal)
+		call->flags |= CALL_PERSONAL;
+	if (board_add(&api->streams, &call->waiter.wait, view->key)) {
+		call_no_memory(ex);
+		return;
+	}
+	call->flags |= CALL_BOARD;
+	wait_count(api, WAIT_STREAM, 1);
+	call_park(ex, wait_ms);
+}
+
+static struct stream_place place_of(const struct call *call)
+{
+	struct stream_place place;
+
+	memcpy(&place, call->handle, sizeof(place));
+	return place;
+}
+
+static struct reading reading_of(const struct call *call)
+{
+	return (struct reading){
+		.cursor = call->cursor,
+		.limit = UINT64_MAX,
+		.told_s = call->waiter.told_s,
+		.live = true,
+		.personal = (call->flags & CALL_PERSONAL) != 0,
+	};
+}
+
+/* --- waking --- */
+
+struct stream_waking {
+	struct api_thread *api;
+	struct stream_view *view; /* NULL: the stream is gone */
+	uint64_t unix_ms, chance, answered;
+	struct buf body; /* what was appended, as an answer's body */
+	bool has_body, no_body;
+	struct {
+		struct shared_answer *answer;
+		uint64_t cursor; /* that it tells */
+		uint16_t told_s;
+		bool personal;
+	} made[SHARED_ANSWERS];
+	size_t count;
+};
+
+/* Whether this wake's bytes are what the reader waits for, read once. */
+static bool has_body(struct stream_waking *w, const struct stream_place *place)
+{
+	const struct stream_view *view = w->view;
+
+	if (!view->chunk_count || view->chunks[0].first_offset != place->offset || w->no_body)
+		return false;
+	if (w->has_body)
+		return true;
+	if (view->chunks[0].ref.kind != BODY_INLINE || stream_body(&w->body, view, view->chunk_count, place->offset))
+		w->no_body = true;
+	else
+		w->has_body = true;
+	return w->has_body;
+}
+
+static void wake_reply(struct stream_waking *w, struct reply *reply, const struct reading *reading,
+		       const struct stream_place *place)
+{
+	stream_reply_read(reply, reading, w->view, place->offset, w->view->after_offset, w->unix_ms, w->chance);
+	reply->answer.body = buf_slice(&w->body);
+}
+
+static struct shared_answer *shared_find(struct stream_waking *w, struct exchange *ex, const struct reading *reading,
+					 const struct stream_place *place)
+{
+	uint64_t cursor = cursor_next(w->unix_ms, reading->cursor, w->chance);
+	struct shared_answer *answer;
+	struct reply reply;
+
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->made[i].cursor == cursor && w->made[i].told_s == reading->told_s &&
+		    w->made[i].personal == reading->personal)
+			return w->made[i].answer;
+	}
+	if (w->count == SHARED_ANSWERS)
+		return NULL;
+	wake_reply(w, &reply, reading, place);
+	answer = shared_answer_new(exchange_thread(ex), &reply.answer);
+	if (!answer)
+		return NULL;
+	w->made[w->count].answer = answer;
+	w->made[w->count].cursor = cursor;
+	w->made[w->count].told_s = reading->told_s;
+	w->made[w->count++].personal = reading->personal;
+	return answer;
+}
+
+/* The stream's bytes from the reader's place on, for this reader alone. */
+static void read_again(struct exchange *ex, const struct stream_view *view, const struct reading *reading,
+		       const struct stream_place *place)
+{
+	struct ask *ask = ask_new(ex, COMMAND_STREAM_READ, stream_was_read);
+	struct slice path = ask ? arena_dup(&ex->arena, view->path) : (struct slice){0};
+
+	if (!ask)
+		return;
+	if (!path.ptr) {
+		call_no_memory(ex);
+		return;
+	}
+	ask->kind = WAIT_STREAM;
+	ask->told_s = reading->told_s;
+	ask->cursor = reading->cursor;
+	ask->limit = reading->limit;
+	ask->personal = reading->personal;
+	ask->command.in.stream_read = (struct stream_read_in){
+		.path = path,
+		.from = STREAM_FROM_OFFSET,
+		.number = place->number,
+		.offset = place->offset,
+		.max_bytes = READ_BYTES_MAX,
+	};
+	ask_send(ex, ask);
+}
+
+static void wake_one(struct stream_waking *w, struct call *call, bool alone)
+{
+	struct exchange *ex = call_exchange(call);
+	struct stream_place place = place_of(call);
+	struct reading reading = reading_of(call);
+	struct shared_answer *answer;
+	struct reply reply;
+
+	wait_leave(ex);
+	exchange_unpark(ex);
+	w->api->stats.answered_total++;
+	w->answered++;
+	if (!w->view) {
+		stream_outcome(ex, OUTCOME_NOT_FOUND, NULL);
+		return;
+	}
+	if (place.offset >= w->view->next_offset) {
+		stream_answer_none(ex, &reading, place.number, place.offset, w->view->closed);
+		return;
+	}
+	if (!has_body(w, &place)) {
+		read_again(ex, w->view, &reading, &place);
+		return;
+	}
+	answer = alone ? NULL : shared_find(w, ex, &reading, &place);
+	if (answer) {
+		exchange_answer_shared(ex, answer);
+		return;
+	}
+	wake_reply(w, &reply, &reading, &place);
+	reply_send(ex, &reply, NULL);
+}
+
+void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_t sent_us)
+{
+	struct stream_waking w = {
+		.api = api, .view = wake->view, .unix_ms = api->config.unix_ms(api->ctx), .chance = stream_chance()};
+	struct wait *first = board_find(&api->streams, wake->key);
+	bool alone = first && !board_next(first, first);
+
+	while ((first = board_find(&api->streams, wake->key)))
+		wake_one(&w, container_of(container_of(first, struct waiter, wait), struct call, waiter), alone);
+	for (size_t i = 0; i < w.count; i++)
+		shared_answer_unref(w.made[i].answer);
+	buf_deinit(&w.body);
+	wait_latency(api, sent_us, w.answered);
+	message_free(&wake->message);
+}
+
+void stream_wait_expired(struct exchange *ex)
+{
+	struct call *call = call_of(ex);
+	struct stream_place place = place_of(call);
+	struct reading reading = reading_of(call);
+
+	wait_leave(ex);
+	stream_answer_none(ex, &reading, place.number, place.offset, false);
+}
