@@ -40,7 +40,7 @@ struct producer {
 struct stream {
 	struct hash_node node; /* by path */
 	struct hash_node by_number;
-	struct list peers;     /* in streams->all, by number */
+	struct list peers; /* in streams->all, by number */
 	struct heap_node deadline;
 	uint64_t deadline_ms; /* UINT64_MAX: none */
 	uint64_t number, next_offset, earliest_offset;

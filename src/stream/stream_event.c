@@ -35,7 +35,10 @@ enum field_name {
 	FIELD_COUNT
 };
 
-#define FIELD(member, kind) {offsetof(struct stream_event, member), kind}
+#define FIELD(member, kind)                                                                                                      \
+	{                                                                                                                        \
+		offsetof(struct stream_event, member), kind                                                                      \
+	}
 static const struct field fields[FIELD_COUNT] = {
 	[F_NUMBER] = FIELD(number, NUMBER),
 	[F_PATH] = FIELD(path, STRING),
@@ -63,8 +66,8 @@ enum { FIELDS_MAX = 18 };
 /* To change one of these is to change the format. */
 static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] = {
 	[STREAM_CREATED - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_COUNT, F_BLOB},
-	[STREAM_APPENDED - STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ,
-						  F_BLOB},
+	[STREAM_APPENDED -
+		STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ, F_BLOB},
 	[STREAM_DELETED - STREAM_EVENT_FIRST] = {F_NUMBER},
 	[STREAM_MOVED - STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET},
 	[STREAM_SNAP_META - STREAM_EVENT_FIRST] = {F_NEXT_NUMBER},
@@ -129,9 +132,9 @@ static bool in_range(const struct stream_event *e)
 {
 	const uint64_t most = UINT64_MAX / 4;
 
-	return e->number < most && e->offset < most && e->count <= UINT32_MAX && e->flags <= STREAM_FLAGS && e->ttl_s < most / 1000 &&
-	       e->expires_at_ms < most && e->next_offset < most && e->earliest_offset <= most && e->time_ms < most &&
-	       e->next_number < most && e->epoch < most && e->seq < most;
+	return e->number < most && e->offset < most && e->count <= UINT32_MAX && e->flags <= STREAM_FLAGS &&
+	       e->ttl_s < most / 1000 && e->expires_at_ms < most && e->next_offset < most && e->earliest_offset <= most &&
+	       e->time_ms < most && e->next_number < most && e->epoch < most && e->seq < most;
 }
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)

@@ -8,7 +8,8 @@
 
 static bool deadline_before(const struct heap_node *a, const struct heap_node *b)
 {
-	return container_of(a, const struct stream, deadline)->deadline_ms < container_of(b, const struct stream, deadline)->deadline_ms;
+	return container_of(a, const struct stream, deadline)->deadline_ms <
+	       container_of(b, const struct stream, deadline)->deadline_ms;
 }
 
 /* A table's first insert is the only one that can fail; it is made here. */
