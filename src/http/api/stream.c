@@ -131,7 +131,8 @@ static void answer_appended(struct exchange *ex, const struct stream_append_in *
 {
 	struct reply reply;
 
-	stream_reply_init(&reply, in->producer.id.len && is_new ? 200 : 204);
+	/* A producer tells from 200 that its records are new (§5.2.1); closing by itself is 204 whoever does it (§5.3). */
+	stream_reply_init(&reply, in->producer.id.len && in->records.count && is_new ? 200 : 204);
 	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), view->number, view->next_offset);
 	if (view->closed)
 		stream_reply_closed(&reply);
