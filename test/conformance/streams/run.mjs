@@ -1,11 +1,11 @@
 // run.mjs [VITEST-ARG…]: the public suite of the Durable Streams protocol against a fresh server; `./dev conformance streams`
 // builds the program and then runs this.
 //
-// Idea: everything is copied to build/conformance/streams and installed there by the lock file, so that nothing outside build/ is
-// written. vitest only reports (reporter.mjs); what the outcome is worth is decided here, with not-yet.txt beside.
+// Idea: everything is copied to build/conformance/streams and installed there by the lock file, so that nothing outside build/
+// is written. vitest only reports (reporter.mjs); what the outcome is worth is decided here, with not-yet.txt beside.
 //   BIDE_BIN=PATH               another program than build/release/bide
-//   BIDE_CONFORMANCE_URL=URL    a server that runs already, ours or another; none is started, and what not-yet.txt says too much
-//                               is no fault
+//   BIDE_CONFORMANCE_URL=URL    a server that runs already, ours or another; none is started, and what not-yet.txt says too
+//                               much is no fault
 //   BIDE_CONFORMANCE_FLAGS=…    more flags for the server, separated by blanks
 // Exit code: 0 as expected, 1 not, 2 the run itself did not come about.
 import { spawn, spawnSync } from "node:child_process"
@@ -42,7 +42,8 @@ function install() {
 	say("installing the suite with npm, in build/conformance/streams")
 	// No package's own scripts are run (nothing here needs them), and npm's cache is kept in build/ too.
 	const flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-	const npm = spawnSync("npm", ["ci", ...flags, "--cache", join(root, "build/conformance/npm")], { cwd: work, stdio: "inherit" })
+	const cache = ["--cache", join(root, "build/conformance/npm")]
+	const npm = spawnSync("npm", ["ci", ...flags, ...cache], { cwd: work, stdio: "inherit" })
 	if (npm.error || npm.status !== 0) give_up(`npm ci failed (${npm.error?.message ?? `exit code ${npm.status}`})`)
 	writeFileSync(stamp, wanted)
 }
@@ -69,7 +70,8 @@ class Server {
 				if (found) done({ url: `http://${found[1]}` })
 			})
 		})
-		const outcome = await Promise.race([listening, this.ended.then((how) => ({ how })), later(startMs, { how: "no sign of it in time" })])
+		const ended = this.ended.then((how) => ({ how }))
+		const outcome = await Promise.race([listening, ended, later(startMs, { how: "no sign of it in time" })])
 		if (!outcome.url) {
 			this.process.kill("SIGKILL")
 			give_up(`${program} did not start: ${outcome.how}\n${readFileSync(diagnostics, "utf8")}`)
@@ -115,8 +117,8 @@ function judge(results, patterns, strict) {
 	}
 	const wrong = [...results.errors]
 	for (const { text, tests } of strict ? patterns : []) {
-		if (!tests.length) wrong.push(`not-yet.txt: fits no test, take it out: ${text}`)
-		else if (tests.every((test) => test.state === "passed")) wrong.push(`not-yet.txt: all ${tests.length} pass, take it out: ${text}`)
+		const all = tests.every((test) => test.state === "passed")
+		if (all) wrong.push(`not-yet.txt: ${tests.length ? `all ${tests.length} pass` : "fits no test"}, take it out: ${text}`)
 	}
 	if (!results.tests.some(ran)) wrong.push("no test ran")
 	table(results.tests)
@@ -128,11 +130,12 @@ function judge(results, patterns, strict) {
 		for (const test of real) console.log(`  ${test.name}\n      ${(test.errors[0] ?? "").split("\n")[0]}`)
 	}
 	if (wrong.length) console.log(`\nwrong:\n${wrong.map((line) => `  ${line}`).join("\n")}`)
-	const left_out = results.tests.length - count(results.tests, "passed") - failed.length
+	const passed = count(results.tests, "passed"), left_out = results.tests.length - passed - failed.length
 	if (failed.length) console.log(`\nnames and reasons: ${failures}`)
 	console.log(
-		`${count(results.tests, "passed")} passed, ${real.length} failed, ${failed.length - real.length} not yet` +
-			(left_out ? `, ${left_out} left out` : "") + `; of ${not_yet.length} that may fail, ${count(not_yet, "passed")} pass already`,
+		`${passed} passed, ${real.length} failed, ${failed.length - real.length} not yet` +
+			(left_out ? `, ${left_out} left out` : "") +
+			`; of ${not_yet.length} that may fail, ${count(not_yet, "passed")} pass already`,
 	)
 	return real.length + wrong.length
 }
@@ -152,7 +155,9 @@ function table(tests) {
 	}
 }
 
-const list = (title, tests) => tests.map((test) => `${title}\t${test.name}\n${test.errors.map((e) => e.replace(/^/gm, "\t")).join("\n")}\n`).join("")
+const indented = (error) => error.replace(/^/gm, "\t") + "\n"
+const list = (title, tests) =>
+	tests.map((test) => `${title}\t${test.name}\n${test.errors.map(indented).join("")}`).join("")
 
 // --- the run ---------------------------------------------------------------------------------------------------------------
 const patterns = not_yet_read()
