@@ -234,6 +234,7 @@ static const struct slice unsound_texts[] = {
 	S("\"\\ud800\\ue000\""),
 	S("\"\\ud800\\u0041\""),
 	S("\"\\udc00\\ud800\""),
+	S("\"\\udc00\\udc00\""),
 	S("\"\\ud800\\\""),
 	S("\"\\ud800\\udc0\""),
 	S("{\"\\ud800\":1}"),
