@@ -18,6 +18,7 @@ enum {
 	BATCH_KEEP_MAX_BYTES = 8 << 20, /* and one larger than this at once */
 	BATCH_FIRST_PIECES = 4,
 };
+_Static_assert((int)ENTRY_BODY_MAX == (int)STORE_BODY_MAX, "an entry takes what a store promises to take");
 
 void batch_deinit(struct batch *batch)
 {

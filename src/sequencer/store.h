@@ -17,6 +17,7 @@ enum body_kind {
 
 enum {
 	BODY_INLINE_MAX = 1 << 20,  /* the longest body that lies in the journal itself; longer ones are blobs */
+	STORE_BODY_MAX = BODY_INLINE_MAX + (1 << 16), /* of an entry: what was sent may have got frames around it */
 	BLOB_CHUNK_BYTES = 1 << 16, /* a blob is held against checksums chunk by chunk; the last one may be shorter */
 };
 
@@ -32,7 +33,7 @@ struct body_ref {
 struct store_entry {
 	uint64_t time_ms;
 	struct slice fields;
-	struct slice body; /* at most BODY_INLINE_MAX bytes; may be empty */
+	struct slice body; /* at most STORE_BODY_MAX bytes; may be empty */
 	uint8_t type;
 	uint16_t shard;
 	bool reserve; /* may use the space kept back for leases, completions and deletes */

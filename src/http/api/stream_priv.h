@@ -7,10 +7,9 @@
 #include "http/api/api_priv.h"
 
 enum {
-	PLACE_CHARS = 33,                    /* of an offset token */
-	READ_BYTES_MAX = 1 << 20,            /* of one answer, unless its first chunk is longer */
-	RECORDS_MAX = 100000,                /* of one append */
-	BATCH_BYTES_MAX = (1 << 20) + 65536, /* of one append, as it is kept */
+	PLACE_CHARS = 33,         /* of an offset token */
+	READ_BYTES_MAX = 1 << 20, /* of one answer, unless its first chunk is longer */
+	RECORDS_MAX = 100000,     /* of one append */
 };
 
 /* --- stream_token.c: pure --- */

@@ -18,7 +18,7 @@ static bool batch_make(struct exchange *ex, const struct batch_record *records, 
 	buf_clear(out);
 	batch_encode(out, api->config.unix_ms(api->ctx), records, count);
 	failed = out->failed;
-	long_one = out->len > BATCH_BYTES_MAX;
+	long_one = out->len > STORE_BODY_MAX;
 	if (!failed && !long_one) {
 		ret_records->batch = arena_alloc(&ex->arena, out->len);
 		failed = !ret_records->batch;
