@@ -16,7 +16,7 @@ enum body_kind {
 };
 
 enum {
-	BODY_INLINE_MAX = 1 << 20,  /* the longest body that lies in the journal itself; longer ones are blobs */
+	BODY_INLINE_MAX = 1 << 20, /* the longest body that lies in the journal itself; longer ones are blobs */
 	STORE_BODY_MAX = BODY_INLINE_MAX + (1 << 16), /* of an entry: what was sent may have got frames around it */
 	BLOB_CHUNK_BYTES = 1 << 16, /* a blob is held against checksums chunk by chunk; the last one may be shorter */
 };
