@@ -160,11 +160,13 @@ static int chunk_values(struct buf *out, const struct stream_chunk_view *chunk, 
 	while ((r = batch_next(&reader, &record, &offset)) > 0) {
 		if (offset < from)
 			continue;
+		if (offset - chunk->first_offset >= chunk->count)
+			break; /* the view's chunk may end before its batch does */
 		if (json && out->len > 1)
 			buf_append_char(out, ',');
 		buf_append_slice(out, record.value);
 	}
-	return r ? -EIO : 0;
+	return r < 0 ? -EIO : 0;
 }
 
 int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from)
