@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import threading
 import time
@@ -224,6 +225,30 @@ def test_long_bodies_are_one_record_each_and_read_alone(api, path):
     assert parts == [b"before", long_one, b"afterwards"]
 
 
+def test_a_long_body_that_was_not_taken_leaves_nothing_behind(fresh):
+    server = fresh()
+    api, long_one = server.api, b"x" * (1 << 21)
+
+    def blobs():
+        return sum(len(files) for _, _, files in os.walk(f"{server.data}/blobs"))
+
+    make(api, "/v1/stream/a")
+    append(api, "/v1/stream/a", long_one, numbered("p", 0, 0), status=200)
+    assert blobs() == 1
+    append(api, "/v1/stream/a", long_one, numbered("p", 0, 0), status=204)
+    append(api, "/v1/stream/a", long_one, {"Content-Type": "text/html"}, status=409)
+    append(api, "/v1/stream/a", long_one, {}, status=400)
+    append(api, "/v1/stream/none", long_one, status=404)
+    make(api, "/v1/stream/a", TEXT, long_one, status=200)
+    make(api, "/v1/stream/a", JSON, long_one, status=413)
+    with server.open() as conn:
+        assert conn.call("POST", "/v1/stream/a", JSON, [long_one], chunked=True).status == 413
+    server.eventually(lambda: blobs() == 1, "what nobody names is removed")
+    assert read(api, "/v1/stream/a").body == long_one
+    api.ok("DELETE", "/v1/stream/a", status=204)
+    server.eventually(lambda: blobs() == 0, "what was deleted is removed")
+
+
 def test_an_answer_is_cut_between_appends_only(api, path):
     make(api, path)
     for _ in range(6):
@@ -344,6 +369,13 @@ def test_what_is_not_json_or_nothing_is_400(api, path, body):
     made = make(api, path, JSON)
     assert append(api, path, body, JSON, status=400).problem == "bad-request"
     assert tail(api.ok("HEAD", path)) == tail(made)
+
+
+def test_a_place_within_an_append_is_a_place(api, path):
+    start = tail(make(api, path, JSON, b"[0,1,2]"))
+    number = start.split("_")[0]
+    for i in range(4):
+        assert read(api, path, f"{number}_{i:016x}").json() == [0, 1, 2][i:]
 
 
 def test_an_empty_array_makes_an_empty_stream(api, path):
