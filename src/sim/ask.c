@@ -58,6 +58,10 @@ static void blob_back(struct world *world, struct ask *ask)
 		blob = &ask->command.in.submit.blob;
 	else if (ask->command.kind == COMMAND_DONE)
 		blob = &ask->command.in.worker.blob;
+	else if (ask->command.kind == COMMAND_STREAM_CREATE)
+		blob = &ask->command.in.stream_create.records.blob;
+	else if (ask->command.kind == COMMAND_STREAM_APPEND)
+		blob = &ask->command.in.stream_append.records.blob;
 	if (!blob || blob->kind != BODY_BLOB || ask->command.outcome == OUTCOME_OK || ask->command.outcome == OUTCOME_STORAGE)
 		return;
 	release = calloc(1, sizeof(*release));
@@ -90,6 +94,8 @@ static void check_answer(struct world *world, struct ask *ask, const struct expe
 
 	CHECK(world, should->outcome == OUTCOME_ANY || c->outcome == should->outcome,
 	      "command of kind %d came to outcome %d, the oracle says %d", (int)c->kind, (int)c->outcome, (int)should->outcome);
+	if (stream_command(ask))
+		stream_check_answer(world, ask);
 	if (c->out.view && should->number)
 		check_view_is(world, c->out.view, should->number);
 	for (size_t i = 0; i < c->out.view_count; i++) {
@@ -153,6 +159,8 @@ void ask_applied(struct world *world, struct ask *ask, uint64_t end_before)
 		claim_applied(world, ask);
 	if (c->kind == COMMAND_CLAIM_CANCEL && c->outcome == OUTCOME_OK)
 		left_the_line(world, c->in.claim_cancel.claim_id);
+	if (stream_command(ask))
+		stream_applied(world, ask, end_before);
 	ask->rests_on = expect_rests_on(world, ask, end_before);
 	world_trace(world, "applied: kind %d, job %" PRIu64 ", outcome %d, rests on %" PRIu64, (int)c->kind, ask->numbers[0],
 		    (int)c->outcome, ask->rests_on);

@@ -129,11 +129,15 @@ void check_tap(void *ctx, const struct store_replay *entry)
 		.type = (enum event_type)entry->type, .time_ms = entry->time_ms, .position = entry->position, .end = entry->end};
 	const char *wrong;
 
+	CHECK(world, !world->failed, "an event after the journal has failed");
+	CHECK(world, entry->time_ms <= world->now_ms, "an event of the future");
+	if (entry->type >= STREAM_EVENT_FIRST) {
+		check_stream_tap(world, entry);
+		return;
+	}
 	if (entry->body_bytes)
 		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
 	CHECK(world, event_decode(&e, entry->fields) == 0, "an event that nobody can read");
-	CHECK(world, !world->failed, "an event after the journal has failed");
-	CHECK(world, entry->time_ms <= world->now_ms, "an event of the future");
 	world_trace(world, "event %u of job %" PRIu64 ", until position %" PRIu64, entry->type, e.number, entry->end);
 	tap_job(world, &e);
 	wrong = model_apply(&world->model, entry);
@@ -248,6 +252,8 @@ void check_message(struct world *world, const struct loop *loop, struct message 
 		CHECK(world, offer->lease_count > 0, "an offer of nothing");
 		for (size_t i = 0; i < offer->lease_count; i++)
 			check_lease(world, loop, &offer->leases[i], durable);
+	} else if (message->kind == MESSAGE_STREAM_WAKE) {
+		check_stream_wake(world, container_of(message, struct stream_wake, message), durable);
 	} else {
 		CHECK(world, message->kind == MESSAGE_WAKE, "a message of kind %u", message->kind);
 		check_wake(world, container_of(message, struct wake, message), durable);
@@ -287,8 +293,10 @@ void check_step(struct world *world)
 {
 	const char *wrong;
 
-	if (world->memory_failed)
+	if (world->memory_failed) {
 		excuse_wakes(world);
+		check_stream_memory(world);
+	}
 
 	if (!world->failed)
 		sequencer_check(world->s);
@@ -325,6 +333,7 @@ static void check_poll(struct world *world, struct poll *poll)
 
 void check_turn(struct world *world)
 {
+	check_stream_turn(world);
 	list_each (node, &world->polls)
 		check_poll(world, container_of(node, struct poll, node));
 	list_each (node, &world->claims) {

@@ -192,7 +192,7 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_STREAM_APPEND:
 	case COMMAND_STREAM_DELETE:
 	case COMMAND_STREAM_READ:
-		return (struct expected){.outcome = OUTCOME_ANY};
+		return stream_expect(world, ask);
 	}
 	return (struct expected){.outcome = OUTCOME_OK};
 }
@@ -267,12 +267,13 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 		for (size_t i = 0; i < c->out.queue_count; i++)
 			end = max(end, world->model.queues[model_queue(&world->model, c->out.queues[i].name)].changed_end);
 		return end;
-	case COMMAND_CLAIM_CANCEL:
-	case COMMAND_DELIVERED:
 	case COMMAND_STREAM_CREATE:
 	case COMMAND_STREAM_APPEND:
 	case COMMAND_STREAM_DELETE:
 	case COMMAND_STREAM_READ:
+		return stream_rests_on(world, ask);
+	case COMMAND_CLAIM_CANCEL:
+	case COMMAND_DELIVERED:
 		break;
 	}
 	return 0;

@@ -75,12 +75,14 @@ void machine_start(struct world *world, bool from_checkpoint)
 	world->cause = CAUSE_START;
 	CHECK(world, sequencer_start(world->s, world->now_ms) == 0, "the start failed");
 	world->cause = CAUSE_NONE;
+	model_streams_started(&world->model.streams, world->now_ms);
 	for (unsigned i = 0; i < world->theme->loops; i++) {
 		struct loop *loop = &world->loops[i];
 
 		*loop = (struct loop){.world = world, .index = i, .wheel = wheel_new(world->now_ms)};
 		ENSURE(loop->wheel);
 		board_init(&loop->board, &secret);
+		board_init(&loop->streams, &secret);
 	}
 	check_step(world);
 }
@@ -108,9 +110,12 @@ void machine_free(struct world *world)
 	list_each_safe (node, &world->polls)
 		poll_free(container_of(node, struct poll, node));
 	workers_crash(world);
+	readers_crash(world);
+	writers_crash(world);
 	asks_drop(world);
 	for (unsigned i = 0; i < world->theme->loops; i++) {
 		board_deinit(&world->loops[i].board);
+		board_deinit(&world->loops[i].streams);
 		wheel_free(world->loops[i].wheel);
 	}
 	world->syncing = world->checkpointing = false;
@@ -132,6 +137,7 @@ void machine_crash(struct world *world)
 	if (random_permille(&world->random, 300))
 		world->now_ms += random_below(&world->random, 500);
 	machine_start(world, from_checkpoint);
+	told_check(world);
 	for (size_t i = 0; i < KNOWN_MAX && i < world->known_count; i++)
 		CHECK(world, model_job(&world->model, world->known[i].number), "job %" PRIu64 " was acknowledged and is lost",
 		      world->known[i].number);
@@ -273,7 +279,9 @@ void machine_loop(struct world *world, struct loop *loop)
 			ask_returned(world, container_of(message, struct ask, command.message));
 			continue;
 		}
-		if (message->kind == MESSAGE_WAKE)
+		if (message->kind == MESSAGE_STREAM_WAKE)
+			reader_woken(world, loop, container_of(message, struct stream_wake, message));
+		else if (message->kind == MESSAGE_WAKE)
 			poll_woken(world, loop, container_of(message, struct wake, message));
 		else
 			claim_offered(world, loop, container_of(message, struct offer, message));

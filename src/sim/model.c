@@ -24,6 +24,7 @@ void model_deinit(struct model *model)
 	}
 	free(model->jobs);
 	free(model->live);
+	model_streams_deinit(&model->streams);
 	*model = (struct model){0};
 }
 
@@ -473,11 +474,13 @@ const char *model_apply(struct model *model, const struct store_replay *entry)
 		.type = (enum event_type)entry->type, .time_ms = entry->time_ms, .position = entry->position, .end = entry->end};
 	struct model_queue *queue;
 
+	model->last_end = e.end;
+	if (entry->type >= STREAM_EVENT_FIRST)
+		return model_stream_apply(&model->streams, entry);
 	if (entry->body_bytes)
 		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
 	if (event_decode(&e, entry->fields))
 		return "an event that nobody can read";
-	model->last_end = e.end;
 	if (e.type == EVENT_INIT)
 		return NULL;
 	if (e.type != EVENT_QUEUE_SET)

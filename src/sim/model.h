@@ -4,6 +4,7 @@
 #pragma once
 
 #include "sim/sim_store.h"
+#include "sim/stream_model.h"
 
 enum { MODEL_QUEUES_MAX = 16, MODEL_TOTALS = 8, MODEL_QUEUE_CHARS = 16, MODEL_LOOPS_MAX = 4 };
 
@@ -49,6 +50,7 @@ struct model {
 	struct model_queue queues[MODEL_QUEUES_MAX];
 	uint64_t next_number, tombstone_ms;
 	uint64_t last_end;
+	struct model_streams streams;
 };
 
 void model_init(struct model *model, uint64_t tombstone_ms);

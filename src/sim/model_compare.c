@@ -2,8 +2,7 @@
 #include "sim/model.h"
 
 #include "base/panic.h"
-#include "job/job.h"
-#include "stream/stream_event.h"
+#include "sequencer/sequencer_priv.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@ struct comparison {
 	uint32_t claimed;
 	uint64_t jobs, bodies;
 	uint32_t queues; /* a bit for each that was seen */
+	struct stream_comparison streams;
 	char wrong[256];
 };
 
@@ -115,8 +115,10 @@ static int compare(void *ctx, uint8_t type, struct slice fields)
 	struct comparison *c = ctx;
 	struct event e = {.type = (enum event_type)type};
 
-	if (type >= STREAM_EVENT_FIRST)
+	if (type >= STREAM_EVENT_FIRST) {
+		stream_compare(&c->streams, type, fields);
 		return 0;
+	}
 	ENSURE(event_decode(&e, fields) == 0);
 	if (type == EVENT_SNAP_JOB)
 		compare_job(c, &e);
@@ -130,12 +132,17 @@ static int compare(void *ctx, uint8_t type, struct slice fields)
 const char *model_compare(const struct model *model, struct sequencer *s, uint32_t claimed, const struct sim_store *store)
 {
 	static struct comparison c;
+	struct list *snapped = s->streams.snapped; /* of a checkpoint that may be under way */
 	uint64_t cursor = 0;
 	int r;
 
 	c = (struct comparison){.model = model, .store = store, .claimed = claimed};
+	c.streams = (struct stream_comparison){.model = &model->streams, .store = store};
 	while ((r = sequencer_snapshot(s, &cursor, 1000, compare, &c)) == 1)
 		;
+	s->streams.snapped = snapped;
+	stream_compare_end(&c.streams);
+	c.bodies += c.streams.bodies;
 	if (r)
 		differ(&c, "the snapshot failed", 0, (uint64_t)-r, 0);
 	if (c.jobs != model->live_count)
@@ -146,5 +153,7 @@ const char *model_compare(const struct model *model, struct sequencer *s, uint32
 	}
 	if (c.bodies != sim_store_bodies(store))
 		differ(&c, "how many bodies are retained", 0, sim_store_bodies(store), c.bodies);
+	if (c.streams.wrong[0])
+		return c.streams.wrong;
 	return c.wrong[0] ? c.wrong : NULL;
 }

@@ -44,6 +44,11 @@ struct store_replay sim_store_entry(const struct sim_store *sim, size_t i);
 void sim_store_tap(struct sim_store *sim, void (*tap)(void *ctx, const struct store_replay *entry), void *ctx);
 
 bool sim_store_lives(const struct sim_store *sim, const struct body_ref *ref);
+/* The bytes of an entry's body, as it was handed out or tapped; they lie behind its fields. */
+static inline struct slice sim_store_body(const struct store_replay *entry)
+{
+	return slice_from(entry->fields.ptr + entry->fields.len, entry->body_bytes);
+}
 uint64_t sim_store_bodies(const struct sim_store *sim); /* bodies that live */
 
 /* A blob of these bytes, sealed. */

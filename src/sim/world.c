@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PEOPLE .submit = 14, .poll = 12, .claim = 12, .work = 16, .cancel = 2, .operate = 2, .leave = 3
-#define MOVES  .turn = 24, .loop = 24, .time = 24, .replay = 1, .steps = 20000
+#define PEOPLE  .submit = 14, .poll = 12, .claim = 12, .work = 16, .cancel = 2, .operate = 2, .leave = 3
+#define STREAMS .append = 16, .read = 14, .stream = 1
+#define MOVES   .turn = 24, .loop = 24, .time = 24, .replay = 1, .steps = 20000
 
 const struct theme themes[] = {
 	{.name = "plain", PEOPLE, MOVES, .loops = 4, .jobs = 60, .keep_ms = 300, .snapshot = 8},
@@ -98,6 +99,25 @@ const struct theme themes[] = {
 	 .sync_fail_permille = 3,
 	 .full_permille = 3,
 	 .memory_permille = 15,
+	 .sync_ms = 20,
+	 STREAMS},
+	/* Streams alone, and all that is bad. */
+	{.name = "streams",
+	 .append = 40,
+	 .read = 34,
+	 .stream = 3,
+	 .leave = 4,
+	 MOVES,
+	 .loops = 4,
+	 .jobs = 10,
+	 .keep_ms = 300,
+	 .snapshot = 2,
+	 .checkpoint = 8,
+	 .tidy = 6,
+	 .crash_permyriad = 15,
+	 .sync_fail_permille = 3,
+	 .full_permille = 3,
+	 .memory_permille = 15,
 	 .sync_ms = 20},
 };
 const unsigned theme_count = ARRAY_COUNT(themes);
@@ -153,7 +173,9 @@ static void any_loop_runs(struct world *world)
 
 static void somebody_leaves(struct world *world)
 {
-	if (random_permille(&world->random, 500))
+	if (world->theme->read && random_permille(&world->random, 500))
+		reader_leaves(world);
+	else if (random_permille(&world->random, 500))
 		poller_leaves(world);
 	else
 		worker_leaves(world);
@@ -167,12 +189,21 @@ static void step(struct world *world)
 		unsigned weight;
 		void (*act)(struct world *world);
 	} acts[] = {
-		{"submit", t->submit, submitter_acts}, {"poll", t->poll, poller_acts},
-		{"claim", t->claim, worker_claims},    {"work", t->work, worker_works},
-		{"cancel", t->cancel, canceler_acts},  {"operate", t->operate, operator_acts},
-		{"leave", t->leave, somebody_leaves},  {"turn", t->turn, machine_turn},
-		{"loop", t->loop, any_loop_runs},      {"time", t->time, machine_time},
-		{"tidy", t->tidy, machine_tidy},       {"checkpoint", t->checkpoint, machine_checkpoint},
+		{"submit", t->submit, submitter_acts},
+		{"poll", t->poll, poller_acts},
+		{"claim", t->claim, worker_claims},
+		{"work", t->work, worker_works},
+		{"cancel", t->cancel, canceler_acts},
+		{"operate", t->operate, operator_acts},
+		{"leave", t->leave, somebody_leaves},
+		{"turn", t->turn, machine_turn},
+		{"loop", t->loop, any_loop_runs},
+		{"time", t->time, machine_time},
+		{"append", t->append, writer_acts},
+		{"read", t->read, reader_acts},
+		{"stream", t->stream, stream_operator_acts},
+		{"tidy", t->tidy, machine_tidy},
+		{"checkpoint", t->checkpoint, machine_checkpoint},
 	};
 	uint64_t sum = 0, drawn;
 	unsigned i = 0;
@@ -256,12 +287,20 @@ static void quiesce(struct world *world)
 
 static void say_what_was(const struct world *world)
 {
+	const struct stream_world *streams = &world->streams;
+
 	printf("sim: %s seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " jobs, %" PRIu64 " commands, %" PRIu64
 	       " waits answered, %" PRIu64 " expired, %" PRIu64 " hand-offs, %" PRIu64 " done, %" PRIu64 " crashes, %" PRIu64
 	       " checkpoints, %" PRIu64 " rescues, %" PRIu64 " refused for memory\n",
 	       world->theme->name, world->seed, world->steps, world->model.next_number - 1, world->returned,
 	       world->waits_answered, world->waits_expired, world->offers, world->dones, world->crashes, world->checkpoints,
 	       world->rescues, world->refused_memory);
+	if (world->theme->append)
+		printf("sim:   streams: %" PRIu64 " made, %" PRIu64 " appends, %" PRIu64 " repeats, %" PRIu64 " reads, %" PRIu64
+		       " records read, %" PRIu64 " woken, %" PRIu64 " cursors of another, %" PRIu64 " expired, %" PRIu64
+		       " moved\n",
+		       world->model.streams.next_number, streams->appends, streams->repeats, streams->reads, streams->records,
+		       streams->wakes, streams->others, streams->expired, streams->moved);
 	fflush(stdout);
 }
 
@@ -274,6 +313,8 @@ static void config_set(struct world *world)
 	world->config.retry_cap_ms = 400;
 	world->config.jobs_max = world->theme->jobs * 4;
 	world->config.queue_jobs_max = world->theme->jobs;
+	world->config.streams_max = STREAM_COUNT_MAX;
+	world->config.producers_max = STREAM_PRODUCERS;
 }
 
 void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool trace)
@@ -294,6 +335,7 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	world->store = sim_store_new();
 	sim_store_tap(world->store, check_tap, world);
 	present = world;
+	streams_begin(world);
 	machine_start(world, false);
 	while (world->step < world->steps)
 		step_checked(world);
@@ -307,6 +349,7 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 		list_remove(node);
 		free(container_of(node, struct holding, node));
 	}
+	streams_end(world);
 	sim_store_free(world->store);
 	model_deinit(&world->model);
 	present = NULL;

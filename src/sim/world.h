@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "sim/model.h"
 #include "sim/random.h"
+#include "sim/stream_world.h"
 #include "wait/board.h"
 #include "wait/wheel.h"
 
@@ -25,7 +26,8 @@ enum {
 struct theme {
 	const char *name;
 	unsigned submit, poll, claim, work, cancel, operate, leave; /* what people do */
-	unsigned turn, loop, time;                                  /* how the machine moves */
+	unsigned append, read, stream;
+	unsigned turn, loop, time; /* how the machine moves */
 	unsigned checkpoint, tidy, replay;
 	unsigned crash_permyriad, sync_fail_permille, full_permille, memory_permille;
 	unsigned sync_ms; /* a sync takes up to this; 0: done in place */
@@ -45,7 +47,7 @@ struct loop {
 	struct world *world;
 	unsigned index;
 	struct mail_list inbox;
-	struct board board;
+	struct board board, streams;
 	struct wheel *wheel;
 };
 
@@ -156,6 +158,7 @@ struct world {
 	uint64_t line;                  /* places given to parked claims */
 	uint64_t checked_end, step_end; /* the journal's end as of the last check, and before this step */
 
+	struct stream_world streams;
 	struct list asks, polls, claims, deliveries, holdings;
 	struct known known[KNOWN_MAX];
 	size_t known_count; /* in all; the last KNOWN_MAX are remembered */
