@@ -114,6 +114,10 @@ struct stream_sink {
 enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body) MUST_USE;
 enum outcome stream_expired(struct sequencer *s, struct stream *stream) MUST_USE;
 struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count); /* NULL: no memory */
+/* The same in two steps, for who cannot go back any more: memory for a path and a content type of these bytes together, which
+ * cannot fail to be filled. NULL: no memory. */
+struct stream_view *stream_view_room(size_t strings_bytes, size_t chunk_count);
+void stream_view_fill(struct stream_view *room, const struct stream *stream, size_t chunk_count);
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
 int stream_snapshot(struct sequencer *s, const struct stream *stream,

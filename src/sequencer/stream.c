@@ -1,6 +1,7 @@
 /* Streams: created, appended to, deleted. Reading is stream_read.c's. */
 #include "sequencer/sequencer_priv.h"
 
+#include "base/mem.h"
 #include "stream/batch.h"
 
 #include <errno.h>
@@ -119,6 +120,7 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		.count = in->records.count,
 		.blob = in->records.blob,
 	};
+	struct stream_view *room;
 	enum outcome outcome;
 
 	if (stream) {
@@ -130,13 +132,18 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		reply(s, c, OUTCOME_FULL, 0);
 		return;
 	}
-	outcome = stream_emit(s, &e, NULL, records_body(&in->records, 0));
+	/* The answer's memory comes first: who hears of a failure must be sure that no stream, and no blob, is left behind. */
+	room = stream_view_room(in->path.len + in->content_type.len, 0);
+	outcome = room ? stream_emit(s, &e, NULL, records_body(&in->records, 0)) : OUTCOME_NO_MEMORY;
 	if (outcome != OUTCOME_OK) {
+		mem_free(room);
 		reply(s, c, outcome, 0);
 		return;
 	}
 	stream = stream_find_number(&s->streams, e.number);
-	reply_stream(s, c, OUTCOME_OK, stream, stream->changed_end);
+	stream_view_fill(room, stream, 0);
+	c->out.stream = room;
+	reply(s, c, OUTCOME_OK, stream->changed_end);
 }
 
 /* --- append --- */
@@ -227,13 +234,19 @@ void command_stream_append(struct sequencer *s, struct command *c)
 		reply(s, c, outcome, s->forgotten_end);
 		return;
 	}
+	/* As above: no memory for the answer, no append. */
+	c->out.stream = stream_view_room(stream->path_len + stream_type_slice(stream).len, 0);
+	if (!c->out.stream) {
+		reply(s, c, OUTCOME_NO_MEMORY, 0);
+		return;
+	}
 	if (outcome == OUTCOME_OK) {
 		e.offset = stream->next_offset;
 		outcome = stream_emit(s, &e, stream, records_body(&in->records, stream->next_offset));
 	}
-	c->out.stream = stream_view_new(s, stream, 0);
+	stream_view_fill(c->out.stream, stream, 0);
 	tell_producer(s, c, stream);
-	reply(s, c, c->out.stream ? outcome : OUTCOME_NO_MEMORY, stream->changed_end);
+	reply(s, c, outcome, stream->changed_end);
 }
 
 /* --- delete --- */

@@ -18,17 +18,16 @@ uint64_t stream_key(uint64_t number)
 	return number * 0x9e3779b97f4a7c15u;
 }
 
-struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count)
+struct stream_view *stream_view_room(size_t strings_bytes, size_t chunk_count)
+{
+	return mem_zalloc(sizeof(struct stream_view) + chunk_count * sizeof(struct stream_chunk_view) + strings_bytes);
+}
+
+void stream_view_fill(struct stream_view *view, const struct stream *stream, size_t chunk_count)
 {
 	struct slice path = stream_path(stream), type = stream_type_slice(stream);
-	size_t chunks_bytes = chunk_count * sizeof(struct stream_chunk_view);
-	struct stream_view *view = mem_zalloc(sizeof(*view) + chunks_bytes + path.len + type.len);
-	char *at;
+	char *at = (char *)(view + 1) + chunk_count * sizeof(struct stream_chunk_view);
 
-	(void)s;
-	if (!view)
-		return NULL;
-	at = (char *)(view + 1) + chunks_bytes;
 	view->refs = 1;
 	view->number = stream->number;
 	view->key = stream_key(stream->number);
@@ -42,6 +41,15 @@ struct stream_view *stream_view_new(struct sequencer *s, const struct stream *st
 	view->json = (stream->flags & STREAM_JSON) != 0;
 	view->path = put(&at, path);
 	view->content_type = put(&at, type);
+}
+
+struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count)
+{
+	struct stream_view *view = stream_view_room(stream_path(stream).len + stream_type_slice(stream).len, chunk_count);
+
+	(void)s;
+	if (view)
+		stream_view_fill(view, stream, chunk_count);
 	return view;
 }
 
