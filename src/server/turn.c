@@ -74,7 +74,8 @@ static void obey(struct thread *thread, struct server_message *message)
 	mem_free(message);
 }
 
-/* What came by mail; the sequencer's share is applied at once. */
+/* What came by mail. The sequencer's share waits for its turn, in which time moves first: thread 0 may have slept for long, and
+ * a lease or a TTL counts from now. */
 static void read_mail(struct thread *thread)
 {
 	struct mail_list list = loop_take_mail(thread->loop);
@@ -86,7 +87,7 @@ static void read_mail(struct thread *thread)
 				    (message->kind == MESSAGE_COMMAND && thread->index == 0 && message->thread != 0);
 
 		if (to_sequencer)
-			sequencer_message(thread->server->sequencer, message);
+			mail_push(&thread->outgoing, mail);
 		else if (message->kind == MESSAGE_HTTP)
 			http_thread_mail(thread->http, mail);
 		else if (message->kind == MESSAGE_SERVER)

@@ -34,6 +34,22 @@ def test_times_are_rfc_3339_utc(api, queue):
         assert abs((datetime.datetime.now(datetime.timezone.utc) - told).total_seconds()) < 60
 
 
+def test_time_counts_from_now_after_a_rest_whichever_thread_is_asked(fresh):
+    import datetime
+    server = fresh("--threads", "2")
+    assert server.api.call("PUT", "/v1/stream/rest").status == 201
+    conns = [server.open() for _ in range(4)]
+    for conn in conns:  # none is new when it counts: a new one would wake the thread that keeps the time
+        assert conn.call("GET", "/v1/stream/rest").status == 200
+    for conn in conns:
+        # Held on its own thread to the end; the thread that keeps the time sleeps meanwhile.
+        assert conn.call("GET", "/v1/stream/rest?offset=now&live=long-poll&wait=500ms").status == 204
+        before = datetime.datetime.now(datetime.timezone.utc)
+        job = conn.call("POST", "/v1/queues/rest/jobs", {}, b"").json()
+        created = datetime.datetime.fromisoformat(job["created"].replace("Z", "+00:00"))
+        assert (before - created).total_seconds() < 0.2
+
+
 @pytest.mark.parametrize("body", [b"", b"x", b"\x00\xff\r\n\r\n" * 50, bytes(range(256)) * 256, b"a" * (1 << 20), b"b" * ((1 << 20) + 1)],
                          ids=["empty", "one", "binary", "64KiB", "1MiB", "1MiB+1"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
