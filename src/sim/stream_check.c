@@ -32,6 +32,8 @@ static void tap_appended(struct world *world, const struct stream_event *e, stru
 	CHECK(world, in->close == ((e->flags & STREAM_CLOSED) != 0), "stream %" PRIu64 ": closed by nobody", e->number);
 	tap_records(world, e, body, &in->records);
 	world->streams.appends++;
+	if (stream->count + 1 > world->streams.longest)
+		world->streams.longest = stream->count + 1;
 }
 
 static void tap_deleted(struct world *world, const struct stream_event *e, const struct model_stream *stream)

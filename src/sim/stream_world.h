@@ -59,7 +59,7 @@ struct stream_world {
 	uint64_t told_cap;
 	uint64_t serial, epoch;
 	uint64_t overdue_ms; /* memory was short when time was looked at: what was due then may come later */
-	uint64_t appends, repeats, reads, records, wakes, others, expired, moved; /* what was seen */
+	uint64_t appends, repeats, reads, records, wakes, others, expired, moved, longest; /* what was seen */
 };
 
 /* --- stream_expect.c: what the oracle says --- */

@@ -15,10 +15,15 @@ const char *stream_path_name(unsigned path)
 	return names[path % STREAM_PATHS];
 }
 
-/* How many appends before it is deleted: one grows beyond what one snapshot event holds. */
+/* One path's streams live long and grow beyond what one snapshot event holds. */
+static bool lives_long(unsigned path)
+{
+	return path == 0;
+}
+
 static size_t appends_max(unsigned path)
 {
-	return path == 0 ? 300 : 40;
+	return lives_long(path) ? 300 : 40;
 }
 
 void streams_begin(struct world *world)
@@ -88,7 +93,7 @@ static void message_make(struct world *world, struct writer *w)
 	w->serial = ++world->streams.serial;
 	w->blob = random_permille(random, 120);
 	w->count = w->blob ? 1 : (uint32_t)random_between(random, 1, 4);
-	w->closes = random_permille(random, 15);
+	w->closes = random_permille(random, lives_long(w->path) ? 1 : 15);
 	if (w->closes && random_permille(random, 500))
 		w->count = w->blob = 0;
 }
@@ -122,9 +127,12 @@ static void stream_create(struct world *world, unsigned path)
 	in->content_type = random_permille(random, 800)   ? SLICE("text/plain")
 			   : random_permille(random, 500) ? SLICE("Text/Plain")
 							  : SLICE("text/other");
-	in->closed = random_permille(random, 30);
+	in->closed = random_permille(random, lives_long(path) ? 0 : 30);
 	in->json = random_permille(random, 100);
-	if (random_permille(random, 300)) {
+	if (lives_long(path)) {
+		in->has_ttl = random_permille(random, 200);
+		in->ttl_s = in->has_ttl ? 3600 : 0;
+	} else if (random_permille(random, 300)) {
 		in->has_ttl = true;
 		in->ttl_s = random_below(random, 3);
 	} else if (random_permille(random, 200)) {
@@ -168,10 +176,12 @@ void stream_operator_acts(struct world *world)
 
 	switch (random_below(&world->random, 8)) {
 	case 0:
-		stream_delete(world, path);
+		if (!lives_long(path) || random_permille(&world->random, 50))
+			stream_delete(world, path);
 		return;
 	case 1:
 	case 2:
+	case 3:
 		stream_look(world, path);
 		return;
 	default:

@@ -107,8 +107,12 @@ const struct theme themes[] = {
 	 .read = 34,
 	 .stream = 3,
 	 .leave = 4,
-	 MOVES,
-	 .loops = 4,
+	 .turn = 36,
+	 .loop = 72,
+	 .time = 24,
+	 .replay = 1,
+	 .steps = 80000,
+	 .loops = 3,
 	 .jobs = 10,
 	 .keep_ms = 300,
 	 .snapshot = 2,
@@ -296,11 +300,11 @@ static void say_what_was(const struct world *world)
 	       world->waits_answered, world->waits_expired, world->offers, world->dones, world->crashes, world->checkpoints,
 	       world->rescues, world->refused_memory);
 	if (world->theme->append)
-		printf("sim:   streams: %" PRIu64 " made, %" PRIu64 " appends, %" PRIu64 " repeats, %" PRIu64 " reads, %" PRIu64
-		       " records read, %" PRIu64 " woken, %" PRIu64 " cursors of another, %" PRIu64 " expired, %" PRIu64
-		       " moved\n",
-		       world->model.streams.next_number, streams->appends, streams->repeats, streams->reads, streams->records,
-		       streams->wakes, streams->others, streams->expired, streams->moved);
+		printf("sim:   streams: %" PRIu64 " made, %" PRIu64 " appends (of one: %" PRIu64 "), %" PRIu64
+		       " repeats, %" PRIu64 " reads, %" PRIu64 " records read, %" PRIu64 " woken, %" PRIu64
+		       " cursors of another, %" PRIu64 " expired, %" PRIu64 " moved\n",
+		       world->model.streams.next_number, streams->appends, streams->longest, streams->repeats, streams->reads,
+		       streams->records, streams->wakes, streams->others, streams->expired, streams->moved);
 	fflush(stdout);
 }
 
