@@ -51,9 +51,11 @@ def test_only_true_closes(api, path, value):
 
 
 @pytest.mark.parametrize("headers", [
-    {"Stream-TTL": "060"}, {"Stream-TTL": "+60"}, {"Stream-TTL": "6.0"}, {"Stream-TTL": "6e1"}, {"Stream-TTL": "-1"}, {"Stream-TTL": ""},
+    {"Stream-TTL": "060"}, {"Stream-TTL": "+60"}, {"Stream-TTL": "6.0"}, {"Stream-TTL": "6e1"}, {"Stream-TTL": "-1"},
+    {"Stream-TTL": ""},
     {"Stream-TTL": "99999999999999999999"}, {"Stream-Expires-At": "tomorrow"}, {"Stream-Expires-At": "2030-02-29T00:00:00Z"},
-    {"Stream-Expires-At": "2030-01-01T24:00:00Z"}, {"Stream-Expires-At": "2030-01-01T00:00:00"}, {"Stream-Expires-At": "2030-01-01"},
+    {"Stream-Expires-At": "2030-01-01T24:00:00Z"}, {"Stream-Expires-At": "2030-01-01T00:00:00"},
+    {"Stream-Expires-At": "2030-01-01"},
     {"Stream-Expires-At": "2030-01-01T00:00:00Zz"}, {"Stream-TTL": "60", "Stream-Expires-At": "2030-01-01T00:00:00Z"}])
 def test_a_life_that_makes_no_sense_is_400(api, path, headers):
     assert make(api, path, {**TEXT, **headers}, status=400).problem == "bad-request"
@@ -76,7 +78,8 @@ def test_forks_and_subscriptions_are_told_to_be_missing(api, path):
 
 # --- paths
 
-@pytest.mark.parametrize("bad", ["a//b", "a/", "a/./b", "a/../b", "%2e%2e/a", ".", "a%2fb", "a%0ab", "a%7f", "a%zz", "a%00", "a" * 1025,
+@pytest.mark.parametrize("bad", ["a//b", "a/", "a/./b", "a/../b", "%2e%2e/a", ".", "a%2fb", "a%0ab", "a%7f", "a%zz", "a%00",
+                                 "a" * 1025,
                                  "a/" * 512 + "b"])
 def test_a_path_that_makes_no_sense_is_400(server, bad):
     for method in ("PUT", "GET", "HEAD", "POST", "DELETE"):
@@ -145,7 +148,8 @@ def test_bytes_come_back_as_they_were(api, path):
 
 
 @pytest.mark.parametrize("headers,body,problem", [
-    ({}, b"x", 400), (TEXT, b"", 400), ({"Content-Type": "text/html"}, b"x", 409), (JSON, b"1", 409), ({"Stream-Seq": "a" * 300, **TEXT}, b"x", 400)])
+    ({}, b"x", 400), (TEXT, b"", 400), ({"Content-Type": "text/html"}, b"x", 409), (JSON, b"1", 409),
+    ({"Stream-Seq": "a" * 300, **TEXT}, b"x", 400)])
 def test_an_append_that_does_not_fit_changes_nothing(api, path, headers, body, problem):
     made = make(api, path)
     append(api, path, body, headers, status=problem)
@@ -305,7 +309,8 @@ def test_a_reader_who_waits_hears_that_the_stream_has_expired(server, api, path)
 # --- JSON
 
 @pytest.mark.parametrize("sent,kept", [
-    (b'{"a":1}', [{"a": 1}]), (b"[1,2]", [1, 2]), (b"[[1,2],[3]]", [[1, 2], [3]]), (b"[[[1]]]", [[[1]]]), (b' "x" ', ["x"]), (b"null", [None]),
+    (b'{"a":1}', [{"a": 1}]), (b"[1,2]", [1, 2]), (b"[[1,2],[3]]", [[1, 2], [3]]), (b"[[[1]]]", [[[1]]]), (b' "x" ', ["x"]),
+    (b"null", [None]),
     (b"[[]]", [[]]), (b'[{"a":[1,{"b":"]"}]},"\\",[", 1.5e3]', [{"a": [1, {"b": "]"}]}, '",[', 1500.0])])
 def test_an_array_is_taken_apart_one_level_deep(api, path, sent, kept):
     make(api, path, JSON)
@@ -435,9 +440,12 @@ def test_producers_do_not_know_of_each_other(api, path):
 
 
 @pytest.mark.parametrize("headers", [
-    {"Producer-Id": "p"}, {"Producer-Epoch": "0", "Producer-Seq": "0"}, {"Producer-Id": "", "Producer-Epoch": "0", "Producer-Seq": "0"},
-    {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "1a"}, {"Producer-Id": "p", "Producer-Epoch": "-1", "Producer-Seq": "0"},
-    {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "9007199254740992"}, {"Producer-Id": "p" * 257, "Producer-Epoch": "0", "Producer-Seq": "0"},
+    {"Producer-Id": "p"}, {"Producer-Epoch": "0", "Producer-Seq": "0"},
+    {"Producer-Id": "", "Producer-Epoch": "0", "Producer-Seq": "0"},
+    {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "1a"},
+    {"Producer-Id": "p", "Producer-Epoch": "-1", "Producer-Seq": "0"},
+    {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "9007199254740992"},
+    {"Producer-Id": "p" * 257, "Producer-Epoch": "0", "Producer-Seq": "0"},
     {"Producer-Id": "p", "Producer-Epoch": "1e3", "Producer-Seq": "0"}])
 def test_producers_who_make_no_sense_are_400(api, path, headers):
     make(api, path)
