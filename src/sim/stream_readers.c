@@ -161,7 +161,7 @@ void reader_acts(struct world *world)
 
 	if (random_permille(&world->random, 50))
 		stranger_looks(world);
-	if (reader->state != READER_AWAY)
+	if (reader->state != READER_AWAY || stream_left_alone(world, reader->path))
 		return;
 	reader->loop = any_loop(world);
 	reader_looks(reader, random_permille(&world->random, 700));

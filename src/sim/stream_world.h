@@ -88,6 +88,7 @@ void writers_crash(struct world *world);
 void writer_acts(struct world *world);
 void stream_operator_acts(struct world *world); /* makes, deletes, looks */
 const char *stream_path_name(unsigned path);
+bool stream_left_alone(struct world *world, unsigned path); /* one that expires unless it is used: seldom enough */
 void readers_crash(struct world *world);
 void reader_acts(struct world *world);
 void reader_leaves(struct world *world);

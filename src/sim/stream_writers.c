@@ -26,6 +26,13 @@ static size_t appends_max(unsigned path)
 	return lives_long(path) ? 300 : 40;
 }
 
+bool stream_left_alone(struct world *world, unsigned path)
+{
+	const struct model_stream *stream = model_stream_at(&world->model.streams, slice_str(stream_path_name(path)));
+
+	return stream && stream->flags & STREAM_HAS_TTL && !lives_long(path) && !random_permille(&world->random, 30);
+}
+
 void streams_begin(struct world *world)
 {
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -174,6 +181,8 @@ void stream_operator_acts(struct world *world)
 {
 	unsigned path = (unsigned)random_below(&world->random, STREAM_PATHS);
 
+	if (stream_left_alone(world, path))
+		return;
 	switch (random_below(&world->random, 8)) {
 	case 0:
 		if (!lives_long(path) || random_permille(&world->random, 50))
@@ -271,6 +280,8 @@ static struct ask *append_make(struct world *world, const struct writer *w)
 	if (w->id[0])
 		in->producer = (struct producer_in){ask_text(ask, "%s", w->id), w->epoch, w->seq};
 	ask->returned = writer_returned;
+	world_trace(world, "message %" PRIu64 ": %u records to %s by \"%s\" %" PRIu64 ":%" PRIu64, w->serial, w->count,
+		    stream_path_name(w->path), w->id, w->epoch, w->seq);
 	return ask;
 }
 
@@ -281,6 +292,7 @@ static void lie(struct world *world, const struct writer *w)
 	struct writer liar = *w;
 
 	message_make(world, &liar);
+	liar.count += liar.count == 0; /* nothing at all has no type that could be wrong */
 	switch (random_below(random, 4)) {
 	case 0:
 		snprintf(liar.type, sizeof(liar.type), "text/lie");
@@ -306,6 +318,8 @@ void writer_acts(struct world *world)
 	struct writer *w = &world->streams.writers[random_below(random, WRITERS)];
 	const struct model_stream *stream = model_stream_at(&world->model.streams, slice_str(stream_path_name(w->path)));
 
+	if (stream_left_alone(world, w->path))
+		return;
 	if (w->ask) {
 		if (!random_permille(random, 150))
 			return;
