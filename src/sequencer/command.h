@@ -54,6 +54,7 @@ enum command_kind {
 	COMMAND_STREAM_DELETE,
 	COMMAND_STREAM_READ, /* or only look */
 };
+enum { COMMAND_COUNT = COMMAND_STREAM_READ + 1 };
 
 enum outcome {
 	OUTCOME_OK = 0,

@@ -255,76 +255,36 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 
 /* --- the way in --- */
 
+static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command *c) = {
+	[COMMAND_SUBMIT] = command_submit,
+	[COMMAND_JOBS] = command_jobs,
+	[COMMAND_CANCEL] = command_cancel,
+	[COMMAND_LIST] = command_list,
+	[COMMAND_CLAIM] = command_claim,
+	[COMMAND_CLAIM_CANCEL] = command_claim_cancel,
+	[COMMAND_DELIVERED] = command_delivered,
+	[COMMAND_BODY] = command_body,
+	[COMMAND_BEAT] = command_beat,
+	[COMMAND_DONE] = command_done,
+	[COMMAND_FAIL] = command_fail,
+	[COMMAND_RELEASE] = command_release,
+	[COMMAND_KICK] = command_kick,
+	[COMMAND_QUEUE] = command_queue,
+	[COMMAND_QUEUES] = command_queues,
+	[COMMAND_QUEUE_SET] = command_queue_set,
+	[COMMAND_STREAM_CREATE] = command_stream_create,
+	[COMMAND_STREAM_APPEND] = command_stream_append,
+	[COMMAND_STREAM_DELETE] = command_stream_delete,
+	[COMMAND_STREAM_READ] = command_stream_read,
+};
+
 static void apply(struct sequencer *s, struct command *c)
 {
 	s->stats.commands_total++;
-	if (s->failed) { /* what it would tell may never become durable */
+	if (s->failed) /* what it would tell may never become durable */
 		reply(s, c, OUTCOME_STORAGE, 0);
-		return;
-	}
-	switch (c->kind) {
-	case COMMAND_SUBMIT:
-		command_submit(s, c);
-		return;
-	case COMMAND_JOBS:
-		command_jobs(s, c);
-		return;
-	case COMMAND_CANCEL:
-		command_cancel(s, c);
-		return;
-	case COMMAND_LIST:
-		command_list(s, c);
-		return;
-	case COMMAND_CLAIM:
-		command_claim(s, c);
-		return;
-	case COMMAND_CLAIM_CANCEL:
-		command_claim_cancel(s, c);
-		return;
-	case COMMAND_DELIVERED:
-		command_delivered(s, c);
-		return;
-	case COMMAND_BODY:
-		command_body(s, c);
-		return;
-	case COMMAND_BEAT:
-		command_beat(s, c);
-		return;
-	case COMMAND_DONE:
-		command_done(s, c);
-		return;
-	case COMMAND_FAIL:
-		command_fail(s, c);
-		return;
-	case COMMAND_RELEASE:
-		command_release(s, c);
-		return;
-	case COMMAND_KICK:
-		command_kick(s, c);
-		return;
-	case COMMAND_QUEUE:
-		command_queue(s, c);
-		return;
-	case COMMAND_QUEUES:
-		command_queues(s, c);
-		return;
-	case COMMAND_QUEUE_SET:
-		command_queue_set(s, c);
-		return;
-	case COMMAND_STREAM_CREATE:
-		command_stream_create(s, c);
-		return;
-	case COMMAND_STREAM_APPEND:
-		command_stream_append(s, c);
-		return;
-	case COMMAND_STREAM_DELETE:
-		command_stream_delete(s, c);
-		return;
-	case COMMAND_STREAM_READ:
-		command_stream_read(s, c);
-		return;
-	}
-	panic_at(__FILE__, __LINE__, "a command of no kind");
+	else
+		commands[c->kind](s, c);
 }
 
 void sequencer_message(struct sequencer *s, struct message *message)

@@ -75,6 +75,10 @@ void sequencer_fail(struct sequencer *s);
 int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 		       int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx) MUST_USE;
 
+/* The same, all at once; a checkpoint may be under way meanwhile. 0, or what `add` returned. For checks: it takes as long as the
+ * state is large. */
+int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx) MUST_USE;
+
 /* --- tidier --- */
 
 /* An old entry with a body: if the state still names these bytes they are written anew, and the old ones let go. 0, or the

@@ -82,6 +82,18 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 	return r ? r : 1;
 }
 
+int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx)
+{
+	struct list *snapped = s->streams.snapped; /* how far the checkpoint is that may be under way */
+	uint64_t cursor = 0;
+	int r;
+
+	while ((r = sequencer_snapshot(s, &cursor, 1000, add, ctx)) == 1)
+		;
+	s->streams.snapped = snapped;
+	return r;
+}
+
 static bool names(const struct body_ref *ref, const struct store_replay *entry)
 {
 	return ref->kind == BODY_INLINE && ref->place == entry->body_place;

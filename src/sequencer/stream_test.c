@@ -1,14 +1,13 @@
 /* Streams as the sequencer keeps them: every record once and in order, from any offset, over restarts and checkpoints; producers
  * that repeat themselves; ends by closing, deleting and time. */
-#include "sequencer/sequencer_fixture.h"
+#include "sequencer/stream_fixture.h"
 
 #include "base/mem.h"
 #include "base/testing.h"
 #include "sequencer/sequencer_priv.h"
 
-static struct fixture f, twin;
-static struct buf mine, other;
-static const struct slice path = {"a/b", 3}, text = {"text/plain", 10};
+static struct fixture twin;
+static struct buf other;
 
 static int setup(void **state)
 {
@@ -30,121 +29,6 @@ static int teardown(void **state)
 	mine = other = (struct buf){0};
 	return 0;
 }
-
-/* --- asking, in short --- */
-
-/* What looks like a batch to the sequencer: room for the base offset, then what the test recognises it by. */
-static char batch[64];
-
-static struct records_in records_of(uint32_t count, const char *what)
-{
-	memset(batch, 0, 8);
-	snprintf(batch + 8, sizeof(batch) - 8, "%s", what);
-	return (struct records_in){.batch = batch, .batch_bytes = 8 + strlen(what), .count = count};
-}
-
-static enum outcome create_as(struct stream_create_in in)
-{
-	struct ask ask = {.c = {.kind = COMMAND_STREAM_CREATE, .in.stream_create = in}};
-	enum outcome outcome = fixture_ask(&f, &ask, 0);
-
-	ask_deinit(&ask);
-	return outcome;
-}
-
-static enum outcome create(struct slice at)
-{
-	return create_as((struct stream_create_in){.path = at, .content_type = text});
-}
-
-/* The answer's view, without chunks, in *ret_view where it is wanted. */
-static enum outcome append_as(struct stream_append_in in, struct stream_view *ret_view)
-{
-	struct ask ask = {.c = {.kind = COMMAND_STREAM_APPEND, .in.stream_append = in}};
-	enum outcome outcome = fixture_ask(&f, &ask, 0);
-
-	if (ret_view)
-		*ret_view = ask.c.out.stream ? *ask.c.out.stream : (struct stream_view){0};
-	ask_deinit(&ask);
-	return outcome;
-}
-
-static struct stream_append_in append_of(uint32_t count, const char *what)
-{
-	return (struct stream_append_in){.path = path, .content_type = text, .records = records_of(count, what)};
-}
-
-static enum outcome append(uint32_t count, const char *what)
-{
-	return append_as(append_of(count, what), NULL);
-}
-
-static enum outcome append_by(const char *producer, uint64_t epoch, uint64_t seq, struct stream_view *ret_view)
-{
-	struct stream_append_in in = append_of(1, "p");
-
-	in.producer = (struct producer_in){slice_str(producer), epoch, seq};
-	return append_as(in, ret_view);
-}
-
-static enum outcome delete (struct slice at) {
-	struct ask ask = {.c = {.kind = COMMAND_STREAM_DELETE, .in.stream_read.path = at}};
-	enum outcome outcome = fixture_ask(&f, &ask, 0);
-
-	ask_deinit(&ask);
-	return outcome;
-}
-
-static struct stream_read_in read_of(enum stream_from from)
-{
-	return (struct stream_read_in){.path = path, .from = from, .max_bytes = 1 << 20};
-}
-
-static enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread)
-{
-	*ask = (struct ask){.c = {.kind = COMMAND_STREAM_READ, .in.stream_read = in}};
-	return fixture_ask(&f, ask, thread);
-}
-
-/* "offset:count=bytes" of each chunk. */
-static void say(const struct stream_view *view, struct buf *out)
-{
-	buf_clear(out);
-	for (size_t i = 0; i < view->chunk_count; i++) {
-		const struct stream_chunk_view *chunk = &view->chunks[i];
-		char bytes[64] = {0};
-
-		assert_true(chunk->ref.size_bytes < sizeof(bytes));
-		assert_int_equal(chunk->pin->ops->read_whole(chunk->pin, bytes), 0);
-		buf_printf(out, "%llu:%u=%s ", (unsigned long long)chunk->first_offset, chunk->count, bytes + 8);
-	}
-	buf_append_char(out, '\0');
-}
-
-static void expect_read(struct stream_read_in in, const char *said, uint64_t after)
-{
-	struct ask ask;
-
-	assert_int_equal(read_as(in, &ask, 0), OUTCOME_OK);
-	say(ask.c.out.stream, &mine);
-	assert_string_equal(mine.ptr, said);
-	assert_true(ask.c.out.stream->after_offset == after);
-	ask_deinit(&ask);
-}
-
-static uint64_t number_of(struct slice at)
-{
-	struct stream_read_in in = {.path = at, .look = true};
-	struct ask ask;
-	uint64_t number = 0;
-
-	if (read_as(in, &ask, 0) == OUTCOME_OK)
-		number = ask.c.out.stream->number;
-	ask_deinit(&ask);
-	return number;
-}
-
-/* --- tests --- */
 
 static void create_once(void **state)
 {

@@ -173,7 +173,7 @@ void server_metrics(void *ctx, struct buf *out)
 		const char *name;
 	} kinds[] = {
 		{F(api.parked_job), "job"},     {F(api.parked_result), "result"}, {F(api.parked_submit), "submit"},
-		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},   {F(api.parked_stream), "stream"},
+		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},     {F(api.parked_stream), "stream"},
 	};
 	struct thread *thread = ctx;
 	struct figures f;

@@ -2,7 +2,9 @@
 #include "sim/model.h"
 
 #include "base/panic.h"
-#include "sequencer/sequencer_priv.h"
+#include "job/job.h"
+#include "sequencer/sequencer.h"
+#include "stream/stream_event.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -132,15 +134,11 @@ static int compare(void *ctx, uint8_t type, struct slice fields)
 const char *model_compare(const struct model *model, struct sequencer *s, uint32_t claimed, const struct sim_store *store)
 {
 	static struct comparison c;
-	struct list *snapped = s->streams.snapped; /* of a checkpoint that may be under way */
-	uint64_t cursor = 0;
 	int r;
 
 	c = (struct comparison){.model = model, .store = store, .claimed = claimed};
 	c.streams = (struct stream_comparison){.model = &model->streams, .store = store};
-	while ((r = sequencer_snapshot(s, &cursor, 1000, compare, &c)) == 1)
-		;
-	s->streams.snapped = snapped;
+	r = sequencer_snapshot_whole(s, compare, &c);
 	stream_compare_end(&c.streams);
 	c.bodies += c.streams.bodies;
 	if (r)

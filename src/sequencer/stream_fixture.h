@@ -1,0 +1,21 @@
+/* Asking a sequencer about streams, in short: of the one stream at `path`, where nothing else is said. */
+#pragma once
+
+#include "sequencer/sequencer_fixture.h"
+
+extern struct fixture f;
+extern struct buf mine; /* what was last read, as expect_read says it */
+static const struct slice path = {"a/b", 3}, text = {"text/plain", 10};
+
+enum outcome create_as(struct stream_create_in in);
+enum outcome create(struct slice at);
+/* The answer's view, without chunks, in *ret_view where it is wanted. */
+enum outcome append_as(struct stream_append_in in, struct stream_view *ret_view);
+struct stream_append_in append_of(uint32_t count, const char *what);
+enum outcome append(uint32_t count, const char *what);
+enum outcome append_by(const char *producer, uint64_t epoch, uint64_t seq, struct stream_view *ret_view);
+enum outcome delete (struct slice at);
+struct stream_read_in read_of(enum stream_from from);
+enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread);
+void expect_read(struct stream_read_in in, const char *said, uint64_t after);
+uint64_t number_of(struct slice at);
