@@ -38,6 +38,14 @@ static void words_of(FILE *out, const char *arg)
 	}
 }
 
+/* "show|hide PATH": the first operand is one of these words. */
+static bool begins_with_words(const char *usage)
+{
+	size_t len = usage ? strcspn(usage, " ") : 0;
+
+	return len && usage[0] >= 'a' && usage[0] <= 'z' && memchr(usage, '|', len);
+}
+
 /* Text inside single quotes of a shell, without what would end them. */
 static void quoted(FILE *out, const char *text, const char *avoid)
 {
@@ -99,6 +107,10 @@ static void bash_operands(FILE *out, const struct cli_command *command)
 		return;
 	if (!strcmp(command->name, "help")) {
 		fputs("\thelp) COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\")) ;;\n", out);
+	} else if (strstr(command->usage, "FILE") && begins_with_words(command->usage)) {
+		fprintf(out, "\t%s) COMPREPLY=($(compgen -f -W '", command->name);
+		words_of(out, command->usage);
+		fputs("' -- \"$cur\")) ;;\n", out);
 	} else if (strstr(command->usage, "FILE")) {
 		fprintf(out, "\t%s) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n", command->name);
 	} else if (strchr(command->usage, '|')) {
@@ -205,6 +217,11 @@ static void zsh_command(FILE *out, const struct cli_command *command)
 	if (!strcmp(command->name, "help")) {
 		fputs(" \\\n\t\t\t'1:command:($names)'", out);
 	} else if (usage && *usage) {
+		if (begins_with_words(usage) && strstr(usage, "FILE")) {
+			fputs(" \\\n\t\t\t'1:what:(", out);
+			words_of(out, usage);
+			fputs(")'", out);
+		}
 		fputs(" \\\n\t\t\t'*:", out);
 		quoted(out, usage, ":\\");
 		zsh_action(out, usage);
@@ -284,7 +301,7 @@ static void fish_command(FILE *out, const struct cli_command *command)
 			fish_option(out, command, option);
 	if (strstr(usage, "FILE"))
 		fprintf(out, "complete -c bide -n '__fish_seen_subcommand_from %s' -F\n", command->name);
-	else if (strchr(usage, '|')) {
+	if (strstr(usage, "FILE") ? begins_with_words(usage) : strchr(usage, '|') != NULL) {
 		fprintf(out, "complete -c bide -n '__fish_seen_subcommand_from %s' -a '", command->name);
 		words_of(out, usage);
 		fputs("'\n", out);

@@ -77,6 +77,9 @@ static void bash_offers_what_fits(void **state)
 	expect_offer("bide jobs --state fa", 3, "failed\n");
 	expect_offer("bide jobs --limit \"\"", 3, "");
 	expect_offer("bide queues pa", 2, "pause\n");
+	expect_offer("bide stream inf", 2, "info\n");
+	expect_offer("bide tail x --from en", 4, "end\n");
+	expect_offer("bide append x --prod", 3, "--producer --producer-seq\n");
 	expect_offer("bide completion \"\"", 2, "bash zsh fish\n");
 	expect_offer("bide help versi", 2, "version\n");
 	expect_offer("bide submit q --wa", 3, "--wait\n");

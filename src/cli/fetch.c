@@ -72,6 +72,11 @@ static bool bytes_are_text(const char *ptr, size_t len)
 	return true;
 }
 
+bool fetch_is_text(const char *type, const char *ptr, size_t len)
+{
+	return type_is_text(type) || bytes_are_text(ptr, len);
+}
+
 /* The head of an answer: what it is, where its bytes begin, and whether they may go where they would go. */
 static int fetch_begin(struct fetch *fetch, struct http_call *call, const char *ptr, size_t len)
 {
@@ -85,7 +90,7 @@ static int fetch_begin(struct fetch *fetch, struct http_call *call, const char *
 	fetch->size_bytes = length > 0 ? (uint64_t)length + (status == 206 ? fetch->output->written_bytes : 0) : 0;
 	snprintf(fetch->content_type, sizeof(fetch->content_type), "%s", type ? type : "application/octet-stream");
 	fetch->started = true;
-	if (output_is_terminal(fetch->output) && !type_is_text(fetch->content_type) && !bytes_are_text(ptr, len)) {
+	if (output_is_terminal(fetch->output) && !fetch_is_text(fetch->content_type, ptr, len)) {
 		fetch->refused = true;
 		return -1;
 	}

@@ -21,6 +21,9 @@ struct fetch {
 int fetch_take(struct fetch *fetch, struct http_call *call, const char *ptr, size_t len);
 int fetch_local_error(struct fetch *fetch, struct http_call *call); /* the exit code, told */
 
+/* May bytes of this type, of which these are the first, be shown on a terminal? */
+bool fetch_is_text(const char *type, const char *ptr, size_t len);
+
 /* Fetches (the rest of) the result into the output, which stays open. 0, or the exit code, told. */
 int fetch_result(struct fetch *fetch, const struct handle *handle);
 

@@ -13,12 +13,17 @@ struct advice {
 
 static const struct advice advices[] = {
 	{"not-found", CLI_NOT_FOUND,
-	 "No such job or queue there: check the handle and --server. Jobs are forgotten some time after they end."},
+	 "No such job, queue or stream there: check its name and --server. Jobs are forgotten some time after they end."},
 	{"conflict", CLI_CONFLICT,
 	 "That name already stands for another request. Take another name, or send the same request again."},
 	{"idempotency-mismatch", CLI_CONFLICT, "That --key was used for another request. Take a new key for a new job."},
 	{"fenced", CLI_CONFLICT, "The lease has passed on to another worker; what this one did no longer counts."},
 	{"already-done", CLI_CONFLICT, "The job already has a result, and it stays as it is."},
+	{"stream-closed", CLI_CONFLICT, "What it holds can be read all the same:  bide tail PATH"},
+	{"content-type", CLI_CONFLICT, "Without --content-type the stream is asked what it holds:  bide stream info PATH"},
+	{"sequence", CLI_CONFLICT, NULL},
+	{"producer-gap", CLI_CONFLICT, "A producer numbers its appends one by one, each epoch from 0: see --producer-seq."},
+	{"producer-fenced", CLI_CONFLICT, "To take over from whoever writes now, give a higher --epoch and --producer-seq 0."},
 	{"canceled", CLI_CANCELED, NULL},
 	{"gone", CLI_EXPIRED,
 	 "The result was kept for as long as the job's --retain said. Submit the job again if it is still wanted."},

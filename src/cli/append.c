@@ -1,0 +1,263 @@
+#include "cli/append.h"
+#include "base/mem.h"
+#include "cli/mime.h"
+
+#include <string.h>
+
+void append_draw_producer(struct append *append)
+{
+	snprintf(append->drawn, sizeof(append->drawn), "bide-%016llx%016llx", (unsigned long long)cli_random(),
+		 (unsigned long long)cli_random());
+	append->producer = append->drawn;
+}
+
+void append_call(const struct append *append, struct http_call *call, uint64_t seq)
+{
+	stream_call(&append->at, call, "POST");
+	http_call_header(call, "Content-Type: %s", append->type);
+	if (!append->producer)
+		return;
+	http_call_header(call, "Producer-Id: %s", append->producer);
+	http_call_header(call, "Producer-Epoch: %llu", (unsigned long long)append->epoch);
+	http_call_header(call, "Producer-Seq: %llu", (unsigned long long)seq);
+}
+
+bool append_ok(const struct http_call *call)
+{
+	return call->outcome == HTTP_ANSWERED && (call->status == 200 || call->status == 204);
+}
+
+void append_taken(struct append *append, struct http_call *call)
+{
+	const char *offset = stream_offset(call);
+
+	/* Answers may overtake each other; offsets of a stream are in order as text. */
+	if (strcmp(offset, append->offset) > 0)
+		snprintf(append->offset, sizeof(append->offset), "%s", offset);
+	if (stream_flag(call, "Stream-Closed"))
+		append->closed = true;
+}
+
+/* --- the stream's type ------------------------------------------------------------------------------------------------------ */
+
+static int append_create(struct append *append)
+{
+	const char *type = append->type        ? append->type
+			   : append->body.path ? mime_of(append->body.path)
+					       : "application/octet-stream";
+	struct http_call call;
+	char doing[200];
+	int rc = 0;
+
+	stream_call(&append->at, &call, "PUT");
+	http_call_header(&call, "Content-Type: %s", type);
+	session_run(append->session, &call, true);
+	snprintf(doing, sizeof(doing), "create %s", append->path);
+	if (call.outcome != HTTP_ANSWERED || (call.status != 200 && call.status != 201))
+		rc = stream_report(append->session, &call, doing);
+	else if (!append->type)
+		append->type = cli_dup(type);
+	http_call_deinit(&call);
+	return rc;
+}
+
+/* An append must name the stream's type: unless it is said, the stream is asked for it. */
+static int append_look(struct append *append)
+{
+	bool create = cli_args_has(&append->session->args, "create");
+	struct http_call call;
+	char doing[200];
+	const char *type;
+	int rc = 0;
+
+	if (append->type && !create)
+		return 0;
+	stream_call(&append->at, &call, "HEAD");
+	session_run(append->session, &call, true);
+	type = http_answer_header(&call, "Content-Type");
+	snprintf(doing, sizeof(doing), "append to %s", append->path);
+	if (call.outcome == HTTP_ANSWERED && call.status == 404 && create)
+		rc = append_create(append);
+	else if (call.outcome != HTTP_ANSWERED || call.status != 200)
+		rc = stream_report(append->session, &call, doing);
+	else if (!append->type)
+		append->type = cli_dup(type ? type : "application/octet-stream");
+	http_call_deinit(&call);
+	return rc;
+}
+
+/* --- one append ---------------------------------------------------------------------------------------------------------------
+ */
+
+static int append_once(struct append *append)
+{
+	const char *seq = cli_args_value(&append->session->args, "seq");
+	struct http_call call;
+	char doing[200];
+	int rc = 0;
+
+	/* With a number of its own an append whose answer was lost can be sent again without being taken twice. */
+	if (!append->producer && append->session->retry.budget_ms)
+		append_draw_producer(append);
+	append_call(append, &call, append->seq);
+	if (seq)
+		http_call_header(&call, "Stream-Seq: %s", seq);
+	if (append->close)
+		http_call_header(&call, "Stream-Closed: true");
+	if (append->body.size)
+		http_call_source(&call, append->body.fd, append->body.start, append->body.size);
+	session_run(append->session, &call, append->producer || !append->body.size);
+	if (append_ok(&call)) {
+		append_taken(append, &call);
+		append->count = append->body.size ? 1 : 0;
+		append->duplicate = append->producer && append->count && call.status == 204;
+	} else {
+		snprintf(doing, sizeof(doing), "append to %s", append->path);
+		rc = stream_report(append->session, &call, doing);
+	}
+	http_call_deinit(&call);
+	return rc;
+}
+
+/* Closes behind the last line. It may be repeated, so it needs no number. */
+static int append_close(struct append *append)
+{
+	struct http_call call;
+	char doing[200];
+	int rc = 0;
+
+	stream_call(&append->at, &call, "POST");
+	http_call_header(&call, "Stream-Closed: true");
+	session_run(append->session, &call, true);
+	snprintf(doing, sizeof(doing), "close %s", append->path);
+	if (append_ok(&call))
+		append_taken(append, &call);
+	else
+		rc = stream_report(append->session, &call, doing);
+	http_call_deinit(&call);
+	return rc;
+}
+
+/* --- the command ---------------------------------------------------------------------------------------------------------------
+ */
+
+static int append_producer(struct append *append, bool lines)
+{
+	const struct session *session = append->session;
+	const uint64_t most = (1ULL << 53) - 1;
+	const char *seq = cli_args_value(&session->args, "seq");
+	int rc;
+
+	append->producer = cli_args_value(&session->args, "producer");
+	if (append->producer && !*append->producer)
+		return cli_usage_error(session->command, "--producer needs a name");
+	if (seq && !*seq)
+		return cli_usage_error(session->command, "--seq needs a text");
+	if (seq && lines)
+		return cli_usage_error(session->command, "--seq is of one append, and --lines makes many");
+	if (!append->producer && (cli_args_has(&session->args, "epoch") || cli_args_has(&session->args, "producer-seq")))
+		return cli_usage_error(session->command, "--epoch and --producer-seq are a producer's: give --producer as well");
+	if (append->producer && !lines && !cli_args_has(&session->args, "producer-seq"))
+		return cli_usage_error(session->command, "which append of this producer is it? Give --producer-seq");
+	rc = session_number(session, "epoch", 0, most, &append->epoch);
+	return rc ? rc : session_number(session, "producer-seq", 0, most, &append->seq);
+}
+
+static void append_tell(const struct append *append, bool lines)
+{
+	json_t *told;
+
+	if (!append->session->json) {
+		if (*append->offset)
+			puts(append->offset);
+		return;
+	}
+	told = json_pack("{s:s?, s:I, s:b}", "offset", *append->offset ? append->offset : NULL, "appended",
+			 (json_int_t)append->count, "closed", append->closed);
+	if (!told || (!lines && json_object_set_new(told, "duplicate", json_boolean(append->duplicate))))
+		cli_out_of_memory();
+	session_print_json(told);
+	json_decref(told);
+}
+
+static int append_send(struct append *append, bool lines)
+{
+	const struct cli_args *args = &append->session->args;
+	const char *type = cli_args_value(args, "content-type");
+	int rc = stream_body_open(&append->body, append->session, args->operand_count > 1 ? args->operands[1] : NULL, !lines);
+
+	if (rc)
+		return rc;
+	if (!lines && !append->body.size && !append->close)
+		return cli_usage_error(append->session->command, "there is nothing to append");
+	append->type = type ? cli_dup(type) : NULL;
+	rc = append_look(append);
+	if (rc)
+		return rc;
+	if (!lines)
+		rc = append_once(append);
+	else
+		rc = append_lines(append);
+	if (!rc && lines && append->close)
+		rc = append_close(append);
+	if (!rc)
+		append_tell(append, lines);
+	return rc;
+}
+
+static int append_checked(struct session *session)
+{
+	struct append append = {.session = session, .body = {.fd = -1}, .close = cli_args_has(&session->args, "close")};
+	bool lines = cli_args_has(&session->args, "lines");
+	int rc;
+
+	if (!session->args.operand_count || session->args.operand_count > 2)
+		return cli_usage_error(session->command, "which stream, and which file? One of each at most");
+	append.path = session->args.operands[0];
+	if (lines && !cli_args_has(&session->args, "retry"))
+		session->retry.budget_ms = APPEND_LINES_RETRY_MS;
+	rc = append_producer(&append, lines);
+	if (!rc)
+		rc = stream_at_init(&append.at, session, append.path);
+	if (!rc)
+		rc = append_send(&append, lines);
+	stream_body_close(&append.body);
+	stream_at_deinit(&append.at);
+	mem_free(append.type);
+	return rc;
+}
+
+static int append_run(int argc, char **argv)
+{
+	struct session session;
+	int rc = session_open(&session, &append_command, argc, argv, 0);
+
+	return rc ? rc : session_close(&session, append_checked(&session));
+}
+
+static const struct cli_option append_table[] = {
+	{"content-type", 'c', "TYPE", "what it is (default: the stream is asked)"},
+	{"lines", 'l', NULL, "each line is an append; none is lost or doubled when the server restarts"},
+	{"create", 0, NULL, "make the stream if there is none"},
+	{"close", 0, NULL, "nothing more will come after this"},
+	{"seq", 0, "TEXT", "refused unless greater, byte by byte, than that of the append before"},
+	{"producer", 0, "ID", "who numbers its appends, so that each is taken once (--lines: drawn at random)"},
+	{"epoch", 0, "N", "the producer's epoch; a higher one shuts out the lower ones (default 0)"},
+	{"producer-seq", 0, "N", "the append's number in the epoch; with --lines that of the first line (default 0)"},
+	{NULL, 0, NULL, NULL},
+};
+
+const struct cli_command append_command = {
+	.name = "append",
+	.summary = "append to a stream, as a whole or line by line",
+	.usage = "PATH [FILE|-]",
+	.options = append_table,
+	.run = append_run,
+	.detail = "Appends FILE, or stdin, and prints the offset of the stream's new end once it is on the server's disk.\n\n"
+		  "With --lines each line is sent as it comes, with its line end unless the stream is one of JSON, several at a\n"
+		  "time, in order. A server that is away is waited for (--retry, default 60s). With --producer, and the same\n"
+		  "numbers, the same input may be sent once more: what was taken before is not taken again.\n\n"
+		  "  tail -f app.log | bide append logs/app --lines --create -c text/plain",
+	.group = "Streams",
+	.client = true,
+};
