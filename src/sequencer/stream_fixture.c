@@ -10,7 +10,7 @@ struct buf mine;
 /* What looks like a batch to the sequencer: room for the base offset, then what the test recognises it by. */
 static char batch[64];
 
-static struct records_in records_of(uint32_t count, const char *what)
+struct records_in records_of(uint32_t count, const char *what)
 {
 	memset(batch, 0, 8);
 	snprintf(batch + 8, sizeof(batch) - 8, "%s", what);
@@ -28,7 +28,7 @@ enum outcome create_as(struct stream_create_in in)
 
 enum outcome create(struct slice at)
 {
-	return create_as((struct stream_create_in){.path = at, .content_type = text});
+	return create_as((struct stream_create_in){.path = at, .content_type = a_type});
 }
 
 /* The answer's view, without chunks, in *ret_view where it is wanted. */
@@ -45,7 +45,7 @@ enum outcome append_as(struct stream_append_in in, struct stream_view *ret_view)
 
 struct stream_append_in append_of(uint32_t count, const char *what)
 {
-	return (struct stream_append_in){.path = path, .content_type = text, .records = records_of(count, what)};
+	return (struct stream_append_in){.path = a_path, .content_type = a_type, .records = records_of(count, what)};
 }
 
 enum outcome append(uint32_t count, const char *what)
@@ -71,7 +71,7 @@ enum outcome delete (struct slice at) {
 
 struct stream_read_in read_of(enum stream_from from)
 {
-	return (struct stream_read_in){.path = path, .from = from, .max_bytes = 1 << 20};
+	return (struct stream_read_in){.path = a_path, .from = from, .max_bytes = 1 << 20};
 }
 
 enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread)
@@ -81,7 +81,7 @@ enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread)
 }
 
 /* "offset:count=bytes" of each chunk. */
-static void say(const struct stream_view *view, struct buf *out)
+void say(const struct stream_view *view, struct buf *out)
 {
 	buf_clear(out);
 	for (size_t i = 0; i < view->chunk_count; i++) {

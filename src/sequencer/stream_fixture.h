@@ -1,12 +1,13 @@
-/* Asking a sequencer about streams, in short: of the one stream at `path`, where nothing else is said. */
+/* Asking a sequencer about streams, in short: of the one stream at a_path, where nothing else is said. */
 #pragma once
 
 #include "sequencer/sequencer_fixture.h"
 
 extern struct fixture f;
 extern struct buf mine; /* what was last read, as expect_read says it */
-static const struct slice path = {"a/b", 3}, text = {"text/plain", 10};
+static const struct slice a_path = {"a/b", 3}, a_type = {"text/plain", 10};
 
+struct records_in records_of(uint32_t count, const char *what);
 enum outcome create_as(struct stream_create_in in);
 enum outcome create(struct slice at);
 /* The answer's view, without chunks, in *ret_view where it is wanted. */
@@ -17,5 +18,7 @@ enum outcome append_by(const char *producer, uint64_t epoch, uint64_t seq, struc
 enum outcome delete (struct slice at);
 struct stream_read_in read_of(enum stream_from from);
 enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread);
+/* "offset:count=bytes " of each chunk. */
+void say(const struct stream_view *view, struct buf *out);
 void expect_read(struct stream_read_in in, const char *said, uint64_t after);
 uint64_t number_of(struct slice at);

@@ -32,7 +32,7 @@ static int teardown(void **state)
 
 static void create_once(void **state)
 {
-	struct stream_create_in in = {.path = path, .content_type = text};
+	struct stream_create_in in = {.path = a_path, .content_type = a_type};
 
 	(void)state;
 	assert_int_equal(create_as(in), OUTCOME_OK);
@@ -47,7 +47,7 @@ static void create_once(void **state)
 	in.has_ttl = true;
 	assert_int_equal(create_as(in), OUTCOME_CONFLICT);
 	assert_int_equal(
-		append_as((struct stream_append_in){.path = SLICE("x"), .content_type = text, .records = records_of(1, "x")},
+		append_as((struct stream_append_in){.path = SLICE("x"), .content_type = a_type, .records = records_of(1, "x")},
 			  NULL),
 		OUTCOME_NOT_FOUND);
 }
@@ -57,14 +57,14 @@ static void read_what_follows(void **state)
 	struct stream_read_in in = read_of(STREAM_FROM_START);
 
 	(void)state;
-	create(path);
+	create(a_path);
 	expect_read(in, "", 0);
 	append(1, "one");
 	append(3, "two");
 	append(1, "three");
 	expect_read(in, "0:1=one 1:3=two 4:1=three ", 5);
 	in.from = STREAM_FROM_OFFSET;
-	in.number = number_of(path);
+	in.number = number_of(a_path);
 	in.offset = 1;
 	expect_read(in, "1:3=two 4:1=three ", 5);
 	in.offset = 3; /* within a batch: the batch comes whole */
@@ -84,16 +84,16 @@ static void a_cursor_of_another_time(void **state)
 	struct ask ask;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	append(1, "old");
-	in.number = number_of(path);
-	assert_int_equal(delete (path), OUTCOME_OK);
-	assert_int_equal(delete (path), OUTCOME_NOT_FOUND);
+	in.number = number_of(a_path);
+	assert_int_equal(delete (a_path), OUTCOME_OK);
+	assert_int_equal(delete (a_path), OUTCOME_NOT_FOUND);
 	assert_int_equal(read_as(in, &ask, 0), OUTCOME_NOT_FOUND);
 	ask_deinit(&ask);
-	create(path);
+	create(a_path);
 	append(1, "new");
-	assert_true(number_of(path) != in.number);
+	assert_true(number_of(a_path) != in.number);
 	assert_int_equal(read_as(in, &ask, 0), OUTCOME_OTHER);
 	ask_deinit(&ask);
 }
@@ -105,7 +105,7 @@ static void watch_and_wake(void **state)
 	struct ask ask;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	append(2, "before");
 	in.watch = true;
 	for (unsigned thread = 0; thread < 2; thread++) {
@@ -124,7 +124,7 @@ static void watch_and_wake(void **state)
 				continue;
 			assert_null(wake); /* one for each thread, and one only */
 			wake = container_of(message, struct stream_wake, message);
-			assert_true(wake->key == stream_key(number_of(path)) && wake->key == wake->view->key);
+			assert_true(wake->key == stream_key(number_of(a_path)) && wake->key == wake->view->key);
 			say(wake->view, &mine);
 			assert_string_equal(mine.ptr, "2:1=after ");
 			assert_true(wake->view->after_offset == 3);
@@ -149,7 +149,7 @@ static void nothing_is_said_before_it_is_durable(void **state)
 	struct ask watcher, writer = {.c = {.kind = COMMAND_STREAM_APPEND, .in.stream_append = append_of(1, "x")}}, reader;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	in.watch = true;
 	assert_int_equal(read_as(in, &watcher, 1), OUTCOME_PARKED);
 	ask_deinit(&watcher);
@@ -181,7 +181,7 @@ static void producers_repeat_themselves(void **state)
 	uint64_t records = 0;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
 		assert_int_equal(append_by("p", steps[i].epoch, steps[i].seq, &view), steps[i].outcome);
 		records += steps[i].outcome == OUTCOME_OK;
@@ -203,7 +203,7 @@ static void a_sequence_rises_byte_by_byte(void **state)
 		     {"a", OUTCOME_SEQ}, {"b", OUTCOME_OK},  {"10", OUTCOME_SEQ}, {"\xc3\xa9", OUTCOME_OK}};
 
 	(void)state;
-	create(path);
+	create(a_path);
 	for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
 		struct stream_append_in in = append_of(1, "x");
 
@@ -215,11 +215,11 @@ static void a_sequence_rises_byte_by_byte(void **state)
 
 static void closed_is_closed(void **state)
 {
-	struct stream_append_in last = append_of(1, "last"), end = {.path = path, .close = true};
+	struct stream_append_in last = append_of(1, "last"), end = {.path = a_path, .close = true};
 	struct stream_view view;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	last.close = true;
 	last.producer = (struct producer_in){SLICE("p"), 0, 0};
 	assert_int_equal(append_as(last, &view), OUTCOME_OK);
@@ -235,12 +235,12 @@ static void closed_is_closed(void **state)
 
 static void closing_wakes_who_waits(void **state)
 {
-	struct stream_append_in end = {.path = path, .close = true};
+	struct stream_append_in end = {.path = a_path, .close = true};
 	struct stream_read_in in = read_of(STREAM_FROM_NOW);
 	struct ask ask;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	in.watch = true;
 	assert_int_equal(read_as(in, &ask, 1), OUTCOME_PARKED);
 	ask_deinit(&ask);
@@ -256,7 +256,7 @@ static void another_type_is_refused_but_not_of_nothing(void **state)
 	struct stream_append_in in = append_of(1, "x");
 
 	(void)state;
-	create(path);
+	create(a_path);
 	in.content_type = SLICE("application/json");
 	assert_int_equal(append_as(in, NULL), OUTCOME_TYPE);
 	in.records = (struct records_in){0};
@@ -268,11 +268,11 @@ static void another_type_is_refused_but_not_of_nothing(void **state)
 
 static void time_lets_go_of_it(void **state)
 {
-	struct stream_read_in look = {.path = path, .look = true};
+	struct stream_read_in look = {.path = a_path, .look = true};
 	struct ask ask;
 
 	(void)state;
-	create_as((struct stream_create_in){.path = path, .content_type = text, .has_ttl = true, .ttl_s = 10});
+	create_as((struct stream_create_in){.path = a_path, .content_type = a_type, .has_ttl = true, .ttl_s = 10});
 	fixture_later(&f, 9000);
 	expect_read(read_of(STREAM_FROM_START), "", 0); /* a sign of life */
 	fixture_later(&f, 9000);
@@ -281,13 +281,13 @@ static void time_lets_go_of_it(void **state)
 	assert_int_equal(read_as(look, &ask, 0), OUTCOME_OK); /* none */
 	ask_deinit(&ask);
 	fixture_later(&f, 1001);
-	assert_int_equal(number_of(path), 0);
+	assert_int_equal(number_of(a_path), 0);
 	assert_int_equal(f.body_count, 0);
-	create_as((struct stream_create_in){.path = path, .content_type = text, .expires_at_ms = f.now_ms + 5000});
+	create_as((struct stream_create_in){.path = a_path, .content_type = a_type, .expires_at_ms = f.now_ms + 5000});
 	fixture_later(&f, 4999);
 	expect_read(read_of(STREAM_FROM_START), "", 0);
 	fixture_later(&f, 1);
-	assert_int_equal(number_of(path), 0);
+	assert_int_equal(number_of(a_path), 0);
 }
 
 static void limits(void **state)
@@ -297,12 +297,12 @@ static void limits(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 8; i++, name[0]++)
 		assert_int_equal(create(slice_str(name)), OUTCOME_OK);
-	assert_int_equal(create(path), OUTCOME_FULL);
+	assert_int_equal(create(a_path), OUTCOME_FULL);
 	assert_int_equal(delete (SLICE("c")), OUTCOME_OK);
-	assert_int_equal(create(path), OUTCOME_OK);
+	assert_int_equal(create(a_path), OUTCOME_OK);
 	f.full = true;
 	assert_int_equal(append(1, "x"), OUTCOME_NO_SPACE);
-	assert_int_equal(append_as((struct stream_append_in){.path = path, .close = true}, NULL),
+	assert_int_equal(append_as((struct stream_append_in){.path = a_path, .close = true}, NULL),
 			 OUTCOME_OK); /* an end needs no room */
 	assert_int_equal(delete (SLICE("a")), OUTCOME_OK);
 	f.full = false;
@@ -355,7 +355,7 @@ static void naive_appends(struct test_random *random, size_t i)
 {
 	struct naive *naive = &naives[i];
 	uint32_t count = 1 + (uint32_t)test_random_below(random, 5);
-	struct stream_append_in in = {.path = paths[i], .content_type = text};
+	struct stream_append_in in = {.path = paths[i], .content_type = a_type};
 	char what[8] = {0};
 
 	if (naive->count + count > RECORDS)
@@ -449,7 +449,7 @@ static void every_allocation(void **state)
 	uint64_t failed = 0;
 
 	(void)state;
-	create(path);
+	create(a_path);
 	in.producer = (struct producer_in){SLICE("p"), 0, 0};
 	in.stream_seq = SLICE("s");
 	/* Whoever hears that there was no memory gives his blob back, and may say the same again without a producer's number:
