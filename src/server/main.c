@@ -107,7 +107,10 @@ static int doctor_main(int argc, char **argv)
 
 	if (r)
 		return r;
-	r = load(&args, &config, &origins) ? CLI_USAGE : 0;
+	if (args.operand_count)
+		r = cli_usage_error(&commands[1], "it takes no operands, but \"%s\" was given", args.operands[0]);
+	else
+		r = load(&args, &config, &origins) ? CLI_USAGE : 0;
 	if (!r) {
 		r = doctor_run(&config, cli_args_has(&args, "json"));
 		config_deinit(&config);
