@@ -387,12 +387,12 @@ static const struct cli_option submit_table[] = {
 
 const struct cli_command submit_command = {
 	.name = "submit",
-	.summary = "put a job into a queue and print its handle, or wait for its result",
+	.summary = "put a job into a queue; print its handle, or wait for its result",
 	.usage = "QUEUE [FILE|-]",
 	.options = submit_table,
 	.run = submit_run,
 	.detail = "The body is FILE, of any size, or stdin. The handle is good until the result's retention ends, from any\n"
-		  "machine:  bide wait HANDLE,  bide result HANDLE.\n\n"
+		  "machine: bide wait HANDLE, bide result HANDLE.\n\n"
 		  "  bide submit thumbnails cat.jpg --wait -o small.jpg\n"
 		  "  tar c src | bide submit build --wait=10m >build.log",
 	.group = "Jobs",
