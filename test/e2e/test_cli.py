@@ -483,11 +483,12 @@ def test_retry_waits_for_a_server_to_come(fresh, queue):
 
 @pytest.mark.parametrize("words", [
     ["submit"], ["submit", "q", "a", "b"], ["submit", "q", "--delay", "soon"], ["submit", "q", "--priority", "-1"],
-    ["submit", "q", "-o", "x"], ["submit", "q", "--key", 'a"b'], ["submit", "q", "--text", "a", "f"], ["submit", "q", "--nmae=x"],
+    ["submit", "q", "-o", "x"], ["submit", "q", "--key", 'a"b'], ["submit", "q", "--text", "a", "f"],
+    ["submit", "q", "--nmae=x"],
     ["wait"], ["wait", "h", "--until", "sleepy"], ["wait", "h", "--any", "--all"], ["wait", "h", "-t", "x"], ["wait", "a/b"],
     ["result"], ["result", "a", "b"], ["result", "a", "--json"], ["cancel"], ["jobs", "x"], ["jobs", "-n0"],
     ["queues", "lst"], ["queues", "pause"], ["queues", "show", "a", "b"], ["work", "q"], ["work", "--", "true"],
-    ["work", "q", "-j0", "--", "true"], ["work", "q", "--", "no-such-program-here"], ["top", "x"], ["top", "-i", "1ms"],
+    ["work", "q", "-j0", "--", "true"], ["work", "q", "--", "no-such-program"], ["top", "x"], ["top", "-i", "1ms"],
     ["completion"], ["completion", "tcsh"], ["version", "x"], ["help", "nothing"], ["config"], ["config", "shw"],
     ["doctor", "x"],
     ["serve", "x"], ["submti", "q"], ["-x"], ["--"], []], ids=" ".join)
