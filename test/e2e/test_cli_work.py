@@ -204,7 +204,7 @@ def test_a_second_signal_gives_the_job_back(server, api, queue, gate):
 
 def test_a_canceled_job_ends_its_command_and_all_it_has_started(server, queue, gate):
     handle = submit(server, queue, "", "--lease", "1s")
-    with work(server, queue, "--once", script=f"sh -c '{HERE}; {WAIT}' & {HERE}; wait", gate=gate) as worker:
+    with work(server, queue, "--once", "--grace", "1h", script=f"sh -c '{HERE}; {WAIT}' & {HERE}; wait", gate=gate) as worker:
         family = [gate.arrived() for _ in range(2)]
         ok(server, "cancel", handle)
         said = worker.end()
