@@ -23,7 +23,7 @@ import uuid
 SERVER = os.environ.get("BIDE_SERVER", "http://127.0.0.1:7080").rstrip("/")
 NAME = f"{socket.gethostname()}-{os.getpid()}"
 BEAT_SECONDS = 10  # the default lease is 60 s
-leaving = threading.Event()
+leaving, claiming = threading.Event(), threading.Event()
 
 
 class Fenced(Exception):
@@ -108,7 +108,9 @@ def claim(queue):
     # The attempt id makes a repeated claim (the answer got lost) return the same job, not a second one.
     attempt_id = str(uuid.uuid4())
     body = json.dumps({"queues": [queue], "max": 1, "wait": "30s", "worker": NAME, "attempt_id": attempt_id}).encode()
+    claiming.set()
     status, _, answer = call("/v1/claim", body, Content_Type="application/json")
+    claiming.clear()
     if status == 204:
         return None
     return job_from_json(json.loads(answer)["jobs"][0])
@@ -144,11 +146,18 @@ def run(job):
         beats.join()
 
 
+def leave(*_):
+    """Finishes the job in hand; a held claim is dropped, and the server gives what it would have brought to the next worker."""
+    leaving.set()
+    if claiming.is_set():
+        sys.exit(0)
+
+
 def main():
     if len(sys.argv) != 2:
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: leaving.set())
+    signal.signal(signal.SIGTERM, leave)
     while not leaving.is_set():
         job = claim(sys.argv[1])
         if job:

@@ -353,8 +353,8 @@ const struct cli_command completion_command = {
 	.summary = "print a completion script for a shell",
 	.usage = "bash|zsh|fish",
 	.run = completion_run,
-	.detail = "  bash   source <(bide completion bash)                        in ~/.bashrc\n"
-		  "  zsh    source <(bide completion zsh)                         in ~/.zshrc, after compinit\n"
+	.detail = "  bash   source <(bide completion bash)      in ~/.bashrc\n"
+		  "  zsh    source <(bide completion zsh)       in ~/.zshrc, after compinit\n"
 		  "  fish   bide completion fish >~/.config/fish/completions/bide.fish",
 	.group = "Help",
 };

@@ -100,12 +100,36 @@ static unsigned text_width(const char *text)
 	return width;
 }
 
+/* How the columns are printed: width 0 leaves one out. Every column is at least as wide as its heading. */
+static void table_widths(const struct table *table, unsigned widths[TABLE_COLUMNS])
+{
+	unsigned total = 0, last;
+
+	for (size_t i = 0; i < table->count; i++) {
+		unsigned width = text_width(table->text.ptr + table->starts[i]);
+
+		if (width > widths[i % table->columns])
+			widths[i % table->columns] = width;
+	}
+	last = widths[table->columns - 1];
+	for (unsigned c = 0; c + 1 < table->columns; c++)
+		total += widths[c] + 2;
+	total += last < TABLE_LAST ? last : TABLE_LAST;
+	for (size_t i = 0; table->fit && total > table->fit && i < table->spare_count; i++) {
+		total -= widths[table->spare[i]] + 2;
+		widths[table->spare[i]] = 0;
+	}
+}
+
 static void table_row(const struct table *table, struct buf *out, size_t first, const unsigned *widths)
 {
 	for (unsigned c = 0; c < table->columns; c++) {
 		const char *cell = table->text.ptr + table->starts[first + c];
-		unsigned pad = widths[c] - text_width(cell);
+		unsigned pad;
 
+		if (!widths[c])
+			continue;
+		pad = widths[c] - text_width(cell);
 		if (table->right[c])
 			buf_printf(out, "%*s", (int)pad, "");
 		buf_append_str(out, cell);
@@ -120,12 +144,7 @@ void table_print(struct table *table, struct buf *out, bool heading, bool bold)
 
 	if (table->text.failed)
 		cli_out_of_memory();
-	for (size_t i = 0; i < table->count; i++) {
-		unsigned width = text_width(table->text.ptr + table->starts[i]);
-
-		if (width > widths[i % table->columns])
-			widths[i % table->columns] = width;
-	}
+	table_widths(table, widths);
 	for (size_t i = 0; i + table->columns <= table->count; i += table->columns) {
 		if (i == 0 && !heading)
 			continue;

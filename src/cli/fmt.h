@@ -14,7 +14,7 @@ int fmt_time_parse(const char *text, uint64_t *ret_unix_ms) MUST_USE;
 uint64_t fmt_now_ms(void); /* the wall clock, since 1970 */
 
 /* Rows of cells, aligned when printed. Zero-initialised is empty. Cells are made safe for a terminal. */
-enum { TABLE_COLUMNS = 16 };
+enum { TABLE_COLUMNS = 16, TABLE_LAST = 16 };
 
 struct table {
 	struct buf text; /* the cells, NUL behind each */
@@ -22,6 +22,11 @@ struct table {
 	size_t count, cap;
 	unsigned columns;          /* a row */
 	bool right[TABLE_COLUMNS]; /* numbers stand at the right */
+	/* Where rows would be wider than this, the columns of `spare` are left out, in that order, until they fit; the last
+	 * column is thought of as cut to TABLE_LAST. 0: as wide as they are. */
+	unsigned fit;
+	const unsigned char *spare;
+	size_t spare_count;
 };
 
 void table_cell(struct table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);

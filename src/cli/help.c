@@ -5,9 +5,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { HELP_WIDTH = 100 };
+/* As wide as the terminal, but no wider than lines are read with ease; elsewhere as wide as most terminals are. */
+enum { HELP_NARROWEST = 40, HELP_WIDTH = 80, HELP_WIDEST = 100 };
 
 static const char *const bold_on = "\033[1m", *const bold_off = "\033[0m";
 
@@ -25,23 +27,67 @@ static void help_heading(FILE *out, const char *text)
 	fprintf(out, "\n%s%s%s\n", colored ? bold_on : "", text, colored ? bold_off : "");
 }
 
-/* Words broken at HELP_WIDTH, the lines behind the first indented to `column`. */
-static void help_wrap(FILE *out, const char *text, int column)
+static int help_width(FILE *out)
 {
-	int at = column;
+	struct winsize size;
 
-	while (*text) {
-		int len = (int)strcspn(text, " ");
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) || !size.ws_col)
+		return HELP_WIDTH;
+	return size.ws_col < HELP_NARROWEST ? HELP_NARROWEST : size.ws_col > HELP_WIDEST ? HELP_WIDEST : size.ws_col;
+}
 
-		if (at > column && at + 1 + len > HELP_WIDTH) {
+static int columns_of(const char *text, size_t len)
+{
+	int columns = 0;
+
+	for (size_t i = 0; i < len; i++)
+		columns += ((unsigned char)text[i] & 0xc0) != 0x80;
+	return columns;
+}
+
+/* Words up to `end`, broken at the width, the lines behind the first indented to `column`, where the first one stands as well. A
+ * line's end counts as a blank. */
+static void help_wrap_part(FILE *out, const char *text, const char *end, int column)
+{
+	int at = column, width = help_width(out);
+
+	while (text < end) {
+		size_t len = strcspn(text, " \n");
+		int columns = columns_of(text, len);
+
+		if (at > column && at + 1 + columns > width) {
 			fprintf(out, "\n%*s", column, "");
 			at = column;
 		}
-		at += fprintf(out, "%s%.*s", at > column ? " " : "", len, text);
+		fprintf(out, "%s%.*s", at > column ? " " : "", (int)len, text);
+		at += columns + (at > column);
 		text += len;
-		text += strspn(text, " ");
+		text += strspn(text, " \n");
 	}
 	fputc('\n', out);
+}
+
+static void help_wrap(FILE *out, const char *text, int column)
+{
+	help_wrap_part(out, text, text + strlen(text), column);
+}
+
+/* Paragraphs are wrapped; a line that begins with a blank is an example, and stays as it is. */
+static void help_detail(FILE *out, const char *text)
+{
+	while (*text) {
+		size_t line = strcspn(text, "\n");
+		const char *end = text + line;
+
+		if (!line || *text == ' ') {
+			fprintf(out, "%.*s\n", (int)line, text);
+		} else {
+			while (*end && end[1] != '\n' && end[1] != ' ' && end[1])
+				end += 1 + strcspn(end + 1, "\n");
+			help_wrap_part(out, text, end, 0);
+		}
+		text = *end ? end + 1 : end;
+	}
 }
 
 static int option_label(const struct cli_option *option, char *out, size_t size)
@@ -56,19 +102,19 @@ static int option_label(const struct cli_option *option, char *out, size_t size)
 
 static void help_options(FILE *out, const struct cli_option *options)
 {
-	enum { COLUMN = 30 };
+	const int column = help_width(out) < HELP_WIDTH ? 10 : 30;
 	char label[128];
 
 	for (; options->name; options++) {
 		int width = option_label(options, label, sizeof(label));
 
 		fputs(label, out);
-		if (width + 2 > COLUMN) {
+		if (width + 2 > column) {
 			fputc('\n', out);
 			width = 0;
 		}
-		fprintf(out, "%*s", COLUMN - width, "");
-		help_wrap(out, options->help, COLUMN);
+		fprintf(out, "%*s", column - width, "");
+		help_wrap(out, options->help, column);
 	}
 }
 
@@ -77,11 +123,14 @@ static void help_command_print(FILE *out, const struct cli_command *command)
 	const struct cli_option *tables[CLI_TABLES + 1];
 	const char *usage = command->usage ? command->usage : "";
 
-	fprintf(out, "bide %s — %s\n", command->name, command->summary);
+	fprintf(out, "bide %s — ", command->name);
+	help_wrap(out, command->summary, 8 + (int)strlen(command->name));
 	help_heading(out, "Usage");
 	fprintf(out, "  bide %s [OPTION…]%s%s\n", command->name, *usage ? " " : "", usage);
-	if (command->detail)
-		fprintf(out, "\n%s\n", command->detail);
+	if (command->detail) {
+		fputc('\n', out);
+		help_detail(out, command->detail);
+	}
 	cli_command_tables(command, tables);
 	help_heading(out, "Options");
 	for (size_t t = 0; tables[t]; t++)
@@ -109,8 +158,10 @@ static void help_group(FILE *out, const char *group)
 	for (size_t i = 0; i < cli_command_count(); i++) {
 		const struct cli_command *command = cli_command_at(i);
 
-		if (!strcmp(command_group(command), group))
-			fprintf(out, "  %-12s %s\n", command->name, command->summary);
+		if (strcmp(command_group(command), group) != 0)
+			continue;
+		fprintf(out, "  %-12s ", command->name);
+		help_wrap(out, command->summary, 15);
 	}
 }
 
@@ -118,20 +169,22 @@ static void help_all_print(FILE *out)
 {
 	fputs("bide — a durable long-polling server, and its client\n", out);
 	help_heading(out, "Usage");
-	fputs("  bide COMMAND [OPTION…] [OPERAND…]      options may stand anywhere; -- ends them\n", out);
+	fputs("  bide COMMAND [OPTION…] [OPERAND…]   options may stand anywhere; -- ends them\n", out);
 	for (size_t i = 0; i < cli_command_count(); i++)
 		if (group_is_first(i))
 			help_group(out, command_group(cli_command_at(i)));
 	help_heading(out, "Try");
-	fputs("  bide serve --data ./data                            a server, on http://127.0.0.1:7080\n"
-	      "  bide work shout -- tr a-z A-Z                       any program is a worker\n"
-	      "  echo hello | bide submit shout --wait               HELLO\n"
-	      "  echo hi | bide append chats/7 --create              a stream, which  bide tail chats/7  follows\n"
+	fputs("  bide serve --data ./data                  a server, on http://127.0.0.1:7080\n"
+	      "  bide work shout -- tr a-z A-Z             any program is a worker\n"
+	      "  echo hello | bide submit shout --wait     HELLO\n"
+	      "  echo hi | bide append chats/7 --create    a stream, which  bide tail chats/7  follows\n"
 	      "\n"
-	      "More on one command: bide COMMAND --help. The whole manual: man bide.\n"
-	      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 timed out or empty,\n"
-	      "7 unreachable, 10 job failed, 11 canceled, 12 expired.\n",
+	      "More on one command: bide COMMAND --help. The whole manual: man bide.\n",
 	      out);
+	help_wrap(out,
+		  "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 timed out or empty, "
+		  "7 unreachable, 10 job failed, 11 canceled, 12 expired.",
+		  0);
 }
 
 void help_print(FILE *out, const struct cli_command *command)

@@ -150,7 +150,7 @@ static int submit_sink(struct http_call *call, const char *ptr, size_t len)
 
 /* How long the submit itself is held for the result; 0: not at all. Where progress is shown only for a moment, because
  * polls show it and this does not. */
-static uint64_t submit_prefer_ms(const struct submit *submit)
+static uint64_t submit_held_ms(const struct submit *submit)
 {
 	uint64_t now_ns = cli_now_ns();
 	uint64_t left_ms = submit->deadline_ns > now_ns ? (submit->deadline_ns - now_ns) / 1000000 : 0;
@@ -182,7 +182,7 @@ static int submit_identity(const struct submit *submit, struct http_call *call, 
 static int submit_call(struct submit *submit, struct http_call *call, bool *ret_repeatable)
 {
 	const char *name = cli_args_value(&submit->session->args, "name");
-	uint64_t prefer_ms = submit_prefer_ms(submit);
+	uint64_t held_ms = submit_held_ms(submit);
 	int rc;
 
 	http_call_init(call, name ? "PUT" : "POST", submit->session->server);
@@ -192,17 +192,17 @@ static int submit_call(struct submit *submit, struct http_call *call, bool *ret_
 	if (name)
 		http_call_segment(call, name);
 	http_call_header(call, "Content-Type: %s", submit_type(submit));
-	if (prefer_ms)
-		http_call_header(call, "Prefer: wait=%llu", (unsigned long long)(prefer_ms + 999) / 1000);
+	if (held_ms)
+		http_call_query_ms(call, "wait", held_ms);
 	submit_body(submit, call);
 	rc = submit_headers(submit, call);
 	if (!rc)
 		rc = submit_identity(submit, call, ret_repeatable);
 	call->owner = submit;
-	call->patience_ms = prefer_ms + 60000;
+	call->patience_ms = held_ms + 60000;
 	if (submit->session->live)
 		call->moved = submit_moved;
-	if (prefer_ms)
+	if (held_ms)
 		call->sink = submit_sink;
 	return rc;
 }
@@ -387,12 +387,12 @@ static const struct cli_option submit_table[] = {
 
 const struct cli_command submit_command = {
 	.name = "submit",
-	.summary = "put a job into a queue and print its handle, or wait for its result",
+	.summary = "put a job into a queue; print its handle, or wait for its result",
 	.usage = "QUEUE [FILE|-]",
 	.options = submit_table,
 	.run = submit_run,
 	.detail = "The body is FILE, of any size, or stdin. The handle is good until the result's retention ends, from any\n"
-		  "machine:  bide wait HANDLE,  bide result HANDLE.\n\n"
+		  "machine: bide wait HANDLE, bide result HANDLE.\n\n"
 		  "  bide submit thumbnails cat.jpg --wait -o small.jpg\n"
 		  "  tar c src | bide submit build --wait=10m >build.log",
 	.group = "Jobs",

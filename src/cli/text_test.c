@@ -172,6 +172,33 @@ static void bars_and_cuts(void **state)
 	assert_int_equal(cut.len, 11);
 }
 
+static void expect_table(unsigned fit, const char *expected)
+{
+	static const unsigned char spare[] = {2, 1};
+	static const char *const cells[] = {"NAME", "N", "MORE", "SAID", "ü", "12", "x", "a long message that may be cut"};
+	struct table table = {.columns = 4, .right = {[1] = true}, .fit = fit, .spare = spare, .spare_count = ARRAY_COUNT(spare)};
+	struct buf out = {0};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cells); i++)
+		table_cell(&table, "%s", cells[i]);
+	table_print(&table, &out, true, false);
+	table_deinit(&table);
+	expect_text(&out, expected);
+}
+
+static void tables_leave_out_what_does_not_fit(void **state)
+{
+	static const char all[] = "NAME   N  MORE  SAID\nü     12  x     a long message that may be cut\n";
+
+	(void)state;
+	expect_table(0, all);
+	expect_table(4 + 2 + 2 + 2 + 4 + 2 + 16, all);
+	expect_table(31, "NAME   N  SAID\nü     12  a long message that may be cut\n");
+	expect_table(26, "NAME   N  SAID\nü     12  a long message that may be cut\n");
+	expect_table(25, "NAME  SAID\nü     a long message that may be cut\n");
+	expect_table(1, "NAME  SAID\nü     a long message that may be cut\n");
+}
+
 static void types_by_name(void **state)
 {
 	(void)state;
@@ -211,6 +238,7 @@ int main(void)
 		cmocka_unit_test(a_terminal_gets_no_commands),
 		cmocka_unit_test(times_and_sizes),
 		cmocka_unit_test(bars_and_cuts),
+		cmocka_unit_test(tables_leave_out_what_does_not_fit),
 		cmocka_unit_test(types_by_name),
 		cmocka_unit_test(patience_ends),
 	};

@@ -24,29 +24,29 @@ static double rates_sum(const struct top_view *view, const char *name)
 static void render_head(struct buf *out, const struct session *session, const struct top_view *view, bool screen)
 {
 	const json_t *draining = json_object_get(view->info, "draining");
+	double segments = info_number(view, "journal", "segments"), threads = job_number(view->info, "threads", 0);
 
 	buf_printf(out, "%sbide %s%s  %s  up ", screen ? "\033[1m" : "", job_string(view->info, "version"),
 		   screen ? "\033[0m" : "", session->server);
 	fmt_duration(out, job_number(view->info, "uptime", 0));
-	buf_printf(out, "  sync %s  %.0f threads  pid %.0f%s\n", job_string(view->info, "sync"),
-		   job_number(view->info, "threads", 0), job_number(view->info, "pid", 0),
-		   json_is_true(draining) ? "  DRAINING" : "");
-	buf_printf(out, "%.0f connections  %.0f waits parked, %.0f of them workers  journal ",
-		   job_number(view->info, "connections", 0), info_number(view, "waits", "parked"),
-		   info_number(view, "waits", "claims"));
+	buf_printf(out, "%s\n", json_is_true(draining) ? "  DRAINING" : "");
+	buf_printf(out, "jobs in %.1f/s, out %.1f/s  %.0f waits parked, %.0f of them workers  %.0f connections\n",
+		   rates_sum(view, "submitted"), rates_sum(view, "done"), info_number(view, "waits", "parked"),
+		   info_number(view, "waits", "claims"), job_number(view->info, "connections", 0));
+	buf_append_str(out, "journal ");
 	fmt_bytes(out, (uint64_t)info_number(view, "journal", "bytes"));
-	buf_printf(out, " in %.0f segments  jobs in %.1f/s, out %.1f/s\n", info_number(view, "journal", "segments"),
-		   rates_sum(view, "submitted"), rates_sum(view, "done"));
+	buf_printf(out, " in %.0f segment%s, sync %s  %.0f thread%s, pid %.0f\n", segments, segments == 1 ? "" : "s",
+		   job_string(view->info, "sync"), threads, threads == 1 ? "" : "s", job_number(view->info, "pid", 0));
 }
 
-static void running_row(struct table *table, const json_t *job)
+static void running_row(struct table *table, const json_t *job, unsigned bar_width)
 {
 	double progress = job_number(job, "progress", -1);
 	struct buf bar = {0}, age = {0};
 	uint64_t created_ms;
 
 	if (progress >= 0) {
-		live_bar(&bar, progress, 16);
+		live_bar(&bar, progress, bar_width);
 		buf_printf(&bar, " %3.0f%%", progress * 100);
 	}
 	if (!fmt_time_parse(job_string(job, "created"), &created_ms))
@@ -64,15 +64,23 @@ static void running_row(struct table *table, const json_t *job)
 static void render_running(struct buf *out, const struct top_view *view, bool screen)
 {
 	static const char *const names[] = {"RUNNING", "QUEUE", "ATTEMPT", "AGE", "PROGRESS", "MESSAGE"};
+	static const unsigned char spare[] = {2, 3, 1}; /* on a narrow screen the handle, how far it is and what it says matter */
 	struct table table = {.columns = ARRAY_COUNT(names), .right = {[2] = true, [3] = true}};
+	unsigned bar_width = !screen || live_columns() > 100 ? 16 : 6;
 	const json_t *job;
 	size_t i;
+
+	if (screen) {
+		table.fit = live_columns();
+		table.spare = spare;
+		table.spare_count = ARRAY_COUNT(spare);
+	}
 
 	if (!json_array_size(view->running))
 		return;
 	for (i = 0; i < ARRAY_COUNT(names); i++)
 		table_cell(&table, "%s", names[i]);
-	json_array_foreach(view->running, i, job) running_row(&table, job);
+	json_array_foreach(view->running, i, job) running_row(&table, job, bar_width);
 	buf_append_char(out, '\n');
 	table_print(&table, out, true, screen);
 	table_deinit(&table);
@@ -80,6 +88,8 @@ static void render_running(struct buf *out, const struct top_view *view, bool sc
 
 static void render_queues(struct buf *out, const struct top_view *view, bool screen)
 {
+	/* Totals first, then what waits: on a narrow screen what goes on now matters. */
+	static const unsigned char spare[] = {6, 4, 2, 7, 8};
 	struct table table = {0};
 
 	if (!json_array_size(view->queues)) {
@@ -87,6 +97,11 @@ static void render_queues(struct buf *out, const struct top_view *view, bool scr
 		return;
 	}
 	queues_table(&table, view->queues);
+	if (screen) {
+		table.fit = live_columns();
+		table.spare = spare;
+		table.spare_count = ARRAY_COUNT(spare);
+	}
 	table_print(&table, out, true, screen);
 	table_deinit(&table);
 }

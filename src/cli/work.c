@@ -306,15 +306,14 @@ const struct cli_command work_command = {
 	.usage = "QUEUE… -- COMMAND [ARG…]",
 	.options = work_table,
 	.run = work_run,
-	.detail = "Claims jobs from the queues, the first preferred, and runs COMMAND for each. Its stdin is the body; what it "
-		  "writes\n"
-		  "to stdout is the result; lines on descriptor 3 are progress (\"0.42 resizing\", \"42%\", \"resizing\"); "
-		  "stderr passes\n"
-		  "through, and its end goes into a failure. In its environment: BIDE_JOB_ID, BIDE_QUEUE, BIDE_ATTEMPT, "
-		  "BIDE_JOB_NAME,\n"
-		  "BIDE_CONTENT_TYPE, BIDE_PROGRESS_FD=3, BIDE_SERVER.\n\n"
-		  "Exit code 0 is done, 75 gives the job back, 65 fails it for good, any other fails it and it is tried again.\n"
-		  "SIGTERM or SIGINT: takes no more jobs and finishes those it has; the second one gives them back and quits.\n\n"
+	.detail = "Claims jobs from the queues, the first preferred, and runs COMMAND for each. Its stdin is the body; what\n"
+		  "it writes to stdout is the result; lines on descriptor 3 are progress (\"0.42 resizing\", \"42%\",\n"
+		  "\"resizing\"); stderr passes through, and its end goes into a failure. In its environment: BIDE_JOB_ID,\n"
+		  "BIDE_QUEUE, BIDE_ATTEMPT, BIDE_JOB_NAME, BIDE_CONTENT_TYPE, BIDE_PROGRESS_FD=3, BIDE_SERVER.\n\n"
+		  "Exit code 0 is done, 75 gives the job back, 65 fails it for good, any other fails it and it is tried\n"
+		  "again.\n\n"
+		  "SIGTERM or SIGINT: takes no more jobs and finishes those it has; the second one gives them back and quits.\n"
+		  "\n"
 		  "  bide work shout -- tr a-z A-Z\n"
 		  "  bide work video -j 2 --content-type video/mp4 -- ./transcode",
 	.group = "Work",

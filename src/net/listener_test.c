@@ -142,6 +142,7 @@ static int lowest_free(void)
 
 static void an_address_is_told(void **state)
 {
+	struct addrinfo *found;
 	struct door door;
 	char expected[32];
 
@@ -152,6 +153,9 @@ static void an_address_is_told(void **state)
 	close(client_new(&door));
 	accept_until(&door, 1);
 	door_close(&door);
+	if (getaddrinfo("localhost", NULL, NULL, &found))
+		return; /* a machine that does not know its own name */
+	freeaddrinfo(found);
 	door_open(&door, "localhost:0");
 	assert_in_range(port_of(&door), 1, UINT16_MAX);
 	door_close(&door);

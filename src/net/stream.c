@@ -1,9 +1,11 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,6 +65,17 @@ static bool plain_peer_left(struct stream *stream)
 	return poll(&peer, 1, 0) > 0;
 }
 
+static bool plain_peer_has_all(struct stream *stream)
+{
+	struct pollfd peer = {.fd = stream->fd};
+	int unacknowledged_bytes;
+
+	/* What came too late, or was closed upon unread, is answered with a reset. */
+	if (poll(&peer, 1, 0) != 0)
+		return false;
+	return ioctl(stream->fd, SIOCOUTQ, &unacknowledged_bytes) == 0 && unacknowledged_bytes == 0;
+}
+
 static void plain_end(struct stream *stream)
 {
 	shutdown(stream->fd, SHUT_WR);
@@ -79,6 +92,7 @@ static const struct stream_ops plain_ops = {
 	.write = plain_write,
 	.send_file = plain_send_file,
 	.peer_left = plain_peer_left,
+	.peer_has_all = plain_peer_has_all,
 	.end = plain_end,
 	.close = plain_close,
 };

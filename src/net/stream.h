@@ -24,6 +24,9 @@ struct stream_ops {
 	/* The peer has ended its side, or the stream is broken, as far as can be known now, whether or not all it sent was read.
 	 */
 	bool (*peer_left)(struct stream *stream);
+	/* All that was written has come to the peer, as far as can be known now: its system has acknowledged it and the stream is
+	 * not broken. True of one that has read everything and then left, which who left before it came does not get to be. */
+	bool (*peer_has_all)(struct stream *stream);
 	void (*end)(struct stream *stream);   /* says that nothing more will be written */
 	void (*close)(struct stream *stream); /* lets go of the descriptor, too */
 };

@@ -215,6 +215,37 @@ static void half_closed(void **state)
 	stream_close(&pair.other);
 }
 
+/* Who reads everything and leaves has it; who left before it came, or leaves it unread, has not. */
+static void who_has_all(void **state)
+{
+	struct pair pair = pair_new(state);
+
+	assert_int_equal(write_text(&pair.one, "answer"), 6);
+	expect_text(&pair.other, "answer");
+	stream_close(&pair.other);
+	await(&pair.one, POLLRDHUP);
+	assert_true(pair.one.ops->peer_left(&pair.one));
+	/* A local socket says no more than that the other one is closed. */
+	assert_int_equal(pair.one.ops->peer_has_all(&pair.one), strcmp(*state, "tcp") == 0);
+	stream_close(&pair.one);
+
+	pair = pair_new(state);
+	assert_int_equal(write_text(&pair.one, "answer"), 6);
+	await(&pair.other, POLLIN);
+	stream_close(&pair.other);
+	await(&pair.one, POLLHUP);
+	assert_false(pair.one.ops->peer_has_all(&pair.one));
+	stream_close(&pair.one);
+
+	pair = pair_new(state);
+	stream_close(&pair.other);
+	await(&pair.one, POLLRDHUP);
+	(void)write_text(&pair.one, "answer");
+	assert_true(pair.one.ops->peer_left(&pair.one));
+	assert_false(pair.one.ops->peer_has_all(&pair.one));
+	stream_close(&pair.one);
+}
+
 /* Writing to who has left is an error, and no signal: the program would be dead. */
 static void peers_that_left(void **state)
 {
@@ -351,6 +382,8 @@ int main(void)
 		cmocka_unit_test_prestate(writes_in_parts, local),
 		cmocka_unit_test_prestate(half_closed, tcp),
 		cmocka_unit_test_prestate(half_closed, local),
+		cmocka_unit_test_prestate(who_has_all, tcp),
+		cmocka_unit_test_prestate(who_has_all, local),
 		cmocka_unit_test_prestate(peers_that_left, tcp),
 		cmocka_unit_test_prestate(peers_that_left, local),
 		cmocka_unit_test_prestate(files_are_sent, tcp),

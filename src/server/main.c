@@ -39,19 +39,20 @@ static struct cli_command commands[] = {
 	 .options = options,
 	 .run = serve_run,
 	 .detail =
-		 "Runs in the foreground until SIGTERM or SIGINT, which answer all waits and stop. SIGHUP reads the "
-		 "configuration "
-		 "again. Prints \"listening http ADDR:PORT\" when it is ready.\n\n"
+		 "Runs in the foreground until SIGTERM or SIGINT, which answer all waits and stop. SIGHUP reads the\n"
+		 "configuration again. Prints \"listening http ADDR:PORT\" when it is ready.\n\n"
 		 "Each flag is also a key in the configuration file and a variable: --max-wait, max-wait = 55s, BIDE_MAX_WAIT."},
 	{.name = "doctor",
 	 .summary = "look whether this machine is fit for the server",
 	 .options = doctor_options,
-	 .run = doctor_main},
+	 .run = doctor_main,
+	 .detail = "Measures the disk, and looks at space, limits, clock and address. Exit code 1 when something would not do."},
 	{.name = "config",
 	 .summary = "show the configuration that serve would use",
 	 .usage = "show",
 	 .options = show_options,
-	 .run = config_main},
+	 .run = config_main,
+	 .detail = "Flags go before the environment (BIDE_…), that before the file, and the file before what is built in."},
 };
 
 /* What serve was started with, for SIGHUP. */
@@ -107,7 +108,10 @@ static int doctor_main(int argc, char **argv)
 
 	if (r)
 		return r;
-	r = load(&args, &config, &origins) ? CLI_USAGE : 0;
+	if (args.operand_count)
+		r = cli_usage_error(&commands[1], "it takes no operands, but \"%s\" was given", args.operands[0]);
+	else
+		r = load(&args, &config, &origins) ? CLI_USAGE : 0;
 	if (!r) {
 		r = doctor_run(&config, cli_args_has(&args, "json"));
 		config_deinit(&config);

@@ -71,6 +71,11 @@ void json_in_open(struct json_in *in, struct arena *arena, struct slice body, bo
 		in->no_memory = true;
 		return;
 	}
+	/* jansson takes a NUL for the end of the text, whatever follows. */
+	if (body.len && memchr(body.ptr, '\0', body.len)) {
+		json_in_fail(in, "The body is not JSON: it holds a NUL.");
+		return;
+	}
 	in->root = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, &error);
 	if (!in->root && json_error_code(&error) == json_error_out_of_memory)
 		in->no_memory = true;

@@ -97,6 +97,9 @@ static void test_the_first_error_stays(void **state)
 	open_text(&in, "");
 	claim_read(&in, &r);
 	assert_true(refused(&in, "not JSON"));
+	json_in_open(&in, &arena, SLICE("{\"queues\":[\"a\"]}\0{"), false);
+	claim_read(&in, &r);
+	assert_true(refused(&in, "NUL"));
 }
 
 static void test_limits(void **state)

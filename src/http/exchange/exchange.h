@@ -74,7 +74,8 @@ struct exchange_handler {
 	 * later. */
 	void (*on_gone)(struct exchange *ex);
 	/* For exchanges answered with EXCHANGE_TELL only: all bytes were accepted by the socket and the connection still stands
-	 * (the client has ended its side in no way). The exchange is gone when this returns. */
+	 * (the client has ended its side in no way, or only after all bytes had come to it). The exchange is gone when this
+	 * returns. */
 	void (*on_written)(struct exchange *ex);
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
 	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */

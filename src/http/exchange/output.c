@@ -126,6 +126,15 @@ void chain_drop(struct http_conn *conn, struct chain *chain)
 	}
 }
 
+/* A socket takes bytes for one that has gone, too. One that ends its side the moment it has its answer, as a program does that
+ * asks once, may have done so before we look: it has been told, and its job must not go to another. */
+static bool told_nobody(const struct http_conn *conn, struct stream *stream)
+{
+	if (conn->flags & (CONN_FIN | CONN_RDHUP))
+		return true; /* known before the bytes were written */
+	return stream->ops->peer_left(stream) && !stream->ops->peer_has_all(stream);
+}
+
 /* The first piece is out. */
 static void out_pop(struct http_conn *conn)
 {
@@ -134,8 +143,7 @@ static void out_pop(struct http_conn *conn)
 	conn->out.first = piece->next;
 	if (!conn->out.first)
 		conn->out.last = NULL;
-	/* A socket takes bytes for one that has gone, too. */
-	if (piece->tell && conn->stream.ops->peer_left(&conn->stream)) {
+	if (piece->tell && told_nobody(conn, &conn->stream)) {
 		exchange_gone(piece->tell);
 	} else if (piece->tell) {
 		piece->tell->conn = &conn->thread->limbo; /* the connection may end before the door is told */
