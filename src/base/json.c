@@ -115,24 +115,13 @@ void json_time(struct buf *out, uint64_t unix_ms)
 
 void json_base64(struct buf *out, struct slice bytes)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const uint8_t *b = (const uint8_t *)bytes.ptr;
 	char *to;
 
 	json_comma(out);
 	buf_append_char(out, '"');
-	to = buf_reserve(out, (bytes.len + 2) / 3 * 4 + 1);
+	to = buf_reserve(out, TEXT_BASE64_CHARS(bytes.len) + 1);
 	if (!to)
 		return;
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		size_t left = bytes.len - i;
-		uint32_t three = (uint32_t)b[i] << 16 | (left > 1 ? (uint32_t)b[i + 1] << 8 : 0) | (left > 2 ? b[i + 2] : 0);
-
-		*to++ = digits[three >> 18];
-		*to++ = digits[three >> 12 & 63];
-		*to++ = left > 1 ? digits[three >> 6 & 63] : '=';
-		*to++ = left > 2 ? digits[three & 63] : '=';
-	}
-	out->len += (bytes.len + 2) / 3 * 4;
+	out->len += text_base64(bytes, to);
 	buf_append_char(out, '"');
 }

@@ -163,6 +163,23 @@ int text_base32_decode(struct slice text, uint8_t *ret_bytes)
 	return 0;
 }
 
+size_t text_base64(struct slice bytes, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *b = (const uint8_t *)bytes.ptr;
+
+	for (size_t i = 0; i < bytes.len; i += 3) {
+		size_t left = bytes.len - i;
+		uint32_t three = (uint32_t)b[i] << 16 | (left > 1 ? (uint32_t)b[i + 1] << 8 : 0) | (left > 2 ? b[i + 2] : 0);
+
+		*out++ = digits[three >> 18];
+		*out++ = digits[three >> 12 & 63];
+		*out++ = left > 1 ? digits[three >> 6 & 63] : '=';
+		*out++ = left > 2 ? digits[three & 63] : '=';
+	}
+	return TEXT_BASE64_CHARS(bytes.len);
+}
+
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
 	unsigned least = a < b ? a : b;

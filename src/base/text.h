@@ -1,4 +1,4 @@
-/* The small text forms that doors and configuration share: durations, times, sizes, base32. */
+/* The small text forms that doors and configuration share: durations, times, sizes, base32, base64. */
 #pragma once
 
 #include "base/slice.h"
@@ -19,6 +19,10 @@ struct slice text_time(uint64_t unix_ms, char out[TEXT_TIME_BYTES]);
 /* Crockford's base32 in lower case, 5 bytes ↔ 8 characters, `len` a multiple of 5; out holds len/5*8 characters, no NUL. */
 void text_base32(const uint8_t *bytes, size_t len, char *out);
 int text_base32_decode(struct slice text, uint8_t *ret_bytes) MUST_USE; /* text.len a multiple of 8; 0 or -EINVAL */
+
+/* RFC 4648 §4; out holds TEXT_BASE64_CHARS, no NUL. How many characters that are. */
+#define TEXT_BASE64_CHARS(bytes) (((bytes) + 2) / 3 * 4)
+size_t text_base64(struct slice bytes, char *out);
 
 /* How many single-character edits lie between the two (for "did you mean"); at most 64 characters are looked at. */
 unsigned text_distance(struct slice a, struct slice b);

@@ -94,6 +94,8 @@ static void on_gone(struct exchange *ex)
 		delivery_ended(ex, false);
 	else if (call->flags & CALL_BOARD && call->waiter.kind == WAIT_MANY)
 		many_free(ex);
+	else if (call->flags & CALL_SSE)
+		stream_sse_gone(ex);
 	else
 		wait_leave(ex);
 	exchange_done(ex);
@@ -103,6 +105,12 @@ static void on_written(struct exchange *ex)
 {
 	if (call_of(ex)->flags & CALL_DELIVERY)
 		delivery_ended(ex, true);
+}
+
+static void on_drained(struct exchange *ex)
+{
+	if (call_of(ex)->flags & CALL_SSE)
+		stream_sse_drained(ex);
 }
 
 static void on_problem(struct buf *out, int status, const char *name, const char *detail)
@@ -121,6 +129,7 @@ const struct exchange_handler *api_handler(void)
 		.on_deadline = on_deadline,
 		.on_gone = on_gone,
 		.on_written = on_written,
+		.on_drained = on_drained,
 		.problem = on_problem,
 	};
 
@@ -214,6 +223,10 @@ static void fail_one(struct exchange *ex, void *ctx)
 	struct buf *out = &api_of(ex)->out;
 
 	(void)ctx;
+	if (call->flags & CALL_SSE) {
+		stream_sse_close(ex);
+		return;
+	}
 	exchange_unpark(ex);
 	if (call->flags & CALL_BOARD && call->waiter.kind == WAIT_MANY)
 		many_free(ex);

@@ -15,7 +15,7 @@
 #include "http/api/problem.h"
 #include "wait/board.h"
 
-enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM };
+enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM, WAIT_SSE };
 enum { WAIT_UNTOLD = UINT16_MAX };
 
 /* One place on the board. */
@@ -34,6 +34,7 @@ enum call_flag {
 	CALL_BOARD = 16,    /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
 	CALL_DELIVERY = 32, /* answered with jobs, which are on their way */
 	CALL_PERSONAL = 64, /* a reader of a stream, with credentials */
+	CALL_SSE = 128,     /* its events have begun: the answer goes on */
 };
 
 enum { HANDLE_BYTES = 20 };
@@ -47,14 +48,14 @@ struct route;
 struct call {
 	struct waiter waiter;
 	union {
-		struct ask *ask;           /* until it is sent */
+		struct ask *ask;           /* until it is sent; CALL_SSE, not on the board: always */
 		struct many *many;         /* WAIT_MANY, parked */
 		struct offer *offer;       /* a claim being canceled whose offer has come */
 		struct delivery *delivery; /* answered with jobs, being written */
-		uint64_t cursor;           /* WAIT_STREAM, parked: the client's */
+		uint64_t cursor;           /* WAIT_STREAM, WAIT_SSE, parked: the client's */
 	};
 	const struct route *route;
-	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked; WAIT_STREAM: the place */
+	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked; WAIT_STREAM, WAIT_SSE: the place */
 	uint8_t flags;
 };
 _Static_assert(sizeof(struct call) <= EXCHANGE_APP_BYTES, "a call fits into its exchange");
@@ -268,6 +269,11 @@ void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 void stream_reply_headers(struct reply *reply);
 void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_t sent_us);
 void stream_wait_expired(struct exchange *ex);
+
+/* --- stream_sse.c: of an exchange with CALL_SSE --- */
+void stream_sse_drained(struct exchange *ex);
+void stream_sse_gone(struct exchange *ex);  /* off the board; whatever it holds is let go */
+void stream_sse_close(struct exchange *ex); /* the same, and its answer ends in good order: the client comes back */
 
 /* --- operations.c, openapi.c --- */
 void health_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

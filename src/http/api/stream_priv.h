@@ -1,7 +1,8 @@
 /* Inside src/http/api only: what the files about streams share.
  *
- * stream.c takes what is written, stream_read.c tells what there is, stream_wait.c holds those who wait for more; stream_input.c
- * reads paths and headers, stream_records.c makes records of bodies, stream_token.c knows how places in streams are written. */
+ * stream.c takes what is written, stream_read.c tells what there is, stream_wait.c holds those who wait for more, and
+ * stream_sse.c those who follow it; stream_input.c reads paths and headers, stream_records.c makes records of bodies,
+ * stream_token.c knows how places in streams are written. */
 #pragma once
 
 #include "http/api/api_priv.h"
@@ -65,6 +66,52 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 void stream_answer_none(struct exchange *ex, const struct reading *reading, uint64_t number, uint64_t offset, bool closed);
 void stream_was_read(struct exchange *ex, struct ask *ask);
 uint64_t stream_chance(void);
+/* How many of the view's chunks go into one answer, and where that ends: whole chunks up to `limit` records, a blob alone. */
+size_t stream_chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after);
+void stream_answer_failed(struct exchange *ex, int error);
+
+/* --- stream_sse_event.c: pure --- */
+
+/* One `data` event whose bytes come in pieces. */
+struct sse_data {
+	bool base64;
+	bool line_begun, after_cr; /* text: within a line; CR was the last byte */
+	bool any;                  /* base64: a line is there already */
+	uint8_t carry_len;         /* base64: bytes that make no whole group yet */
+	char carry[2];
+};
+bool sse_is_text(struct slice content_type); /* else base64 */
+void sse_data_begin(struct sse_data *data, struct buf *out, bool base64);
+void sse_data_add(struct sse_data *data, struct buf *out, struct slice bytes);
+void sse_data_end(struct sse_data *data, struct buf *out);
+
+struct sse_control {
+	uint64_t number, offset; /* that comes next */
+	uint64_t cursor;
+	bool up_to_date, closed;
+};
+void sse_control(struct buf *out, const struct sse_control *control);
+
+/* --- stream_sse.c --- */
+bool stream_sse_wait(struct exchange *ex, struct ask *ask); /* how long; false: it makes no sense, and that has been answered */
+void stream_sse_send(struct exchange *ex, struct ask *ask); /* takes the place of ask_send */
+/* Those who hang under the key; how many were told. A view of NULL: the stream is gone. */
+uint64_t stream_sse_woken(struct api_thread *api, uint64_t key, struct stream_view *view);
 
 /* --- stream_wait.c --- */
+
+/* Where a parked reader stands; kept in call->handle, which has no alignment. */
+struct stream_place {
+	uint64_t number, offset;
+};
+_Static_assert(sizeof(struct stream_place) <= HANDLE_BYTES, "a place fits where a job's handle would be");
+
+static inline struct stream_place stream_place_of(const struct call *call)
+{
+	struct stream_place place;
+
+	memcpy(&place, call->handle, sizeof(place));
+	return place;
+}
+
 void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view);

@@ -197,8 +197,7 @@ int stream_body(struct buf *out, const struct stream_view *view, size_t used, ui
 	return error;
 }
 
-/* How many of the view's chunks go into one answer, and where that ends: whole chunks up to `limit` records, a blob alone. */
-static size_t chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after)
+size_t stream_chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after)
 {
 	uint64_t records = 0;
 	size_t used = 0;
@@ -220,7 +219,7 @@ static size_t chunks_used(const struct stream_view *view, uint64_t limit, uint64
 
 /* --- answers --- */
 
-static void answer_failed(struct exchange *ex, int error)
+void stream_answer_failed(struct exchange *ex, int error)
 {
 	if (error == -ENOMEM)
 		call_no_memory(ex);
@@ -244,7 +243,7 @@ static void answer_read(struct exchange *ex, const struct reading *reading, stru
 	struct api_thread *api = api_of(ex);
 	struct buf *out = &api->out;
 	uint64_t after;
-	size_t used = chunks_used(view, reading->limit, &after);
+	size_t used = stream_chunks_used(view, reading->limit, &after);
 	struct reply reply;
 	int error;
 
@@ -264,7 +263,7 @@ static void answer_read(struct exchange *ex, const struct reading *reading, stru
 	}
 	error = stream_body(out, view, used, view->from_offset);
 	if (error) {
-		answer_failed(ex, error);
+		stream_answer_failed(ex, error);
 		return;
 	}
 	reply.answer.body = buf_slice(out);
@@ -389,20 +388,16 @@ static bool read_live(struct exchange *ex, struct ask *ask, bool has_offset)
 		return false;
 	if (!found)
 		return true;
-	if (slice_eq(text, SLICE("sse"))) {
-		call_problem(ex, PROBLEM_NOT_IMPLEMENTED, "live=sse is not there yet; live=long-poll is.");
+	ask->kind = slice_eq(text, SLICE("sse")) ? WAIT_SSE : WAIT_STREAM;
+	if ((ask->kind == WAIT_STREAM && !slice_eq(text, SLICE("long-poll"))) || !has_offset) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "live is long-poll or sse, and goes with an offset.");
 		return false;
 	}
-	if (!slice_eq(text, SLICE("long-poll")) || !has_offset) {
-		call_problem(ex, PROBLEM_BAD_REQUEST, "live is long-poll, and goes with an offset.");
-		return false;
-	}
-	ask->kind = WAIT_STREAM;
 	if (!input_query(ex, "cursor", &text, &found))
 		return false;
 	if (found)
 		ask->cursor = cursor_read(text);
-	return read_wait(ex, ask);
+	return ask->kind == WAIT_SSE ? stream_sse_wait(ex, ask) : read_wait(ex, ask);
 }
 
 static void read_head(struct exchange *ex, struct slice path)
@@ -423,7 +418,10 @@ static void read_head(struct exchange *ex, struct slice path)
 	if (in->max_bytes > READ_BYTES_MAX)
 		in->max_bytes = READ_BYTES_MAX;
 	in->watch = ask->wait_ms > 0;
-	ask_send(ex, ask);
+	if (ask->kind == WAIT_SSE)
+		stream_sse_send(ex, ask);
+	else
+		ask_send(ex, ask);
 }
 
 void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])

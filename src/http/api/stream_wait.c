@@ -9,12 +9,6 @@
 
 enum { SHARED_ANSWERS = 8 };
 
-/* Where a parked reader stands; kept in call->handle, which has no alignment. */
-struct stream_place {
-	uint64_t number, offset;
-};
-_Static_assert(sizeof(struct stream_place) <= HANDLE_BYTES, "a place fits where a job's handle would be");
-
 void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view)
 {
 	struct stream_place place = {view->number, view->from_offset};
@@ -34,14 +28,6 @@ void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_
 	call->flags |= CALL_BOARD;
 	wait_count(api, WAIT_STREAM, 1);
 	call_park(ex, wait_ms);
-}
-
-static struct stream_place place_of(const struct call *call)
-{
-	struct stream_place place;
-
-	memcpy(&place, call->handle, sizeof(place));
-	return place;
 }
 
 static struct reading reading_of(const struct call *call)
@@ -151,7 +137,7 @@ static void read_again(struct exchange *ex, const struct stream_view *view, cons
 static void wake_one(struct stream_waking *w, struct call *call, bool alone)
 {
 	struct exchange *ex = call_exchange(call);
-	struct stream_place place = place_of(call);
+	struct stream_place place = stream_place_of(call);
 	struct reading reading = reading_of(call);
 	struct shared_answer *answer;
 	struct reply reply;
@@ -193,6 +179,7 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 	for (size_t i = 0; i < w.count; i++)
 		shared_answer_unref(w.made[i].answer);
 	buf_deinit(&w.body);
+	w.answered += stream_sse_woken(api, wake->key, wake->view);
 	wait_latency(api, sent_us, w.answered);
 	message_free(&wake->message);
 }
@@ -200,7 +187,7 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 void stream_wait_expired(struct exchange *ex)
 {
 	struct call *call = call_of(ex);
-	struct stream_place place = place_of(call);
+	struct stream_place place = stream_place_of(call);
 	struct reading reading = reading_of(call);
 
 	wait_leave(ex);

@@ -34,7 +34,9 @@ bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key)
 
 void waiter_remove(struct api_thread *api, struct waiter *waiter)
 {
-	board_remove(waiter->kind == WAIT_STREAM ? &api->streams : &api->board, &waiter->wait);
+	bool stream = waiter->kind == WAIT_STREAM || waiter->kind == WAIT_SSE;
+
+	board_remove(stream ? &api->streams : &api->board, &waiter->wait);
 }
 
 void wait_leave(struct exchange *ex)
@@ -366,6 +368,10 @@ void wait_expired(struct exchange *ex)
 	}
 	if (call->waiter.kind == WAIT_STREAM) {
 		stream_wait_expired(ex);
+		return;
+	}
+	if (call->waiter.kind == WAIT_SSE) {
+		stream_sse_close(ex);
 		return;
 	}
 	wait_leave(ex);

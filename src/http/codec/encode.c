@@ -101,7 +101,9 @@ void encode_head(struct buf *out, const struct answer_head *head)
 	if (head->no_store)
 		buf_append_str(out, "Cache-Control: no-store\r\n");
 	buf_append_slice(out, head->extra);
-	if (encode_has_body(head->status)) {
+	if (encode_has_body(head->status) && head->framing == FRAMING_CHUNKED)
+		buf_append_str(out, "Transfer-Encoding: chunked\r\n");
+	if (encode_has_body(head->status) && head->framing == FRAMING_LENGTH) {
 		buf_append_str(out, "Content-Length: ");
 		buf_append_u64(out, head->content_length);
 		buf_append(out, "\r\n", 2);

@@ -9,12 +9,16 @@ struct answer_header {
 	struct slice value;
 };
 
+/* How the end of the body is known (RFC 9112 §6.3). */
+enum answer_framing { FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
+
 struct answer_head {
 	int status;
 	struct slice date;         /* IMF-fixdate */
 	struct slice content_type; /* empty: none */
 	const struct answer_header *headers;
 	size_t header_count;
+	enum answer_framing framing;
 	uint64_t content_length; /* left out for 1xx, 204 and 304 */
 	struct slice extra;      /* whole header lines, CR LF and all */
 	bool no_store;

@@ -19,7 +19,7 @@
 	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
 	"Job-Attempt, Job-Deadline, ETag, Stream-Next-Offset, Stream-Earliest-Offset, Stream-Up-To-Date, Stream-Closed, "        \
 	"Stream-Cursor, Stream-TTL, Stream-Expires-At, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "                    \
-	"Producer-Received-Seq"
+	"Producer-Received-Seq, Stream-SSE-Data-Encoding"
 
 struct shared_answer {
 	uint32_t refs;
@@ -66,7 +66,8 @@ int answer_configure(struct http_thread *thread)
 	return 0;
 }
 
-static void encode_answer_head(struct http_thread *thread, const struct answer *answer, uint64_t length, struct buf *out)
+static void encode_answer_head(struct http_thread *thread, const struct answer *answer, enum answer_framing framing,
+			       uint64_t length, struct buf *out)
 {
 	/* HTTP-API.md: 204 and every error say no-store, whatever the door thinks of caching. */
 	bool no_store = !(answer->flags & EXCHANGE_CACHEABLE) || answer->status == 204 || answer->status >= 400;
@@ -76,6 +77,7 @@ static void encode_answer_head(struct http_thread *thread, const struct answer *
 		.content_type = answer->content_type,
 		.headers = answer->headers,
 		.header_count = answer->header_count,
+		.framing = framing,
 		.content_length = length,
 		.extra = buf_slice(&thread->cors),
 		.no_store = no_store,
@@ -169,7 +171,7 @@ int answer_encode(struct exchange *ex, const struct answer *answer, struct chain
 	if (!out)
 		return -ENOMEM;
 	before = out->len;
-	encode_answer_head(thread, answer, length, out);
+	encode_answer_head(thread, answer, FRAMING_LENGTH, length, out);
 	buf_append_slice(out, encode_tail(answer_connection(ex)));
 	if (out->failed)
 		return -ENOMEM; /* sticky: the connection cannot go on */
@@ -179,6 +181,18 @@ int answer_encode(struct exchange *ex, const struct answer *answer, struct chain
 	if (error && !out->failed)
 		out->len = before; /* something else can be said in its place */
 	return error;
+}
+
+int answer_encode_ongoing(struct exchange *ex, const struct answer *head, struct chain *chain)
+{
+	struct http_thread *thread = ex->conn->thread;
+	struct buf *out = chain_buf(thread, chain);
+
+	if (!out)
+		return -ENOMEM;
+	encode_answer_head(thread, head, ex->flags & EX_HTTP10 ? FRAMING_CLOSE : FRAMING_CHUNKED, 0, out);
+	buf_append_slice(out, encode_tail(answer_connection(ex)));
+	return out->failed ? -ENOMEM : 0;
 }
 
 void answer_problem(struct exchange *ex, int status, const char *name, const char *detail)
@@ -243,7 +257,7 @@ struct shared_answer *shared_answer_new(struct http_thread *thread, const struct
 	struct shared_answer *shared;
 
 	ENSURE(!answer->pin);
-	encode_answer_head(thread, answer, answer->body.len, &head);
+	encode_answer_head(thread, answer, FRAMING_LENGTH, answer->body.len, &head);
 	shared = head.failed ? NULL : mem_alloc(sizeof(*shared) + head.len + BLANK_LINE_BYTES + answer->body.len);
 	if (shared) {
 		bool body = encode_has_body(answer->status) && answer->body.len;

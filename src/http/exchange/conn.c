@@ -320,11 +320,13 @@ void conn_end(struct http_conn *conn)
 	conn_free(conn);
 }
 
-/* The client has half closed: see read_end. */
+/* The client has half closed: see read_end. An answer that goes on would never be told that nobody reads it. */
 static void drop_parked(struct http_conn *conn)
 {
 	list_each (node, &conn->exchanges) {
-		if (!exchange_is_parked(container_of(node, struct exchange, siblings)))
+		const struct exchange *ex = container_of(node, struct exchange, siblings);
+
+		if (!exchange_is_parked(ex) && !(ex->flags & EX_STREAM))
 			continue;
 		/* Their answers could not leave before its own. */
 		conn->flags |= CONN_CLOSING | CONN_FIN;
@@ -355,7 +357,7 @@ static void give_empty(struct http_conn *conn)
 
 		if (!(ex->flags & EX_EMPTY))
 			continue;
-		ex->flags &= (uint8_t)~EX_EMPTY;
+		ex->flags &= (uint16_t)~EX_EMPTY;
 		if (ex->state == EX_OPEN)
 			conn->thread->config.handler->on_body(ex, &(struct request_body){0});
 		conn_need(conn); /* there may be more of them; the line has changed */
@@ -401,6 +403,7 @@ void conn_attend(struct http_conn *conn)
 		drop_unasked(conn);
 		full = !conn_wants_input(conn);
 		output_write(conn);
+		ongoing_drained(conn);
 		if (full && conn_wants_input(conn))
 			conn_need(conn); /* there is room again */
 	}

@@ -2,7 +2,8 @@
  *
  *  1. A connection is freed in conn_attend only, which http_thread_flush calls: whatever a callback of the door brings about, the
  *     connection it is called for still stands when it returns. Until then a dead one is CONN_BROKEN.
- *  2. `exchanges` holds, in the order of the requests, those whose answer has not been moved to `out`. Only the first may move.
+ *  2. `exchanges` holds, in the order of the requests, those whose answer has not been moved to `out` as a whole. Only the first
+ *     may move.
  *  3. The door is told that an exchange is over, on_gone or on_written, by http_thread_flush alone. Until then it is in one of
  * the thread's lists, and its connection, which may be no more, is the thread's `limbo`: no callback of the door's runs while a
  * line is walked, and an answer to a lost exchange finds out that it is void.
@@ -63,6 +64,9 @@ enum exchange_flag {
 	EX_CONTINUE = 32, /* 100 Continue is due when its turn comes */
 	EX_TAKEN = 64,    /* the door wants the body */
 	EX_EMPTY = 128,   /* on_body with an empty body is due */
+	EX_STREAM = 256,  /* the answer has begun and goes on: what is in `answer` is held back */
+	EX_CHUNKED = 512, /* … in chunks */
+	EX_FULL = 1024,   /* … and on_drained is due when the socket has taken most of it */
 };
 
 enum piece_kind { PIECE_COPY, PIECE_SHARED, PIECE_PINNED };
@@ -204,9 +208,17 @@ void exchange_leave_line(struct exchange *ex);
 void exchange_gone(struct exchange *ex); /* out of the line and lost; freed when the door has nothing to do with it (any more) */
 struct exchange *exchange_replace(struct exchange *ex); /* an engine's one in its place; `ex` is lost. NULL: broken instead */
 void line_advance(struct http_conn *conn);              /* moves to `out` whatever has its turn */
+bool answer_is_void(struct exchange *ex, struct store_pin *pin, unsigned flags);
+void answer_decides_close(struct exchange *ex, unsigned flags);
+void answer_made(struct exchange *ex, struct chain *chain);
+
+/* ongoing.c */
+void ongoing_release(struct http_conn *conn, struct exchange *ex); /* it is first: what was held back may go */
+void ongoing_drained(struct http_conn *conn);                      /* on_drained, if it is due */
 
 /* answer.c */
 int answer_encode(struct exchange *ex, const struct answer *answer, struct chain *chain); /* 0 or -ENOMEM */
+int answer_encode_ongoing(struct exchange *ex, const struct answer *head, struct chain *chain);
 void answer_problem(struct exchange *ex, int status, const char *name, const char *detail);
 bool answer_is_preflight(const struct exchange *ex);
 void answer_preflight(struct exchange *ex);

@@ -171,7 +171,7 @@ static bool say_continue(struct http_conn *conn, struct exchange *ex)
 	struct buf *out = chain_buf(conn->thread, &conn->out);
 	size_t before = out ? out->len : 0;
 
-	ex->flags &= (uint8_t)~EX_CONTINUE;
+	ex->flags &= (uint16_t)~EX_CONTINUE;
 	if (out)
 		buf_append_str(out, "HTTP/1.1 100 Continue\r\n\r\n");
 	if (!out || out->failed)
@@ -187,6 +187,7 @@ void line_advance(struct http_conn *conn)
 
 		if (ex->flags & EX_CONTINUE && !say_continue(conn, ex))
 			conn_break(conn);
+		ongoing_release(conn, ex);
 		if (ex->state != EX_ANSWERED)
 			return;
 		answer_moves(conn, ex);
@@ -194,13 +195,13 @@ void line_advance(struct http_conn *conn)
 }
 
 /* Before its answer is made: what the connection will be behind it. */
-static void decide_close(struct exchange *ex, unsigned flags)
+void answer_decides_close(struct exchange *ex, unsigned flags)
 {
 	struct http_conn *conn = ex->conn;
 
 	if (conn->intake && conn->intake->ex == ex)
 		intake_leave(conn, ex);
-	ex->flags &= (uint8_t)~EX_CONTINUE;
+	ex->flags &= (uint16_t)~EX_CONTINUE;
 	if (flags & EXCHANGE_CLOSE)
 		ex->flags |= EX_CLOSE;
 	if (flags & EXCHANGE_TELL)
@@ -213,7 +214,7 @@ static void decide_close(struct exchange *ex, unsigned flags)
 }
 
 /* True when nobody will read the answer. With EXCHANGE_TELL it waits to be told that it is gone, else it is over. */
-static bool answer_is_void(struct exchange *ex, struct store_pin *pin, unsigned flags)
+bool answer_is_void(struct exchange *ex, struct store_pin *pin, unsigned flags)
 {
 	struct http_conn *conn = ex->conn;
 
@@ -252,7 +253,7 @@ static void answer_unreadable(struct exchange *ex, struct store_pin *pin, int er
 }
 
 /* The answer stands at the end of `chain`, which is all of the connection's output when the exchange is the first in line. */
-static void answer_made(struct exchange *ex, struct chain *chain)
+void answer_made(struct exchange *ex, struct chain *chain)
 {
 	struct http_conn *conn = ex->conn;
 
@@ -277,9 +278,10 @@ void exchange_answer(struct exchange *ex, const struct answer *answer)
 	uint64_t before;
 	int error;
 
+	ENSURE(!(ex->flags & EX_STREAM));
 	if (answer_is_void(ex, answer->pin, answer->flags))
 		return;
-	decide_close(ex, answer->flags);
+	answer_decides_close(ex, answer->flags);
 	ex->state = EX_ANSWERED;
 	if (first)
 		chain = conn->out;
@@ -343,9 +345,10 @@ void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared)
 	bool first = conn->exchanges.next == &ex->siblings;
 	struct piece piece = {.kind = PIECE_SHARED, .shared = shared};
 
+	ENSURE(!(ex->flags & EX_STREAM));
 	if (answer_is_void(ex, NULL, shared_flags(shared)))
 		return;
-	decide_close(ex, shared_flags(shared));
+	answer_decides_close(ex, shared_flags(shared));
 	ex->state = EX_ANSWERED;
 	piece.connection = (uint8_t)answer_connection(ex);
 	piece.without_body = (ex->flags & EX_HEAD) != 0;

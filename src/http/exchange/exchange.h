@@ -12,7 +12,9 @@
  *     request in it.
  *  5. Nothing calls back into the door from inside exchange_answer, exchange_park or exchange_take_body: what follows from them
  *     comes behind the callback they were called in, or in http_thread_flush.
- *  6. What the engine answers by itself once on_head was called (413, 400 for a broken body, 408 for a slow one) is on_gone to
+ *  6. An answer that goes on (exchange_stream_begin) keeps its exchange, and its exchange its place in the line, until
+ *     exchange_stream_end; that counts as the one answer of rule 1.
+ *  7. What the engine answers by itself once on_head was called (413, 400 for a broken body, 408 for a slow one) is on_gone to
  * the door: the exchange is over. exchange_answer frees the exchange (unless EXCHANGE_TELL), its arena and its request. */
 #pragma once
 
@@ -52,8 +54,8 @@ struct exchange {
 	struct arena arena;
 	struct request *request; /* NULL once parked */
 	void *answer;            /* early answers waiting for their turn */
+	uint16_t flags;
 	uint8_t state;
-	uint8_t flags;
 	uint8_t thread;
 	/* The door's own: zeroed at the start, kept while parked. 8-aligned. */
 	uint64_t app[EXCHANGE_APP_BYTES / 8];
@@ -77,6 +79,9 @@ struct exchange_handler {
 	 * (the client has ended its side in no way, or only after all bytes had come to it). The exchange is gone when this
 	 * returns. */
 	void (*on_written)(struct exchange *ex);
+	/* Of an answer that goes on: at most EXCHANGE_DRAIN_BYTES are left to be sent, after it were more. Called by
+	 * http_thread_flush alone, once each time. May be NULL for a door that begins none. */
+	void (*on_drained)(struct exchange *ex);
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
 	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */
 	void (*problem)(struct buf *out, int status, const char *name, const char *detail);
@@ -114,8 +119,8 @@ void exchange_unpark(struct exchange *ex);
 bool exchange_is_parked(const struct exchange *ex);
 void exchange_done(struct exchange *ex); /* after on_gone only */
 
-/* Of one that was answered with EXCHANGE_TELL and neither written nor gone: how much of the answer, and of what stands before it,
- * the socket has not taken yet. */
+/* Of one that was answered with EXCHANGE_TELL, or whose answer goes on, and that is neither written nor gone: how much of the
+ * answer, and of what stands before it, the socket has not taken yet. */
 uint64_t exchange_left_bytes(const struct exchange *ex);
 
 /* An answer made once for many exchanges: status line, headers and body as bytes, for keep-alive connections and for closing
@@ -127,6 +132,27 @@ struct shared_answer *shared_answer_ref(struct shared_answer *shared);
 struct shared_answer *shared_answer_unref(struct shared_answer *shared);
 /* Written straight from the shared bytes when the socket takes them at once; only what it does not take keeps a reference. */
 void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared);
+
+/* --- an answer that goes on ---
+ *
+ * begin, any number of writes, end. HTTP/1.1 gets chunks (RFC 9112 §7.1), HTTP/1.0 a connection that closes behind the answer;
+ * HEAD gets the head alone, what is written to it is dropped. The head has no Content-Length, and its body, pin and EXCHANGE_TELL
+ * mean nothing here.
+ *  - While requests before it are unanswered, head and bytes are held back. What comes behind it waits until exchange_stream_end.
+ *  - The engine holds whatever it is given: the door paces itself. After a write that leaves more than EXCHANGE_DRAIN_BYTES
+ *    (exchange_left_bytes tells) it writes nothing that can wait, until on_drained. A reader that takes nothing is cut by
+ *    write_timeout_ms, as any other.
+ *  - Between writes it may be parked, which frees the request and sets a deadline; at rest it costs no more than a parked wait.
+ *    Parked or not, it may be written to and ended; writing leaves it parked. Bytes for a parked one go to the socket at once.
+ *  - FIN and RST are on_gone, as soon as they are seen. So is a lack of memory: the answer breaks off, and the connection with
+ * it.
+ *  - Until on_gone comes, all of this is allowed and does nothing. After exchange_stream_end the exchange is no longer the
+ * door's.
+ *  - When the server drains, connections close behind the end; the door ends what goes on. */
+enum { EXCHANGE_DRAIN_BYTES = 32 * 1024 };
+void exchange_stream_begin(struct exchange *ex, const struct answer *head);
+void exchange_stream_write(struct exchange *ex, struct slice bytes); /* copied; one chunk */
+void exchange_stream_end(struct exchange *ex);
 
 /* The thread an exchange lives on, and the door's own state for that thread. */
 struct http_thread *exchange_thread(const struct exchange *ex);

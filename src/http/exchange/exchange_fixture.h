@@ -74,7 +74,8 @@ void expect_said(struct stage *stage, const char *text);
  *   /tell/…        answers, wants to hear   /hold/…     waits for door_answer
  *   /park/MS/…     parks                    /memory/N   takes a body of up to N bytes  /store/N  the same, to the store
  *   /discard/N     lets it be thrown away   /pin/FROM/N/SIZE/K  a range of a stored body of SIZE bytes, K = inline, blob
- *   /again/MS/…    parks, and at its deadline parks again */
+ *   /again/MS/…    parks, and at its deadline parks again
+ *   /stream/…      begins an answer that goes on        /pace/N  the same, with N bytes as the reader takes them, and ends it */
 struct exchange *door_find(struct stage *stage, const char *path); /* the oldest that is not over; NULL: none */
 void door_answer(struct stage *stage, const char *path, const char *body);
 void door_answer_flags(struct stage *stage, const char *path, const char *body, unsigned flags);

@@ -280,6 +280,38 @@ static uint64_t number(const char *text)
 	return strtoull(text, NULL, 10);
 }
 
+enum { PACE_BYTES = 20000 };
+
+static void begin(struct exchange *ex)
+{
+	exchange_stream_begin(ex, &(struct answer){.status = 200, .content_type = SLICE("text/plain")});
+}
+
+/* app[1] counts what was given. */
+static void pace(struct exchange *ex, uint64_t total)
+{
+	char bytes[PACE_BYTES];
+
+	while (ex->app[1] < total && exchange_left_bytes(ex) <= EXCHANGE_DRAIN_BYTES) {
+		size_t len = total - ex->app[1] < PACE_BYTES ? (size_t)(total - ex->app[1]) : PACE_BYTES;
+
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = pattern_at(ex->app[1] + i);
+		ex->app[1] += len;
+		exchange_stream_write(ex, slice_from(bytes, len));
+	}
+	if (ex->app[1] < total)
+		return;
+	entry_of(ex)->ex = NULL;
+	exchange_stream_end(ex);
+}
+
+static void begin_paced(struct exchange *ex, uint64_t total)
+{
+	begin(ex);
+	pace(ex, total);
+}
+
 static void on_head(struct exchange *ex)
 {
 	struct stage *stage = stage_of(ex);
@@ -304,6 +336,10 @@ static void on_head(struct exchange *ex)
 		answer_big(ex, number(rest));
 	else if ((rest = behind(path, "/pin/")))
 		answer_pinned(stage, ex, rest);
+	else if (behind(path, "/stream/"))
+		begin(ex);
+	else if ((rest = behind(path, "/pace/")))
+		begin_paced(ex, number(rest));
 	else if ((rest = behind(path, "/park/")) || (rest = behind(path, "/again/")))
 		exchange_park(ex, number(rest));
 	else if ((rest = behind(path, "/memory/")))
@@ -349,7 +385,7 @@ static void on_deadline(struct exchange *ex)
 	assert_null(ex->request);
 	assert_int_equal(ex->app[EXCHANGE_APP_BYTES / 8 - 1], UINT64_MAX);
 	say(stage, "deadline", entry->path, "");
-	if (behind(entry->path, "/again/"))
+	if (behind(entry->path, "/again/") || behind(entry->path, "/stream/"))
 		exchange_park(ex, 50000);
 	else
 		answer_bytes(ex, 204, SLICE(""), 0);
@@ -377,6 +413,18 @@ static void on_written(struct exchange *ex)
 	entry->ex = NULL;
 }
 
+static void on_drained(struct exchange *ex)
+{
+	struct stage *stage = stage_of(ex);
+	struct entry *entry = entry_of(ex);
+	const char *rest = behind(entry->path, "/pace/");
+
+	if (rest)
+		pace(ex, number(rest));
+	else
+		say(stage, "drained", entry->path, "");
+}
+
 static void problem(struct buf *out, int status, const char *name, const char *detail)
 {
 	(void)detail;
@@ -390,5 +438,6 @@ const struct exchange_handler stage_door = {
 	.on_deadline = on_deadline,
 	.on_gone = on_gone,
 	.on_written = on_written,
+	.on_drained = on_drained,
 	.problem = problem,
 };
