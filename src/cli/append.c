@@ -27,14 +27,11 @@ bool append_ok(const struct http_call *call)
 	return call->outcome == HTTP_ANSWERED && (call->status == 200 || call->status == 204);
 }
 
-void append_taken(struct append *append, struct http_call *call)
+void append_taken(struct append *append, const char *offset, bool closed)
 {
-	const char *offset = stream_offset(call);
-
-	/* Answers may overtake each other; offsets of a stream are in order as text. */
-	if (strcmp(offset, append->offset) > 0)
+	if (*offset)
 		snprintf(append->offset, sizeof(append->offset), "%s", offset);
-	if (stream_flag(call, "Stream-Closed"))
+	if (closed)
 		append->closed = true;
 }
 
@@ -108,7 +105,7 @@ static int append_once(struct append *append)
 		http_call_source(&call, append->body.fd, append->body.start, append->body.size);
 	session_run(append->session, &call, append->producer || !append->body.size);
 	if (append_ok(&call)) {
-		append_taken(append, &call);
+		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"));
 		append->count = append->body.size ? 1 : 0;
 		append->duplicate = append->producer && append->count && call.status == 204;
 	} else {
@@ -131,7 +128,7 @@ static int append_close(struct append *append)
 	session_run(append->session, &call, true);
 	snprintf(doing, sizeof(doing), "close %s", append->path);
 	if (append_ok(&call))
-		append_taken(append, &call);
+		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"));
 	else
 		rc = stream_report(append->session, &call, doing);
 	http_call_deinit(&call);

@@ -113,6 +113,29 @@ static int tail_refused(struct tail *tail, struct http_call *call)
 	return stream_report(tail->session, call, doing);
 }
 
+static int tail_away(struct tail *tail, struct http_call *call)
+{
+	struct retry *retry = &tail->session->retry;
+	int64_t delay_ms = retry_next_ms(retry, http_answer_retry_after_ms(call));
+
+	if (delay_ms < 0 && call->outcome == HTTP_ANSWERED && call->status < 300) {
+		cli_say("%s does not answer like a server of streams", tail->at.base);
+		return CLI_FAILED;
+	}
+	if (delay_ms < 0)
+		return tail_refused(tail, call);
+	session_notice_away(tail->session, call, retry);
+	tail_pause(tail, (uint64_t)delay_ms);
+	return 0;
+}
+
+/* A head that broke off looks like one whose body ends with the connection, and the library takes it for whole. */
+static bool answer_is_whole(struct http_call *call)
+{
+	return *stream_offset(call) && (call->status == 204 || http_answer_header(call, "Content-Length") ||
+					http_answer_header(call, "Transfer-Encoding"));
+}
+
 static int tail_answered(struct tail *tail, struct http_call *call, uint64_t asked_ns)
 {
 	const char *cursor = http_answer_header(call, "Stream-Cursor");
@@ -120,10 +143,8 @@ static int tail_answered(struct tail *tail, struct http_call *call, uint64_t ask
 
 	if (call->status != 200 && call->status != 204)
 		return tail_refused(tail, call);
-	if (!*stream_offset(call)) {
-		cli_say("%s does not answer like a server of streams", tail->at.base);
-		return CLI_FAILED;
-	}
+	if (!answer_is_whole(call))
+		return tail_away(tail, call);
 	retry_reset(&tail->session->retry);
 	if (tail_take_end(tail, stream_offset(call)))
 		return tail_local_error(tail, call);
@@ -132,18 +153,6 @@ static int tail_answered(struct tail *tail, struct http_call *call, uint64_t ask
 	tail->ended = stream_flag(call, "Stream-Closed") || (!tail->follow && stream_flag(call, "Stream-Up-To-Date"));
 	if (nothing && live && !tail->ended && cli_now_ns() - asked_ns < HASTE_MS * 1000000ULL)
 		tail_pause(tail, HASTE_MS);
-	return 0;
-}
-
-static int tail_away(struct tail *tail, struct http_call *call)
-{
-	struct retry *retry = &tail->session->retry;
-	int64_t delay_ms = retry_next_ms(retry, http_answer_retry_after_ms(call));
-
-	if (delay_ms < 0)
-		return tail_refused(tail, call);
-	session_notice_away(tail->session, call, retry);
-	tail_pause(tail, (uint64_t)delay_ms);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct api_thread *api_thread_new(unsigned index, const struct api_config *confi
 	api->index = index;
 	api->look.expired = deliveries_look;
 	list_init(&api->deliveries);
+	list_init(&api->deliveries_over);
 	board_init(&api->board, &key);
 	board_init(&api->streams, &key);
 	return api;
@@ -31,6 +32,7 @@ struct api_thread *api_thread_free(struct api_thread *api)
 {
 	if (!api)
 		return NULL;
+	deliveries_free(api);
 	board_deinit(&api->board);
 	board_deinit(&api->streams);
 	buf_deinit(&api->out);

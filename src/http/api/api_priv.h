@@ -89,11 +89,12 @@ struct api_thread {
 	unsigned index;
 	bool draining, failed;
 	struct board board;
-	struct board streams;    /* readers at the end of streams, by stream_view.key */
-	struct buf out;          /* the body being made */
-	struct list deliveries;  /* claims whose answer is on its way to the worker */
-	struct wheel_entry look; /* at them, while there are any */
-	struct wheel *wheel;     /* in which it is */
+	struct board streams;        /* readers at the end of streams, by stream_view.key */
+	struct buf out;              /* the body being made */
+	struct list deliveries;      /* claims whose answer is on its way to the worker */
+	struct list deliveries_over; /* of which the sequencer has yet to hear */
+	struct wheel_entry look;     /* at those on their way, while there are any */
+	struct wheel *wheel;         /* in which it is */
 	bool looking;
 	uint64_t many_items;
 	struct api_stats stats;
@@ -238,6 +239,7 @@ void claim_cancel(struct exchange *ex); /* its deadline came, or its client left
 void delivery_begin(struct exchange *ex, struct lease *leases, size_t count, struct offer *offer);
 void delivery_lost(struct api_thread *api, struct lease *leases, size_t count, struct offer *offer); /* the client left before */
 void delivery_ended(struct exchange *ex, bool delivered);
+void deliveries_free(struct api_thread *api);
 void deliveries_look(struct wheel_entry *entry); /* api_thread.look's */
 
 /* --- worker.c --- */

@@ -29,6 +29,13 @@ static void leases_free(struct lease *leases, size_t count, struct offer *offer)
 	mem_free(leases);
 }
 
+static void delivery_free(struct delivery *delivery)
+{
+	list_remove(&delivery->peers);
+	leases_free(delivery->leases, delivery->count, delivery->offer);
+	mem_free(delivery);
+}
+
 static void delivery_tell(struct api_thread *api, struct delivery *delivery);
 
 /* The sequencer has heard it. */
@@ -39,12 +46,10 @@ static void delivery_told(struct api_thread *api, struct ask *ask)
 
 	command_answer_deinit(&ask->command);
 	ask->own = NULL;
-	if (said_all) {
-		leases_free(delivery->leases, delivery->count, delivery->offer);
-		mem_free(delivery);
-	} else if (delivery->over) {
+	if (said_all)
+		delivery_free(delivery);
+	else if (delivery->over)
 		delivery_tell(api, delivery);
-	}
 }
 
 static void delivery_tell(struct api_thread *api, struct delivery *delivery)
@@ -85,6 +90,7 @@ static void delivery_end(struct api_thread *api, struct delivery *delivery, bool
 	delivery->delivered = delivered;
 	delivery->ex = NULL;
 	list_remove(&delivery->peers);
+	list_push_back(&api->deliveries_over, &delivery->peers);
 	if (api->looking && list_empty(&api->deliveries)) {
 		api->looking = false; /* nothing to look at: a silent server does not wake for it */
 		wheel_remove(api->wheel, &api->look);
@@ -107,6 +113,14 @@ void delivery_ended(struct exchange *ex, bool delivered)
 	call->flags &= (uint8_t)~CALL_DELIVERY;
 	delivery_end(api_of(ex), call->delivery, delivered);
 	call->delivery = NULL;
+}
+
+void deliveries_free(struct api_thread *api)
+{
+	list_each_safe (node, &api->deliveries)
+		delivery_free(container_of(node, struct delivery, peers));
+	list_each_safe (node, &api->deliveries_over)
+		delivery_free(container_of(node, struct delivery, peers));
 }
 
 /* --- the answer --- */
