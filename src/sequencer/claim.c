@@ -263,7 +263,10 @@ static bool claim_again(struct sequencer *s, struct command *c)
 		if (j->changed_end > gate)
 			gate = j->changed_end;
 	}
-	qsort(c->out.leases, c->out.lease_count, sizeof(*c->out.leases), by_number);
+	if (c->out.lease_count == 0)
+		c->out.leases = mem_free(c->out.leases);
+	else
+		qsort(c->out.leases, c->out.lease_count, sizeof(*c->out.leases), by_number);
 	reply(s, c, c->out.lease_count ? OUTCOME_OK : OUTCOME_NO_MEMORY, gate);
 	return true;
 }
@@ -299,10 +302,13 @@ void command_claim(struct sequencer *s, struct command *c)
 		if (queue)
 			outcome = take_from(s, queue, &want, c->out.leases, &c->out.lease_count);
 	}
-	if (c->out.lease_count > 0)
+	if (c->out.lease_count > 0) {
 		outcome = OUTCOME_OK;
-	else if (outcome == OUTCOME_OK)
-		outcome = in->wait ? claim_park(s, c) : OUTCOME_EMPTY;
+	} else { /* those who waited have taken it all */
+		c->out.leases = mem_free(c->out.leases);
+		if (outcome == OUTCOME_OK)
+			outcome = in->wait ? claim_park(s, c) : OUTCOME_EMPTY;
+	}
 	reply(s, c, outcome, c->out.lease_count ? s->appended_end : 0);
 }
 

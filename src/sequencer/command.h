@@ -237,7 +237,7 @@ struct command {
 		enum outcome
 			*outcomes; /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
 		uint64_t next;     /* LIST: 0 at the end; QUEUES: 1 when there are more */
-		struct lease *leases; /* CLAIM */
+		struct lease *leases; /* CLAIM; NULL where lease_count is 0 */
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;

@@ -213,6 +213,8 @@ static void deliver(struct fixture *f)
 			ENSURE(message->gate <= f->durable || (c && c->outcome == OUTCOME_STORAGE));
 			if (c) {
 				ENSURE(container_of(c, struct ask, c)->back++ == 0);
+				/* whoever hears of no leases looks for none to free */
+				ENSURE(c->out.lease_count > 0 || !c->out.leases);
 				f->commands_out--;
 			}
 			f->sent[f->sent_count++] = (struct sent){message, message->kind, message->thread};
