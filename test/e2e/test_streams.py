@@ -72,8 +72,6 @@ def test_head_tells_when_it_expires(api, path, sent, told):
 def test_forks_and_subscriptions_are_told_to_be_missing(api, path):
     assert make(api, path, {"Stream-Forked-From": "/v1/stream/x"}, status=501).problem == "not-implemented"
     assert api.get("/v1/stream/__ds/subscriptions/x").status == 501
-    make(api, path)
-    assert api.get(f"{path}?offset=-1&live=sse").status == 501
 
 
 # --- paths

@@ -152,17 +152,21 @@ static void sse_park(struct exchange *ex, const struct sse *sse, uint64_t key)
 	call_park(ex, left_ms);
 }
 
-/* Behind an event: asks for what follows, when the socket has taken most of it. */
+_Static_assert((int)BLOB_CHUNK_BYTES > (int)EXCHANGE_DRAIN_BYTES, "a piece that is not the last fills the answer");
+
+/* Behind an event, or a piece of one: asks for what follows, when the socket has taken most of it. */
 static void sse_go_on(struct exchange *ex, struct sse *sse)
 {
 	const struct api_thread *api = api_of(ex);
 	bool over = now_ms(ex) >= sse->until_ms || api->draining || (sse->told && !sse->ask.command.in.stream_read.watch);
 
-	if (sse->at.closed || over) {
+	if (sse->pin) {
+		(void)exchange_stream_is_full(ex); /* on_drained goes on; or on_gone comes */
+	} else if (sse->at.closed || over) {
 		if (!sse->at.closed)
 			wait_ended(api_of(ex));
 		stream_sse_close(ex);
-	} else if (exchange_left_bytes(ex) <= EXCHANGE_DRAIN_BYTES) {
+	} else if (!exchange_stream_is_full(ex)) {
 		ask_send(ex, &sse->ask);
 	}
 }
@@ -252,7 +256,7 @@ static void sse_tell(struct exchange *ex, struct sse *sse, struct stream_view *v
 	buf_deinit(&event);
 	if (parked && !api_of(ex)->draining)
 		sse_park(ex, sse, view->key);
-	else if (!sse->pin)
+	else
 		sse_go_on(ex, sse);
 }
 
@@ -287,8 +291,7 @@ static void record_go_on(struct exchange *ex, struct sse *sse)
 	}
 	exchange_stream_write(ex, buf_slice(&event));
 	buf_deinit(&event);
-	if (!sse->pin)
-		sse_go_on(ex, sse);
+	sse_go_on(ex, sse);
 }
 
 void stream_sse_drained(struct exchange *ex)
@@ -398,7 +401,7 @@ static void wake_one(struct sse_waking *w, struct exchange *ex)
 
 	if (at_end && !w->view->closed)
 		return;
-	if (!at_end && (!here || exchange_left_bytes(ex) > EXCHANGE_DRAIN_BYTES || !has_event(w))) {
+	if (!at_end && (!here || exchange_stream_is_full(ex) || !has_event(w))) {
 		sse_leave(w, ex);
 		return;
 	}

@@ -66,7 +66,7 @@ enum exchange_flag {
 	EX_EMPTY = 128,   /* on_body with an empty body is due */
 	EX_STREAM = 256,  /* the answer has begun and goes on: what is in `answer` is held back */
 	EX_CHUNKED = 512, /* … in chunks */
-	EX_FULL = 1024,   /* … and on_drained is due when the socket has taken most of it */
+	EX_FULL = 1024,   /* … and on_drained is due when the socket has taken most of what is left */
 };
 
 enum piece_kind { PIECE_COPY, PIECE_SHARED, PIECE_PINNED };

@@ -79,8 +79,8 @@ struct exchange_handler {
 	 * (the client has ended its side in no way, or only after all bytes had come to it). The exchange is gone when this
 	 * returns. */
 	void (*on_written)(struct exchange *ex);
-	/* Of an answer that goes on: at most EXCHANGE_DRAIN_BYTES are left to be sent, after it were more. Called by
-	 * http_thread_flush alone, once each time. May be NULL for a door that begins none. */
+	/* Of an answer that goes on, after exchange_stream_is_full was true: it is so no more. Called by http_thread_flush alone.
+	 * May be NULL for a door that begins none. */
 	void (*on_drained)(struct exchange *ex);
 	/* An error that the engine answers by itself (400, 408, 413, 414, 431, 417, 501 …): the door gives it a body. `name` is
 	 * the problem's name ("bad-request", "headers-too-large", …); append a whole problem+json document to `out`. */
@@ -139,9 +139,8 @@ void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared);
  * HEAD gets the head alone, what is written to it is dropped. The head has no Content-Length, and its body, pin and EXCHANGE_TELL
  * mean nothing here.
  *  - While requests before it are unanswered, head and bytes are held back. What comes behind it waits until exchange_stream_end.
- *  - The engine holds whatever it is given: the door paces itself. After a write that leaves more than EXCHANGE_DRAIN_BYTES
- *    (exchange_left_bytes tells) it writes nothing that can wait, until on_drained. A reader that takes nothing is cut by
- *    write_timeout_ms, as any other.
+ *  - The engine holds whatever it is given: the door paces itself. When exchange_stream_is_full it writes nothing that can wait,
+ *    until on_drained. A reader that takes nothing is cut by write_timeout_ms, as any other.
  *  - Between writes it may be parked, which frees the request and sets a deadline; at rest it costs no more than a parked wait.
  *    Parked or not, it may be written to and ended; writing leaves it parked. Bytes for a parked one go to the socket at once.
  *  - FIN and RST are on_gone, as soon as they are seen. So is a lack of memory: the answer breaks off, and the connection with
@@ -152,6 +151,8 @@ void exchange_answer_shared(struct exchange *ex, struct shared_answer *shared);
 enum { EXCHANGE_DRAIN_BYTES = 32 * 1024 };
 void exchange_stream_begin(struct exchange *ex, const struct answer *head);
 void exchange_stream_write(struct exchange *ex, struct slice bytes); /* copied; one chunk */
+/* More than EXCHANGE_DRAIN_BYTES are left to be sent of it, or of what stands before it: on_drained will come, once. */
+bool exchange_stream_is_full(struct exchange *ex);
 void exchange_stream_end(struct exchange *ex);
 
 /* The thread an exchange lives on, and the door's own state for that thread. */

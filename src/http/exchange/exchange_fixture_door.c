@@ -292,7 +292,7 @@ static void pace(struct exchange *ex, uint64_t total)
 {
 	char bytes[PACE_BYTES];
 
-	while (ex->app[1] < total && exchange_left_bytes(ex) <= EXCHANGE_DRAIN_BYTES) {
+	while (ex->app[1] < total && !exchange_stream_is_full(ex)) {
 		size_t len = total - ex->app[1] < PACE_BYTES ? (size_t)(total - ex->app[1]) : PACE_BYTES;
 
 		for (size_t i = 0; i < len; i++)

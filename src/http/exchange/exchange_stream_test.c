@@ -260,7 +260,12 @@ static void the_reader_sets_the_pace(void **state)
 	peer_close(peer);
 }
 
-static void on_drained_comes_once_each_time(void **state)
+static bool is_full(struct stage *stage, const char *path)
+{
+	return exchange_stream_is_full(find(stage, path));
+}
+
+static void on_drained_comes_once_each_time_it_was_asked_for(void **state)
 {
 	struct stage *stage = *state;
 	struct peer *peer = peer_open(stage);
@@ -270,18 +275,19 @@ static void on_drained_comes_once_each_time(void **state)
 	memset(bytes, 'x', sizeof(bytes) - 1);
 	peer_say(stage, peer, "GET /hold/a" HOST "\r\nGET /stream/b" HOST "\r\n");
 	tell(stage, "/stream/b", "little");
+	assert_false(is_full(stage, "/stream/b"));
 	tell(stage, "/stream/b", bytes);
-	tell(stage, "/stream/b", bytes);
-	assert_true(exchange_left_bytes(find(stage, "/stream/b")) > 2 * EXCHANGE_DRAIN_BYTES);
+	assert_true(is_full(stage, "/stream/b") && is_full(stage, "/stream/b"));
 	expect_nothing(stage, peer);
 	door_answer(stage, "/hold/a", "a");
 	expect_said(stage, "head /hold/a\nhead /stream/b\ndrained /stream/b\n");
 	assert_int_equal(exchange_left_bytes(find(stage, "/stream/b")), 0);
-	/* What is little at once is nothing to be told of. */
-	tell(stage, "/stream/b", "little");
-	stage_rest(stage);
+	/* Nobody asked. */
 	tell(stage, "/stream/b", bytes);
-	tell(stage, "/stream/b", "and more");
+	stage_rest(stage);
+	expect_said(stage, "");
+	tell(stage, "/stream/b", bytes);
+	assert_true(is_full(stage, "/stream/b"));
 	expect_said(stage, "drained /stream/b\n");
 	end(stage, "/stream/b");
 	stage_rest(stage);
@@ -289,6 +295,34 @@ static void on_drained_comes_once_each_time(void **state)
 	expect_heard(stage, peer, 200, "a");
 	peer_hear_head(stage, peer, &heard);
 	expect_bytes(stage, peer, "6\r\nlittle\r\n8000\r\nxxx");
+	peer_close(peer);
+}
+
+/* What fills it may be another's, too, and come when it has said its last for now. */
+static void what_stands_before_it_counts(void **state)
+{
+	struct stage *stage = *state;
+	struct peer *peer = peer_open_slow(stage);
+	struct heard heard;
+	struct exchange *ex;
+
+	peer_say(stage, peer, "GET /hold/a" HOST "\r\nGET /stream/b" HOST "\r\n");
+	exchange_park(find(stage, "/stream/b"), 50000);
+	tell(stage, "/stream/b", "x");
+	assert_false(is_full(stage, "/stream/b"));
+	ex = find(stage, "/hold/a");
+	door_forget(stage, ex);
+	exchange_answer(ex, &(struct answer){.status = 200,
+					     .pin = stage_pin(stage, LONG_BYTES, BODY_BLOB),
+					     .range_from = 0,
+					     .range_bytes = LONG_BYTES});
+	stage_rest(stage);
+	assert_true(is_full(stage, "/stream/b"));
+	peer_hear(stage, peer, &heard);
+	assert_int_equal(heard.body_len, LONG_BYTES);
+	expect_said(stage, "head /hold/a\nhead /stream/b\ndrained /stream/b\n");
+	peer_hear_head(stage, peer, &heard);
+	expect_bytes(stage, peer, "1\r\nx\r\n");
 	peer_close(peer);
 }
 
@@ -481,19 +515,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, stage_setup, stage_teardown)
-		T(chunks_go_out_as_they_are_given),
-		T(its_place_in_the_line_is_kept),
-		T(what_was_held_back_comes_first),
-		T(http_1_0_closes_behind_it),
-		T(head_has_the_head_alone),
-		T(parked_it_costs_a_wait),
-		T(the_reader_sets_the_pace),
-		T(on_drained_comes_once_each_time),
-		T(a_reader_that_takes_nothing_is_cut),
-		T(whoever_leaves_is_gone_at_once),
-		T(a_lost_one_may_be_told_more),
-		T(one_that_closes_is_the_last),
-		T(a_drained_connection_closes_behind_the_end),
+		T(chunks_go_out_as_they_are_given), T(its_place_in_the_line_is_kept),
+		T(what_was_held_back_comes_first),  T(http_1_0_closes_behind_it),
+		T(head_has_the_head_alone),         T(parked_it_costs_a_wait),
+		T(the_reader_sets_the_pace),        T(on_drained_comes_once_each_time_it_was_asked_for),
+		T(what_stands_before_it_counts),    T(a_reader_that_takes_nothing_is_cut),
+		T(whoever_leaves_is_gone_at_once),  T(a_lost_one_may_be_told_more),
+		T(one_that_closes_is_the_last),     T(a_drained_connection_closes_behind_the_end),
 		T(any_allocation_may_fail),
 	};
 

@@ -144,8 +144,6 @@ static void send_parts(struct exchange *ex, struct iovec *parts, int count)
 	if (at_once && write_at_once(conn, parts, count, total, &sent))
 		return;
 	gather(ex, parts, count, sent);
-	if (exchange_left_bytes(ex) > EXCHANGE_DRAIN_BYTES)
-		ex->flags |= EX_FULL;
 }
 
 void exchange_stream_write(struct exchange *ex, struct slice bytes)
@@ -162,6 +160,15 @@ void exchange_stream_write(struct exchange *ex, struct slice bytes)
 		send_parts(ex, parts, 3);
 	else
 		send_parts(ex, parts + 1, 1);
+}
+
+bool exchange_stream_is_full(struct exchange *ex)
+{
+	if (is_lost(ex) || exchange_left_bytes(ex) <= EXCHANGE_DRAIN_BYTES)
+		return false;
+	ex->flags |= EX_FULL;
+	conn_need(ex->conn);
+	return true;
 }
 
 void exchange_stream_end(struct exchange *ex)
