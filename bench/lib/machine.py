@@ -50,7 +50,7 @@ def facts(data):
     versions = {"beanstalkd": version_of("beanstalkd", "-v"), "Redis": version_of("redis-server", "--version"),
                 "nginx": version_of("nginx", "-v"), "NATS": version_of("nats-server", "--version")}
     return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-            "kernel": platform.release(), "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)),
+            "kernel": platform.release().split("-")[0], "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)),
             "file_system": mount_of(data), "fdatasync_us": measured["fdatasync"]["p50_us"],
             "fdatasync_p99_us": measured["fdatasync"]["p99_us"], "loopback_us": measured["loopback"]["p50_us"],
             "versions": {name: version for name, version in versions.items() if version}}
