@@ -147,7 +147,7 @@ static void take_head(struct http_conn *conn, struct intake *intake, const struc
 	intake->arena = (struct arena){0};
 	ex->request = head->request;
 	ex->flags = (uint16_t)((head->request->method == HTTP_HEAD ? EX_HEAD : 0) | (head->request->minor == 0 ? EX_HTTP10 : 0) |
-			      (head->keep_alive ? 0 : EX_CLOSE));
+			       (head->keep_alive ? 0 : EX_CLOSE));
 	if (!head->keep_alive)
 		conn->flags |= CONN_CLOSING; /* its body is still read */
 	intake->ex = ex;
