@@ -177,7 +177,7 @@ static void help_all_print(FILE *out)
 	fputs("  bide serve --data ./data                  a server, on http://127.0.0.1:7080\n"
 	      "  bide work shout -- tr a-z A-Z             any program is a worker\n"
 	      "  echo hello | bide submit shout --wait     HELLO\n"
-	      "  echo hi | bide append chats/7 --create    a stream, which  bide tail chats/7  follows\n"
+	      "  echo hi | bide append chats/7 --create    then  bide tail chats/7\n"
 	      "\n"
 	      "More on one command: bide COMMAND --help. The whole manual: man bide.\n",
 	      out);

@@ -417,8 +417,8 @@ const struct cli_command stream_command = {
 	.run = stream_run,
 	.detail = "A stream is bytes at a path, appended to (bide append) and read from any place on (bide tail). PATH is like\n"
 		  "chats/7, or the stream's URL. With the type application/json it holds JSON values, one by one.\n\n"
-		  "  create   makes it, with FILE as its first content, and prints its URL; one that is there and the same is "
-		  "fine\n"
+		  "  create   makes it, with FILE as its first content, and prints its URL; one\n"
+		  "           that is there and the same is fine\n"
 		  "  info     its type, its end, how long it lives, whether it is closed\n"
 		  "  close    nothing more will come: whoever follows it is told\n"
 		  "  delete   it and all it holds is gone",

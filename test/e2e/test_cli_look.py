@@ -199,7 +199,7 @@ def completed(*words):
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_bash_completes():
     assert completed("") == set(COMMANDS)
-    assert completed("que") == {"queues"} and completed("-q", "s") == {"submit", "serve"}
+    assert completed("que") == {"queues"} and completed("-q", "s") == {"submit", "serve", "stream"}
     assert completed("submit", "--pri") == {"--priority"} and "--server" in completed("jobs", "--")
     assert completed("jobs", "--state", "r") == {"ready", "running"}
     assert completed("queues", "") == {"list", "show", "pause", "resume", "kick"}
