@@ -304,14 +304,25 @@ bool http_under_way(const struct http_call *call)
 	return call->client != NULL;
 }
 
-static enum http_outcome call_outcome(const struct http_call *call)
+/* A head that broke off looks like one whose body ends with the connection, and the library takes it for whole. No HTTP/1.1
+ * server that knows its trade ends a body so. */
+static bool is_framed(struct http_call *call)
+{
+	long version = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_HTTP_VERSION, &version);
+	return version != CURL_HTTP_VERSION_1_1 || call->status == 204 || http_answer_header(call, "Content-Length") ||
+	       http_answer_header(call, "Transfer-Encoding");
+}
+
+static enum http_outcome call_outcome(struct http_call *call)
 {
 	long sent = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
 	switch ((int)call->code) {
 	case CURLE_OK:
-		return HTTP_ANSWERED;
+		return is_framed(call) ? HTTP_ANSWERED : HTTP_CUT;
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:

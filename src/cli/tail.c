@@ -129,13 +129,6 @@ static int tail_away(struct tail *tail, struct http_call *call)
 	return 0;
 }
 
-/* A head that broke off looks like one whose body ends with the connection, and the library takes it for whole. */
-static bool answer_is_whole(struct http_call *call)
-{
-	return *stream_offset(call) && (call->status == 204 || http_answer_header(call, "Content-Length") ||
-					http_answer_header(call, "Transfer-Encoding"));
-}
-
 static int tail_answered(struct tail *tail, struct http_call *call, uint64_t asked_ns)
 {
 	const char *cursor = http_answer_header(call, "Stream-Cursor");
@@ -143,7 +136,7 @@ static int tail_answered(struct tail *tail, struct http_call *call, uint64_t ask
 
 	if (call->status != 200 && call->status != 204)
 		return tail_refused(tail, call);
-	if (!answer_is_whole(call))
+	if (!*stream_offset(call)) /* a head that broke off */
 		return tail_away(tail, call);
 	retry_reset(&tail->session->retry);
 	if (tail_take_end(tail, stream_offset(call)))

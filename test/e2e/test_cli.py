@@ -11,6 +11,7 @@ import pytest
 
 from bide_program import (CANCELED, CONFLICT, EXPIRED, FAILED, JOB_FAILED, NOT_FOUND, OK, TIMED_OUT, UNREACHABLE, USAGE,
                           Program, bide, environment, ok, submit)
+from bide_relay import Relay
 from bide_server import BIN
 
 HANDLE = r"[a-z0-9]{32}"
@@ -366,6 +367,16 @@ def test_a_result_of_bytes_does_not_go_to_a_terminal_but_text_does(server, queue
             said = program.end()
             assert said.code == code
             assert (b"plain" in program.text["screen"]) == (code == OK) and b"\0" not in program.text["screen"]
+
+
+def test_result_whose_answer_breaks_off(server, queue):
+    """Wherever it breaks, in the head, too: all of it, or none."""
+    handle = done(server, queue, b"the result")
+    for cut in range(1, 500, 7):
+        relay = Relay(server.port, [cut])
+        said = ok(f"http://127.0.0.1:{relay.port}", "result", handle, "--retry", "60s")
+        relay.close()
+        assert said.out == "the result", cut
 
 
 def test_result_that_cannot_be_written(server, queue, tmp_path):

@@ -6,13 +6,12 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
+from bide_relay import Relay
 from bide_server import BIN, SLOW, clean_environment
 
 DEADLINE_S = 60 * SLOW
@@ -336,43 +335,6 @@ def test_a_reader_who_has_enough_ends_it(cli, path):
 
 
 # --- connections that break
-
-class Relay:
-    """Stands before a server and breaks every connection once so many bytes of answers have passed, as long as there are numbers."""
-
-    def __init__(self, port, limits):
-        self.target, self.limits = ("127.0.0.1", port), list(limits)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            limit = self.limits.pop(0) if self.limits else None
-            threading.Thread(target=self.pass_on, args=(client, limit), daemon=True).start()
-
-    def pass_on(self, client, left):
-        with client, socket.create_connection(self.target) as server:
-            while True:
-                for side in select.select([client, server], [], [])[0]:
-                    try:
-                        data = side.recv(1 << 16)
-                        if side is server and left is not None:
-                            data, left = data[:left], left - len(data)
-                        (client if side is server else server).sendall(data)
-                    except OSError:
-                        return
-                    if not data or (left is not None and left <= 0):
-                        return
-
-    def close(self):
-        self.listener.close()
-
 
 @pytest.fixture
 def relay(server):
