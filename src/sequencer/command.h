@@ -81,6 +81,8 @@ enum outcome {
 	OUTCOME_STALE,       /* APPEND: the producer's epoch is over; stream->producer_epoch holds */
 	OUTCOME_EPOCH_START, /* APPEND: a new epoch begins with 0 */
 	OUTCOME_GAP,         /* APPEND: the producer left out a number; stream->producer_seq was the last */
+	OUTCOME_RANGE,       /* CREATE: what it is to be forked at lies beyond the source */
+	OUTCOME_NO_SOURCE,   /* CREATE: there is no stream to be forked */
 	OUTCOME_OTHER,       /* READ: the cursor is of a stream that was here before; APPEND, READ: before the earliest */
 };
 enum { OUTCOME_COUNT = OUTCOME_OTHER + 1 };

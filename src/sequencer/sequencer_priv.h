@@ -118,6 +118,9 @@ struct stream_view *stream_view_new(struct sequencer *s, const struct stream *st
  * cannot fail to be filled. NULL: no memory. */
 struct stream_view *stream_view_room(size_t strings_bytes, size_t chunk_count);
 void stream_view_fill(struct stream_view *room, const struct stream *stream, size_t chunk_count);
+/* Whether a cursor (number, offset) is one of this stream: its own, or one of what it has from a source. (0, 0) is the beginning
+ * of every stream, and *offset is set to where that is. */
+bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *offset);
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
 int stream_snapshot(struct sequencer *s, const struct stream *stream,

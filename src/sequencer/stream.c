@@ -97,12 +97,115 @@ static struct slice records_body(const struct records_in *in, uint64_t base_offs
 
 /* --- create --- */
 
-static bool same_config(const struct stream *stream, const struct stream_create_in *in)
+/* How long the value of the record at `offset` is, which lies in this chunk: 0, -ENOMEM or -EIO. */
+static int record_bytes(struct sequencer *s, const struct chunk_place *place, uint64_t offset, uint64_t *ret_bytes)
 {
-	unsigned flags = (in->json ? STREAM_JSON : 0) | (in->closed ? STREAM_CLOSED : 0) | (in->has_ttl ? STREAM_HAS_TTL : 0);
+	const struct body_ref *ref = &place->chunk->ref;
+	struct batch_reader reader;
+	struct batch_record record;
+	struct store_pin *pin;
+	uint64_t at = 0;
+	char *bytes;
+	int r;
 
-	return stream->flags == flags && slice_eq_nocase(stream_type_slice(stream), in->content_type) &&
-	       stream->ttl_s == in->ttl_s && stream->expires_at_ms == in->expires_at_ms;
+	*ret_bytes = ref->size_bytes;
+	if (ref->kind == BODY_BLOB)
+		return 0;
+	pin = s->store->ops->pin(s->store, ref);
+	bytes = mem_alloc((size_t)ref->size_bytes);
+	r = pin && bytes ? pin->ops->read_whole(pin, bytes) : -ENOMEM;
+	if (!r && batch_open(&reader, slice_from(bytes, (size_t)ref->size_bytes)))
+		r = -EIO;
+	while (!r && batch_next(&reader, &record, &at) == 1 && at < offset)
+		;
+	if (!r)
+		r = at == offset ? 0 : -EIO;
+	if (!r)
+		*ret_bytes = record.value.len;
+	if (pin)
+		pin->ops->unpin(pin);
+	mem_free(bytes);
+	return r;
+}
+
+/* Within the one record at its beginning, of which the fork is to have some bytes. */
+static enum outcome fork_within(struct sequencer *s, const struct chunk_place *place, uint64_t bytes, struct stream_event *e)
+{
+	uint64_t value_bytes;
+	int r = record_bytes(s, place, e->fork_offset, &value_bytes);
+
+	if (r)
+		return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE;
+	if (value_bytes > place->value_bytes)
+		value_bytes = place->value_bytes;
+	if (bytes > value_bytes)
+		return OUTCOME_RANGE;
+	if (bytes == value_bytes)
+		e->fork_offset++;
+	else
+		e->fork_sub = bytes;
+	return OUTCOME_OK;
+}
+
+/* What a fork has from its source where the request does not say otherwise; what lies at its beginning. OUTCOME_OK: filled in. */
+static enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e)
+{
+	const struct stream *source = stream_find(&s->streams, in->source);
+	struct chunk_place place;
+
+	if (!source)
+		return OUTCOME_NO_SOURCE;
+	if (source->flags & STREAM_GONE)
+		return OUTCOME_CONFLICT;
+	if (!in->content_type.len)
+		e->content_type = stream_type_slice(source);
+	else if (!slice_eq_nocase(in->content_type, stream_type_slice(source)))
+		return OUTCOME_TYPE;
+	e->flags = (e->flags & ~(uint64_t)STREAM_JSON) | (source->flags & STREAM_JSON);
+	if (!in->has_ttl && !in->expires_at_ms) {
+		e->flags |= source->flags & STREAM_HAS_TTL;
+		e->ttl_s = source->ttl_s;
+		e->expires_at_ms = source->expires_at_ms;
+	}
+	e->source = source->number;
+	e->fork_offset = in->has_fork_offset ? in->fork_offset : source->next_offset;
+	if ((in->has_fork_offset && !stream_place_find(source, in->fork_number, &e->fork_offset)) ||
+	    e->fork_offset > source->next_offset)
+		return OUTCOME_RANGE;
+	if (in->fork_sub == 0)
+		return OUTCOME_OK;
+	if (e->fork_offset == source->next_offset)
+		return OUTCOME_RANGE;
+	place = stream_chunk_at(source, e->fork_offset);
+	if (source->flags & STREAM_JSON) {
+		if (in->fork_sub > place.end - e->fork_offset)
+			return OUTCOME_RANGE;
+		e->fork_offset += in->fork_sub;
+		return OUTCOME_OK;
+	}
+	return fork_within(s, &place, in->fork_sub, e);
+}
+
+static bool same_config(const struct stream *stream, const struct stream_event *e)
+{
+	return stream->flags == e->flags && slice_eq_nocase(stream_type_slice(stream), e->content_type) &&
+	       stream->ttl_s == e->ttl_s && stream->expires_at_ms == e->expires_at_ms &&
+	       (stream->source ? stream->source->number : 0) == e->source && stream->fork_offset == e->fork_offset &&
+	       stream->fork_sub == e->fork_sub;
+}
+
+/* The stream is there already: the same, or another? A fork at the source's end is the same wherever that end is by now. */
+static enum outcome create_again(struct sequencer *s, const struct stream_create_in *in, struct stream *stream,
+				 struct stream_event *e)
+{
+	if (stream->flags & STREAM_GONE)
+		return OUTCOME_CONFLICT;
+	if (in->source.len && !in->has_fork_offset) {
+		e->fork_offset = stream->fork_offset;
+		e->fork_sub = stream->fork_sub;
+	}
+	stream_touch(&s->streams, stream, s->now_ms);
+	return same_config(stream, e) ? OUTCOME_SAME : OUTCOME_CONFLICT;
 }
 
 void command_stream_create(struct sequencer *s, struct command *c)
@@ -120,24 +223,24 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		.count = in->records.count,
 		.blob = in->records.blob,
 	};
-	struct stream_view *room;
-	enum outcome outcome;
+	struct stream_view *room = NULL;
+	enum outcome outcome = in->source.len ? fork_from(s, in, &e) : OUTCOME_OK;
 
-	if (stream) {
-		stream_touch(&s->streams, stream, s->now_ms);
-		reply_stream(s, c, same_config(stream, in) ? OUTCOME_SAME : OUTCOME_CONFLICT, stream, stream->changed_end);
+	if (stream && (outcome == OUTCOME_OK || stream->flags & STREAM_GONE)) {
+		reply_stream(s, c, create_again(s, in, stream, &e), stream, stream->changed_end);
 		return;
 	}
-	if (s->streams.count >= s->config.streams_max) {
-		reply(s, c, OUTCOME_FULL, 0);
-		return;
-	}
+	if (outcome == OUTCOME_OK && s->streams.count >= s->config.streams_max)
+		outcome = OUTCOME_FULL;
 	/* The answer's memory comes first: who hears of a failure must be sure that no stream, and no blob, is left behind. */
-	room = stream_view_room(in->path.len + in->content_type.len, 0);
-	outcome = room ? stream_emit(s, &e, NULL, records_body(&in->records, 0)) : OUTCOME_NO_MEMORY;
+	if (outcome == OUTCOME_OK) {
+		room = stream_view_room(in->path.len + e.content_type.len, 0);
+		outcome = room ? stream_emit(s, &e, NULL, records_body(&in->records, e.fork_offset + (e.fork_sub > 0)))
+			       : OUTCOME_NO_MEMORY;
+	}
 	if (outcome != OUTCOME_OK) {
 		mem_free(room);
-		reply(s, c, outcome, 0);
+		reply(s, c, outcome, s->appended_end);
 		return;
 	}
 	stream = stream_find_number(&s->streams, e.number);
@@ -184,6 +287,8 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 {
 	enum outcome outcome;
 
+	if (stream->flags & STREAM_GONE)
+		return OUTCOME_GONE;
 	if (stream->flags & STREAM_CLOSED) {
 		if (in->producer.id.len ? closed_by(stream, &in->producer) : in->close && in->records.count == 0)
 			return OUTCOME_SAME;
@@ -256,7 +361,9 @@ void command_stream_delete(struct sequencer *s, struct command *c)
 	struct stream *stream = stream_find(&s->streams, c->in.stream_read.path);
 	enum outcome outcome = OUTCOME_NOT_FOUND;
 
-	if (stream)
+	if (stream && stream->flags & STREAM_GONE)
+		outcome = OUTCOME_GONE;
+	else if (stream)
 		outcome = stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
 	reply(s, c, outcome, s->forgotten_end);
 }
@@ -298,6 +405,9 @@ int stream_snapshot(struct sequencer *s, const struct stream *stream, const stru
 		.flags = stream->flags,
 		.ttl_s = stream->ttl_s,
 		.expires_at_ms = stream->expires_at_ms,
+		.source = stream->source ? stream->source->number : 0,
+		.fork_offset = stream->fork_offset,
+		.fork_sub = stream->fork_sub,
 		.stream_seq = slice_from(stream->stream_seq, stream->stream_seq_len),
 		.next_offset = stream->next_offset,
 		.earliest_offset = stream->earliest_offset,
@@ -340,9 +450,11 @@ static const struct chunk *chunk_of(struct sequencer *s, const struct store_repl
 	if (entry->body_bytes == 0 || stream_event_decode(&old, entry->fields))
 		return NULL;
 	stream = stream_find_number(&s->streams, old.number);
+	if (stream && old.type == STREAM_CREATED)
+		old.offset = stream->own_offset;
 	if (!stream || old.offset < stream->earliest_offset || old.offset >= stream->next_offset)
 		return NULL;
-	chunk = stream_chunk_at(stream, old.offset);
+	chunk = stream_chunk_at(stream, old.offset).chunk;
 	*ret_stream = stream;
 	return chunk->ref.kind == BODY_INLINE && chunk->ref.place == entry->body_place ? chunk : NULL;
 }

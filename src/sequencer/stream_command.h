@@ -31,6 +31,11 @@ struct stream_create_in {
 	bool has_ttl;
 	uint64_t ttl_s;
 	uint64_t expires_at_ms; /* unix; 0: never */
+	/* A fork: what is not said (content type, life) it has from its source. */
+	struct slice source; /* path; empty: no fork */
+	bool has_fork_offset;
+	uint64_t fork_number, fork_offset; /* a cursor of the source */
+	uint64_t fork_sub;                 /* JSON: messages, else bytes, behind it */
 };
 
 struct stream_append_in {
@@ -57,7 +62,8 @@ struct stream_read_in {
 struct stream_chunk_view {
 	uint64_t first_offset;
 	uint32_t count;
-	struct body_ref ref;   /* BODY_BLOB: one record's value; BODY_INLINE: a batch */
+	struct body_ref ref;   /* BODY_BLOB: one record's value; BODY_INLINE: a batch, which may hold more than `count` records */
+	uint64_t value_bytes;  /* of its one record no more than so many; UINT64_MAX: all */
 	struct store_pin *pin; /* whoever uses it takes it over and sets NULL here */
 };
 

@@ -32,7 +32,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->number = stream->number;
 	view->key = stream_key(stream->number);
 	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
-	view->earliest_offset = stream->earliest_offset;
+	view->earliest_offset = stream_earliest(stream);
 	view->created_ms = stream->created_ms;
 	view->expires_at_ms = stream->expires_at_ms;
 	view->ttl_s = stream->ttl_s;
@@ -70,16 +70,19 @@ struct stream_view *stream_view_unref(struct stream_view *view)
 	return mem_free(view);
 }
 
-/* How many chunks from `first` on are to be told: at least one, no more than fit. */
-static size_t chunks_wanted(const struct stream *stream, const struct chunk *first, uint64_t max_bytes)
+/* How many chunks from `offset` on are to be told: at least one if there is one, no more than fit. */
+static size_t chunks_wanted(const struct stream *stream, uint64_t offset, uint64_t max_bytes)
 {
-	size_t there = (size_t)(stream->chunks + stream->chunk_count - first), count = 0;
 	uint64_t bytes = 0;
+	size_t count = 0;
 
-	while (count < there && count < STREAM_CHUNKS_MAX) {
-		bytes += first[count].ref.size_bytes;
+	while (offset < stream->next_offset && count < STREAM_CHUNKS_MAX) {
+		struct chunk_place place = stream_chunk_at(stream, offset);
+
+		bytes += place.chunk->ref.size_bytes;
 		if (count > 0 && bytes > max_bytes)
 			break;
+		offset = place.end;
 		count++;
 	}
 	return count;
@@ -88,8 +91,7 @@ static size_t chunks_wanted(const struct stream *stream, const struct chunk *fir
 /* A view with chunks and their pins. NULL: no memory, or bytes that are gone. */
 static struct stream_view *view_from(struct sequencer *s, const struct stream *stream, uint64_t offset, uint64_t max_bytes)
 {
-	const struct chunk *first = offset < stream->next_offset ? stream_chunk_at(stream, offset) : NULL;
-	size_t count = first ? chunks_wanted(stream, first, max_bytes) : 0;
+	size_t count = chunks_wanted(stream, offset, max_bytes);
 	struct stream_view *view = stream_view_new(s, stream, count);
 
 	if (!view)
@@ -97,15 +99,20 @@ static struct stream_view *view_from(struct sequencer *s, const struct stream *s
 	view->from_offset = offset;
 	view->after_offset = offset;
 	for (size_t i = 0; i < count; i++) {
+		struct chunk_place place = stream_chunk_at(stream, view->after_offset);
 		struct stream_chunk_view *chunk = &view->chunks[i];
 
-		*chunk =
-			(struct stream_chunk_view){.first_offset = first[i].offset, .count = first[i].count, .ref = first[i].ref};
-		chunk->pin = s->store->ops->pin(s->store, &first[i].ref);
+		*chunk = (struct stream_chunk_view){
+			.first_offset = place.chunk->offset,
+			.count = (uint32_t)(place.end - place.chunk->offset),
+			.ref = place.chunk->ref,
+			.value_bytes = place.value_bytes,
+			.pin = s->store->ops->pin(s->store, &place.chunk->ref),
+		};
 		if (!chunk->pin)
 			return stream_view_unref(view);
 		view->chunk_count++;
-		view->after_offset = chunk->first_offset + chunk->count;
+		view->after_offset = place.end;
 	}
 	return view;
 }
@@ -142,12 +149,29 @@ void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t g
 	}
 }
 
+bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *offset)
+{
+	const struct stream *at = stream;
+	uint64_t most = UINT64_MAX;
+
+	if (number == 0 && *offset == 0) {
+		*offset = stream_earliest(stream);
+		return true;
+	}
+	while (at && at->number != number) {
+		if (at->fork_offset < most)
+			most = at->fork_offset;
+		at = at->source;
+	}
+	return at && *offset <= most && *offset >= stream_earliest(stream);
+}
+
 /* Where reading begins; OUTCOME_OTHER: the cursor is not of this stream, or of what it no longer has. */
 static enum outcome from_of(const struct stream *stream, const struct stream_read_in *in, uint64_t *ret_offset)
 {
 	switch (in->from) {
 	case STREAM_FROM_START:
-		*ret_offset = stream->earliest_offset;
+		*ret_offset = stream_earliest(stream);
 		return OUTCOME_OK;
 	case STREAM_FROM_NOW:
 		*ret_offset = stream->next_offset;
@@ -155,9 +179,10 @@ static enum outcome from_of(const struct stream *stream, const struct stream_rea
 	case STREAM_FROM_OFFSET:
 		break;
 	}
-	if (in->number != stream->number || in->offset < stream->earliest_offset)
+	*ret_offset = in->offset;
+	if (!stream_place_find(stream, in->number, ret_offset))
 		return OUTCOME_OTHER;
-	*ret_offset = in->offset < stream->next_offset ? in->offset : stream->next_offset;
+	*ret_offset = *ret_offset < stream->next_offset ? *ret_offset : stream->next_offset;
 	return OUTCOME_OK;
 }
 
@@ -172,9 +197,10 @@ void command_stream_read(struct sequencer *s, struct command *c)
 		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
 		return;
 	}
-	if (in->look) {
+	if (in->look || stream->flags & STREAM_GONE) {
+		outcome = stream->flags & STREAM_GONE ? OUTCOME_GONE : OUTCOME_OK;
 		c->out.stream = stream_view_new(s, stream, 0);
-		reply(s, c, c->out.stream ? OUTCOME_OK : OUTCOME_NO_MEMORY, stream->changed_end);
+		reply(s, c, c->out.stream ? outcome : OUTCOME_NO_MEMORY, stream->changed_end);
 		return;
 	}
 	stream_touch(&s->streams, stream, s->now_ms);

@@ -35,6 +35,16 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 	}
 	if (p->replaced && e->type != STREAM_SNAP)
 		return -EBADMSG;
+	p->source = e->source ? stream_find_number(streams, e->source) : NULL;
+	if (e->source && !p->source) {
+		/* Both are gone since; the journal tells so further on. */
+		p->skip = true;
+		p->replaced = NULL;
+		return 0;
+	}
+	if (p->source && (p->source == p->replaced || e->fork_offset > p->source->next_offset ||
+			  (e->fork_sub && e->fork_offset >= p->source->next_offset)))
+		return -EBADMSG;
 	stream = mem_zalloc(sizeof(*stream) + e->path.len);
 	if (!stream)
 		return -ENOMEM;
@@ -179,13 +189,17 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *p)
 
 /* --- commit --- */
 
-static void commit_deleted(struct streams *streams, struct stream *stream)
+/* Returns its source. */
+static struct stream *let_go(struct streams *streams, struct stream *stream)
 {
+	struct stream *source = stream->source;
+
 	for (uint32_t i = 0; i < stream->chunk_count; i++)
 		streams->store->ops->body_release(streams->store, &stream->chunks[i].ref);
 	list_each (node, &stream->producers)
 		hash_remove(&streams->producers, &container_of(node, struct producer, peers)->node);
-	hash_remove(&streams->table, &stream->node);
+	if (!stream->nameless)
+		hash_remove(&streams->table, &stream->node);
 	hash_remove(&streams->numbers, &stream->by_number);
 	heap_remove(&streams->deadlines, &stream->deadline);
 	if (streams->snapped == &stream->peers)
@@ -194,6 +208,23 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 	type_give(streams, stream->content_type);
 	streams->count--;
 	stream_free(stream);
+	return source;
+}
+
+/* One that forks still read stays for them; the last of them takes along whatever stayed for it alone. */
+static void commit_deleted(struct streams *streams, struct stream *stream)
+{
+	if (stream->fork_count > 0) {
+		stream->flags |= STREAM_GONE;
+		stream_set_deadline(streams, stream, UINT64_MAX);
+		return;
+	}
+	do {
+		stream = let_go(streams, stream);
+		if (!stream)
+			return;
+		stream->fork_count--;
+	} while (stream->fork_count == 0 && stream->flags & STREAM_GONE);
 }
 
 static void commit_new(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
@@ -207,6 +238,13 @@ static void commit_new(struct streams *streams, const struct stream_event *e, st
 	stream->ttl_s = e->ttl_s;
 	stream->expires_at_ms = e->expires_at_ms;
 	stream->created_ms = e->type == STREAM_SNAP ? e->created_ms : e->time_ms;
+	stream->fork_offset = e->fork_offset;
+	stream->fork_sub = e->fork_sub;
+	stream->own_offset = e->fork_offset + (e->fork_sub > 0);
+	stream->earliest_offset = stream->next_offset = stream->own_offset;
+	stream->source = p->source;
+	if (stream->source)
+		stream->source->fork_count++;
 	/* Only a table's first insert can lack memory, and that was made at the start. */
 	ENSURE(hash_insert(&streams->table, &stream->node, path_hash(streams, stream_path(stream))) == 0);
 	ENSURE(hash_insert(&streams->numbers, &stream->by_number, hash_u64(&streams->hash_key, stream->number, 1)) == 0);
@@ -214,7 +252,7 @@ static void commit_new(struct streams *streams, const struct stream_event *e, st
 	streams->count++;
 	if (stream->number >= streams->next_number)
 		streams->next_number = stream->number + 1;
-	if (stream->expires_at_ms)
+	if (stream->expires_at_ms && !(stream->flags & STREAM_GONE))
 		stream_set_deadline(streams, stream, stream->expires_at_ms);
 }
 
@@ -298,7 +336,7 @@ static void commit_moved(struct streams *streams, struct stream *stream, const s
 
 	if (e->offset < stream->earliest_offset || e->offset >= stream->next_offset)
 		return;
-	chunk = (struct chunk *)(uintptr_t)stream_chunk_at(stream, e->offset);
+	chunk = (struct chunk *)(uintptr_t)stream_chunk_at(stream, e->offset).chunk; /* its own, from earliest_offset on */
 	streams->store->ops->body_release(streams->store, &chunk->ref);
 	chunk->ref = e->bytes;
 	streams->store->ops->body_retain(streams->store, &chunk->ref);
@@ -328,8 +366,11 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 		streams_unprepare(streams, p);
 		return;
 	}
-	if (p->replaced)
-		commit_deleted(streams, p->replaced);
+	if (p->replaced) {
+		/* Its end, and that of its forks, is told by the journal further on; until then it is there without its path. */
+		hash_remove(&streams->table, &p->replaced->node);
+		p->replaced->nameless = true;
+	}
 	if (p->new_stream)
 		commit_new(streams, e, p);
 	grow(p);
@@ -339,6 +380,8 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 		commit_append(streams, stream, e, p);
 		break;
 	case STREAM_DELETED:
+		if (stream->fork_count > 0)
+			stream->changed_end = e->end;
 		commit_deleted(streams, stream);
 		stream = NULL;
 		break;

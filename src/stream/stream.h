@@ -1,10 +1,14 @@
 /* Streams: the state that the journal's events about them fold into.
  *
  * Invariants (checked by streams_check):
- *  1. chunks lie one behind the other without gaps, from earliest_offset to next_offset;
- *  2. a stream is in `table` and in `all`; in `deadlines` iff it can expire;
+ *  1. chunks lie one behind the other without gaps, from earliest_offset (of a fork: own_offset) to next_offset;
+ *  2. a stream is in `numbers` and in `all`, by its path in `table`; in `deadlines` iff it can expire;
  *  3. every chunk's bytes are retained in the store exactly once;
- *  4. a closed stream never grows and never opens again.
+ *  4. a closed stream never grows and never opens again;
+ *  5. fork_count counts the streams whose source it is; one that is STREAM_GONE has at least one of them.
+ *
+ * A fork has the records of its source before fork_offset, and, where fork_sub is not 0, as many bytes of the record there; its
+ * own begin behind that, at own_offset. Nothing is copied: what is inherited is found through the source, and through its.
  *
  * As with jobs a change is made in two steps: streams_prepare allocates and can fail, streams_commit cannot. */
 #pragma once
@@ -45,6 +49,9 @@ struct stream {
 	uint64_t deadline_ms; /* UINT64_MAX: none */
 	uint64_t number, next_offset, earliest_offset;
 	uint64_t created_ms, changed_end, expires_at_ms, ttl_s;
+	struct stream *source; /* NULL: it is no fork */
+	uint64_t fork_offset, fork_sub, own_offset;
+	uint32_t fork_count;
 	struct stream_type *content_type;
 	struct chunk *chunks;
 	uint32_t chunk_count, chunk_cap;
@@ -57,6 +64,7 @@ struct stream {
 	uint64_t closer_epoch, closer_seq; /* of the producer whose append closed it */
 	struct producer *closer;
 	uint8_t flags; /* enum stream_flag */
+	bool nameless; /* in replay only: another has its path since */
 	char path[];
 };
 
@@ -72,6 +80,7 @@ struct streams {
 
 struct stream_prepared {
 	struct stream *stream;   /* the stream it is about, new or known */
+	struct stream *source;   /* of a fork */
 	struct stream *replaced; /* of a checkpoint: it had the path before, and is gone since */
 	struct stream_type *type;
 	struct producer *producer; /* new */
@@ -93,8 +102,18 @@ struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
 struct producer *producer_find(const struct streams *streams, const struct stream *stream, struct slice id);
 
-/* The chunk that holds `offset`, from earliest_offset to next_offset - 1. */
-const struct chunk *stream_chunk_at(const struct stream *stream, uint64_t offset);
+/* Where the oldest record lies that can be read, inherited ones too. */
+uint64_t stream_earliest(const struct stream *stream);
+
+/* What lies at an offset, as far as this stream has it. */
+struct chunk_place {
+	const struct chunk *chunk; /* its own, or one of a source */
+	uint64_t end;              /* behind the last record of it that belongs to this stream */
+	uint64_t value_bytes;      /* no more of its (only) record's value than this; UINT64_MAX: all */
+};
+
+/* From stream_earliest to next_offset - 1. */
+struct chunk_place stream_chunk_at(const struct stream *stream, uint64_t offset);
 
 /* A sign of life: a sliding TTL begins anew. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);

@@ -21,6 +21,9 @@ enum field_name {
 	F_FLAGS,
 	F_TTL,
 	F_EXPIRES_AT,
+	F_SOURCE,
+	F_FORK_OFFSET,
+	F_FORK_SUB,
 	F_OFFSET,
 	F_COUNT,
 	F_EPOCH,
@@ -48,6 +51,9 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_FLAGS] = FIELD(flags, NUMBER),
 	[F_TTL] = FIELD(ttl_s, NUMBER),
 	[F_EXPIRES_AT] = FIELD(expires_at_ms, NUMBER),
+	[F_SOURCE] = FIELD(source, NUMBER),
+	[F_FORK_OFFSET] = FIELD(fork_offset, NUMBER),
+	[F_FORK_SUB] = FIELD(fork_sub, NUMBER),
 	[F_OFFSET] = FIELD(offset, NUMBER),
 	[F_COUNT] = FIELD(count, NUMBER),
 	[F_EPOCH] = FIELD(epoch, NUMBER),
@@ -61,18 +67,20 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_CHUNKS] = FIELD(chunks, STRING),
 };
 
-enum { FIELDS_MAX = 18 };
+enum { FIELDS_MAX = 20 };
 
 /* To change one of these is to change the format. */
 static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] = {
-	[STREAM_CREATED - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_COUNT, F_BLOB},
+	[STREAM_CREATED - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_SOURCE, F_FORK_OFFSET,
+						 F_FORK_SUB, F_COUNT, F_BLOB},
 	[STREAM_APPENDED -
 		STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ, F_BLOB},
 	[STREAM_DELETED - STREAM_EVENT_FIRST] = {F_NUMBER},
 	[STREAM_MOVED - STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET},
 	[STREAM_SNAP_META - STREAM_EVENT_FIRST] = {F_NEXT_NUMBER},
-	[STREAM_SNAP - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_STREAM_SEQ, F_NEXT_OFFSET,
-					      F_EARLIEST, F_CHANGED_END, F_CREATED, F_PRODUCER, F_EPOCH, F_SEQ, F_CHUNKS},
+	[STREAM_SNAP - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_SOURCE, F_FORK_OFFSET,
+					      F_FORK_SUB, F_STREAM_SEQ, F_NEXT_OFFSET, F_EARLIEST, F_CHANGED_END, F_CREATED,
+					      F_PRODUCER, F_EPOCH, F_SEQ, F_CHUNKS},
 	[STREAM_SNAP_CHUNKS - STREAM_EVENT_FIRST] = {F_NUMBER, F_CHUNKS},
 	[STREAM_SNAP_PRODUCER - STREAM_EVENT_FIRST] = {F_NUMBER, F_PRODUCER, F_EPOCH, F_SEQ},
 };
@@ -134,7 +142,8 @@ static bool in_range(const struct stream_event *e)
 
 	return e->number < most && e->offset < most && e->count <= UINT32_MAX && e->flags <= STREAM_FLAGS &&
 	       e->ttl_s < most / 1000 && e->expires_at_ms < most && e->next_offset < most && e->earliest_offset <= most &&
-	       e->time_ms < most && e->next_number < most && e->epoch < most && e->seq < most;
+	       e->time_ms < most && e->source < most && e->fork_offset < most && e->fork_sub < most && e->next_number < most &&
+	       e->epoch < most && e->seq < most;
 }
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)

@@ -24,7 +24,8 @@ enum stream_flag {
 	STREAM_JSON = 1,
 	STREAM_CLOSED = 2,
 	STREAM_HAS_TTL = 4,
-	STREAM_FLAGS = 7,
+	STREAM_GONE = 8, /* deleted, but forks still read it: only they do */
+	STREAM_FLAGS = 15,
 };
 
 struct stream_event {
@@ -37,8 +38,9 @@ struct stream_event {
 	struct slice path, content_type, stream_seq, producer;
 	uint64_t flags; /* enum stream_flag; of APPENDED: STREAM_CLOSED alone */
 	uint64_t ttl_s, expires_at_ms;
-	uint64_t offset, count; /* of the first record; APPENDED 0 records: closed without a word */
-	uint64_t epoch, seq;    /* of the producer */
+	uint64_t source, fork_offset, fork_sub; /* of a fork: the source's number, what of it is inherited (struct stream) */
+	uint64_t offset, count;                 /* of the first record; APPENDED 0 records: closed without a word */
+	uint64_t epoch, seq;                    /* of the producer */
 	struct body_ref blob;
 	/* Snapshots. */
 	uint64_t next_offset, earliest_offset, changed_end, created_ms, next_number;

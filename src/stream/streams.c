@@ -117,7 +117,17 @@ struct producer *producer_find(const struct streams *streams, const struct strea
 	return NULL;
 }
 
-const struct chunk *stream_chunk_at(const struct stream *stream, uint64_t offset)
+uint64_t stream_earliest(const struct stream *stream)
+{
+	uint64_t earliest;
+
+	if (!stream->source)
+		return stream->earliest_offset;
+	earliest = stream_earliest(stream->source);
+	return earliest < stream->fork_offset ? earliest : stream->fork_offset;
+}
+
+static const struct chunk *own_chunk(const struct stream *stream, uint64_t offset)
 {
 	size_t low = 0, high = stream->chunk_count;
 
@@ -131,6 +141,25 @@ const struct chunk *stream_chunk_at(const struct stream *stream, uint64_t offset
 			high = middle;
 	}
 	return &stream->chunks[low];
+}
+
+struct chunk_place stream_chunk_at(const struct stream *stream, uint64_t offset)
+{
+	struct chunk_place place = {.end = UINT64_MAX, .value_bytes = UINT64_MAX};
+
+	while (stream->source && offset < stream->own_offset) {
+		uint64_t end = offset < stream->fork_offset ? stream->fork_offset : stream->own_offset;
+
+		if (offset >= stream->fork_offset && stream->fork_sub < place.value_bytes)
+			place.value_bytes = stream->fork_sub;
+		if (end < place.end)
+			place.end = end;
+		stream = stream->source;
+	}
+	place.chunk = own_chunk(stream, offset);
+	if (place.chunk->offset + place.chunk->count < place.end)
+		place.end = place.chunk->offset + place.chunk->count;
+	return place;
 }
 
 /* --- content types --- */
@@ -186,7 +215,7 @@ void stream_set_deadline(struct streams *streams, struct stream *stream, uint64_
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)
 {
-	if (stream->flags & STREAM_HAS_TTL)
+	if (stream->flags & STREAM_HAS_TTL && !(stream->flags & STREAM_GONE))
 		stream_set_deadline(streams, stream, now_ms + stream->ttl_s * 1000);
 }
 
@@ -209,10 +238,14 @@ static void stream_check(const struct streams *streams, const struct stream *str
 	}
 	ENSURE(offset == stream->next_offset);
 	ENSURE(stream->chunk_count <= stream->chunk_cap);
-	ENSURE(stream_find(streams, stream_path(stream)) == stream);
+	ENSURE(stream->nameless || stream_find(streams, stream_path(stream)) == stream);
 	ENSURE(stream_find_number(streams, stream->number) == stream);
 	ENSURE(heap_holds(&stream->deadline) == (stream->deadline_ms != UINT64_MAX));
 	ENSURE(stream->number < streams->next_number);
+	ENSURE(!stream->source || (stream->earliest_offset == stream->own_offset && stream->source->number < stream->number &&
+				   stream->own_offset == stream->fork_offset + (stream->fork_sub > 0) &&
+				   stream->own_offset <= stream->source->next_offset));
+	ENSURE(!(stream->flags & STREAM_GONE) || stream->fork_count > 0);
 	list_each (node, &stream->producers) {
 		const struct producer *producer = container_of(node, struct producer, peers);
 
@@ -225,12 +258,18 @@ static void stream_check(const struct streams *streams, const struct stream *str
 
 void streams_check(const struct streams *streams)
 {
-	uint64_t count = 0;
+	uint64_t count = 0, named = 0, forks = 0, counted = 0;
 
 	list_each (node, &streams->all) {
-		stream_check(streams, container_of(node, struct stream, peers));
+		const struct stream *stream = container_of(node, struct stream, peers);
+
+		stream_check(streams, stream);
+		forks += stream->source != NULL;
+		counted += stream->fork_count;
+		named += !stream->nameless;
 		count++;
 	}
+	ENSURE(forks == counted);
 	ENSURE(count == streams->count);
-	ENSURE(streams->table.count == count && streams->numbers.count == count);
+	ENSURE(streams->table.count == named && streams->numbers.count == count);
 }

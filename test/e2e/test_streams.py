@@ -69,8 +69,7 @@ def test_head_tells_when_it_expires(api, path, sent, told):
     assert api.ok("HEAD", path).header("stream-expires-at") == told
 
 
-def test_forks_and_subscriptions_are_told_to_be_missing(api, path):
-    assert make(api, path, {"Stream-Forked-From": "/v1/stream/x"}, status=501).problem == "not-implemented"
+def test_subscriptions_are_told_to_be_missing(api):
     assert api.get("/v1/stream/__ds/subscriptions/x").status == 501
 
 

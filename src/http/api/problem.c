@@ -135,6 +135,9 @@ enum problem problem_of_outcome(enum outcome outcome)
 		return PROBLEM_PRODUCER_FENCED;
 	case OUTCOME_GAP:
 		return PROBLEM_PRODUCER_GAP;
+	case OUTCOME_NO_SOURCE:
+		return PROBLEM_NOT_FOUND;
+	case OUTCOME_RANGE:
 	case OUTCOME_EPOCH_START:
 		return PROBLEM_BAD_REQUEST;
 	case OUTCOME_OTHER:

@@ -89,13 +89,6 @@ static void created(struct exchange *ex, struct ask *ask)
 	stream_view_unref(view);
 }
 
-static bool wants_fork(const struct exchange *ex)
-{
-	return request_header(ex->request, SLICE("Stream-Forked-From")).ptr ||
-	       request_header(ex->request, SLICE("Stream-Fork-Offset")).ptr ||
-	       request_header(ex->request, SLICE("Stream-Fork-Sub-Offset")).ptr;
-}
-
 void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
 	struct stream_create_in *in;
@@ -104,13 +97,11 @@ void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MA
 
 	if (!ask)
 		return;
-	if (wants_fork(ex)) {
-		call_problem(ex, PROBLEM_NOT_IMPLEMENTED, "Forks are not there yet.");
-		return;
-	}
 	in = &ask->command.in.stream_create;
 	*in = (struct stream_create_in){.path = path, .closed = input_closes(ex)};
-	if (!input_content_type(ex, SLICE("application/octet-stream"), &in->content_type) || !input_stream_life(ex, in))
+	if (!input_stream_fork(ex, in) ||
+	    !input_content_type(ex, in->source.len ? (struct slice){0} : SLICE("application/octet-stream"), &in->content_type) ||
+	    !input_stream_life(ex, in))
 		return;
 	in->json = type_is_json(in->content_type);
 	take_body(ex, ask, in->json);
@@ -121,6 +112,11 @@ void stream_create_body(struct exchange *ex, const struct request_body *body)
 	struct ask *ask = call_of(ex)->ask;
 	struct stream_create_in *in = &ask->command.in.stream_create;
 
+	if (!in->content_type.len && (body->blob.kind == BODY_BLOB || body->bytes.len)) {
+		blob_let_go(api_of(ex), &body->blob);
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Content-Type is missing: a fork's first records have that of its source.");
+		return;
+	}
 	if (records_from_body(ex, body, in->json, true, &in->records))
 		ask_send(ex, ask);
 }

@@ -174,6 +174,38 @@ static bool whole_read(struct slice text, uint64_t *ret_value)
 	return true;
 }
 
+/* --- what it is forked from --- */
+
+#define STREAM_ROOT "/v1/stream/"
+
+bool input_stream_fork(struct exchange *ex, struct stream_create_in *in)
+{
+	struct slice from = request_header(ex->request, SLICE("Stream-Forked-From"));
+	struct slice offset = request_header(ex->request, SLICE("Stream-Fork-Offset"));
+	struct slice sub = request_header(ex->request, SLICE("Stream-Fork-Sub-Offset"));
+
+	if (!from.ptr && !offset.ptr && !sub.ptr)
+		return true;
+	if (!slice_starts_with(from, SLICE(STREAM_ROOT))) {
+		call_problem(ex, PROBLEM_BAD_REQUEST,
+			     "Stream-Forked-From is the path of a stream of this server, " STREAM_ROOT
+			     "…; Stream-Fork-Offset and "
+			     "Stream-Fork-Sub-Offset go with it.");
+		return false;
+	}
+	in->has_fork_offset = offset.ptr != NULL;
+	if (offset.ptr && place_read(offset, &in->fork_number, &in->fork_offset)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Stream-Fork-Offset is what an answer told as Stream-Next-Offset.");
+		return false;
+	}
+	if (sub.ptr && !whole_read(sub, &in->fork_sub)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST,
+			     "Stream-Fork-Sub-Offset is a whole number: bytes, or of JSON messages, behind Stream-Fork-Offset.");
+		return false;
+	}
+	return input_stream_path(ex, slice_from(from.ptr + strlen(STREAM_ROOT), from.len - strlen(STREAM_ROOT)), &in->source);
+}
+
 bool input_stream_life(struct exchange *ex, struct stream_create_in *in)
 {
 	struct slice ttl = request_header(ex->request, SLICE("Stream-TTL"));

@@ -28,6 +28,8 @@ bool etag_matches(struct slice if_none_match, struct slice etag); /* RFC 9110 §
 /* --- stream_input.c. False: it makes no sense, and that has been answered --- */
 
 bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_path);
+/* Stream-Forked-From and its companions. */
+bool input_stream_fork(struct exchange *ex, struct stream_create_in *in);
 bool input_stream_life(struct exchange *ex, struct stream_create_in *in);
 bool input_stream_producer(struct exchange *ex, struct producer_in *in);
 bool input_stream_seq(struct exchange *ex, struct slice *ret_seq);
@@ -68,6 +70,11 @@ void stream_was_read(struct exchange *ex, struct ask *ask);
 uint64_t stream_chance(void);
 /* How many of the view's chunks go into one answer, and where that ends: whole chunks up to `limit` records, a blob alone. */
 size_t stream_chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after);
+/* Of a blob's value, as far as this stream has it. */
+static inline uint64_t stream_blob_bytes(const struct stream_chunk_view *chunk)
+{
+	return chunk->ref.size_bytes < chunk->value_bytes ? chunk->ref.size_bytes : chunk->value_bytes;
+}
 void stream_answer_failed(struct exchange *ex, int error);
 
 /* --- stream_sse_event.c: pure --- */

@@ -43,6 +43,9 @@ void stream_reply_closed(struct reply *reply)
 void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stream_view *view)
 {
 	static const char *const details[OUTCOME_COUNT] = {
+		[OUTCOME_NO_SOURCE] = "There is no stream at the path that Stream-Forked-From names.",
+		[OUTCOME_RANGE] = "Stream-Fork-Offset, with what Stream-Fork-Sub-Offset adds, is no place in the source stream.",
+		[OUTCOME_GONE] = "The stream was deleted; only its forks still read what was in it.",
 		[OUTCOME_NOT_FOUND] = "There is no stream at that path.",
 		[OUTCOME_CLOSED] = "The stream was closed; it takes no more.",
 		[OUTCOME_TYPE] = "The Content-Type is not the stream's.",
@@ -164,6 +167,8 @@ static int chunk_values(struct buf *out, const struct stream_chunk_view *chunk, 
 			break; /* the view's chunk may end before its batch does */
 		if (json && out->len > 1)
 			buf_append_char(out, ',');
+		if (record.value.len > chunk->value_bytes)
+			record.value.len = (size_t)chunk->value_bytes;
 		buf_append_slice(out, record.value);
 	}
 	return r < 0 ? -EIO : 0;
@@ -255,10 +260,12 @@ static void answer_read(struct exchange *ex, const struct reading *reading, stru
 		return;
 	}
 	if (used && view->chunks[0].ref.kind == BODY_BLOB && view->chunks[0].pin) {
-		struct store_pin *pin = view->chunks[0].pin;
+		struct stream_chunk_view *chunk = &view->chunks[0];
 
-		view->chunks[0].pin = NULL;
-		pin_answer(ex, &reply, pin, (struct slice){0});
+		reply.answer.pin = chunk->pin;
+		reply.answer.range_bytes = stream_blob_bytes(chunk);
+		chunk->pin = NULL;
+		reply_send(ex, &reply, NULL);
 		return;
 	}
 	error = stream_body(out, view, used, view->from_offset);

@@ -31,7 +31,7 @@ struct sse {
 	struct sse_control at; /* what the next control event says */
 	/* A long record on its way. */
 	struct store_pin *pin;
-	uint64_t sent_bytes;
+	uint64_t sent_bytes, pin_bytes;
 	struct sse_data data;
 };
 
@@ -183,7 +183,7 @@ static void control_add(struct exchange *ex, struct sse *sse, struct buf *out)
 /* The next piece of a long record, into `out`; behind the last one what ends the event. */
 static int record_add(struct exchange *ex, struct sse *sse, struct buf *out)
 {
-	uint64_t left = sse->pin->ref.size_bytes - sse->sent_bytes;
+	uint64_t left = sse->pin_bytes - sse->sent_bytes;
 	size_t len = left < BLOB_CHUNK_BYTES ? (size_t)left : BLOB_CHUNK_BYTES;
 	char *piece = mem_alloc(len + 1);
 	int error = piece ? sse->pin->ops->read(sse->pin, sse->sent_bytes, piece, len) : -ENOMEM;
@@ -211,6 +211,7 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 		sse->pin = view->chunks[0].pin;
 		view->chunks[0].pin = NULL;
 		sse->sent_bytes = 0;
+		sse->pin_bytes = stream_blob_bytes(&view->chunks[0]);
 		sse_data_begin(&sse->data, out, base64);
 		return record_add(ex, sse, out);
 	}
