@@ -121,6 +121,11 @@ void stream_view_fill(struct stream_view *room, const struct stream *stream, siz
 /* Whether a cursor (number, offset) is one of this stream: its own, or one of what it has from a source. (0, 0) is the beginning
  * of every stream, and *offset is set to where that is. */
 bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *offset);
+/* One stream as READ tells of it: the outcome and, but for NOT_FOUND and NO_MEMORY, the view; *gate goes up to what that rests
+ * on. */
+enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, unsigned thread, struct stream_view **ret_view,
+			 uint64_t *gate) MUST_USE;
+bool stream_has_more(const struct sequencer *s, const struct stream_read_in *in); /* than nothing, where it would be read */
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
 int stream_snapshot(struct sequencer *s, const struct stream *stream,

@@ -53,9 +53,11 @@ struct stream_read_in {
 	struct slice path;
 	enum stream_from from;
 	uint64_t number, offset; /* STREAM_FROM_OFFSET */
-	uint64_t max_bytes;      /* at least one chunk comes, however long */
-	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
-	bool look;               /* no records, and no sign of life for its TTL: HEAD */
+	uint64_t max_bytes;      /* at least one chunk comes, however long, unless `strict` */
+	size_t max_chunks;       /* 0: as many as may be, which is STREAM_CHUNKS_MAX */
+	bool strict;
+	bool watch; /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
+	bool look;  /* no records, and no sign of life for its TTL: HEAD */
 };
 
 /* One append as it lies in the store. */

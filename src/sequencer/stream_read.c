@@ -70,17 +70,17 @@ struct stream_view *stream_view_unref(struct stream_view *view)
 	return mem_free(view);
 }
 
-/* How many chunks from `offset` on are to be told: at least one if there is one, no more than fit. */
-static size_t chunks_wanted(const struct stream *stream, uint64_t offset, uint64_t max_bytes)
+/* How many chunks from `offset` on are to be told. */
+static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const struct stream_read_in *in)
 {
+	size_t most = in->max_chunks && in->max_chunks < STREAM_CHUNKS_MAX ? in->max_chunks : STREAM_CHUNKS_MAX, count = 0;
 	uint64_t bytes = 0;
-	size_t count = 0;
 
-	while (offset < stream->next_offset && count < STREAM_CHUNKS_MAX) {
+	while (offset < stream->next_offset && count < most) {
 		struct chunk_place place = stream_chunk_at(stream, offset);
 
 		bytes += place.chunk->ref.size_bytes;
-		if (count > 0 && bytes > max_bytes)
+		if (bytes > in->max_bytes && (count > 0 || in->strict))
 			break;
 		offset = place.end;
 		count++;
@@ -89,9 +89,10 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, uint64
 }
 
 /* A view with chunks and their pins. NULL: no memory, or bytes that are gone. */
-static struct stream_view *view_from(struct sequencer *s, const struct stream *stream, uint64_t offset, uint64_t max_bytes)
+static struct stream_view *view_from(struct sequencer *s, const struct stream *stream, uint64_t offset,
+				     const struct stream_read_in *in)
 {
-	size_t count = chunks_wanted(stream, offset, max_bytes);
+	size_t count = chunks_wanted(stream, offset, in);
 	struct stream_view *view = stream_view_new(s, stream, count);
 
 	if (!view)
@@ -129,7 +130,8 @@ static bool wake(struct sequencer *s, const struct stream *stream, unsigned thre
 	if (!deleted) {
 		/* Whoever waited stood at the end before this append: where the last chunk begins, unless nothing was appended.
 		 */
-		wake->view = view_from(s, stream, last ? last->offset : stream->next_offset, UINT64_MAX);
+		wake->view = view_from(s, stream, last ? last->offset : stream->next_offset,
+				       &(struct stream_read_in){.max_bytes = UINT64_MAX});
 		if (!wake->view) {
 			mem_free(wake);
 			return false;
@@ -186,35 +188,49 @@ static enum outcome from_of(const struct stream *stream, const struct stream_rea
 	return OUTCOME_OK;
 }
 
-void command_stream_read(struct sequencer *s, struct command *c)
+enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, unsigned thread, struct stream_view **ret_view,
+			 uint64_t *gate)
 {
-	const struct stream_read_in *in = &c->in.stream_read;
 	struct stream *stream = stream_find(&s->streams, in->path);
+	uint64_t end = stream ? stream->changed_end : s->forgotten_end, offset = 0;
 	enum outcome outcome;
-	uint64_t offset = 0;
 
-	if (!stream) {
-		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
-		return;
-	}
+	if (end > *gate)
+		*gate = end;
+	if (!stream)
+		return OUTCOME_NOT_FOUND;
 	if (in->look || stream->flags & STREAM_GONE) {
 		outcome = stream->flags & STREAM_GONE ? OUTCOME_GONE : OUTCOME_OK;
-		c->out.stream = stream_view_new(s, stream, 0);
-		reply(s, c, c->out.stream ? outcome : OUTCOME_NO_MEMORY, stream->changed_end);
-		return;
+		*ret_view = stream_view_new(s, stream, 0);
+		return *ret_view ? outcome : OUTCOME_NO_MEMORY;
 	}
 	stream_touch(&s->streams, stream, s->now_ms);
 	outcome = from_of(stream, in, &offset);
 	if (outcome != OUTCOME_OK)
 		offset = stream->next_offset;
-	c->out.stream = view_from(s, stream, offset, in->max_bytes);
-	if (!c->out.stream) {
-		reply(s, c, OUTCOME_NO_MEMORY, 0);
-		return;
-	}
+	*ret_view = view_from(s, stream, offset, in);
+	if (!*ret_view)
+		return OUTCOME_NO_MEMORY;
 	if (outcome == OUTCOME_OK && in->watch && offset == stream->next_offset && !(stream->flags & STREAM_CLOSED)) {
-		stream->watch |= 1u << c->message.thread;
+		stream->watch |= 1u << thread;
 		outcome = OUTCOME_PARKED;
 	}
-	reply(s, c, outcome, stream->changed_end);
+	return outcome;
+}
+
+bool stream_has_more(const struct sequencer *s, const struct stream_read_in *in)
+{
+	const struct stream *stream = stream_find(&s->streams, in->path);
+	uint64_t offset = 0;
+
+	return stream && !(stream->flags & STREAM_GONE) && from_of(stream, in, &offset) == OUTCOME_OK &&
+	       offset < stream->next_offset;
+}
+
+void command_stream_read(struct sequencer *s, struct command *c)
+{
+	uint64_t gate = 0;
+	enum outcome outcome = stream_look(s, &c->in.stream_read, c->message.thread, &c->out.stream, &gate);
+
+	reply(s, c, outcome, gate);
 }
