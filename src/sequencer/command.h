@@ -53,8 +53,9 @@ enum command_kind {
 	COMMAND_STREAM_APPEND,
 	COMMAND_STREAM_DELETE,
 	COMMAND_STREAM_READ, /* or only look */
+	COMMAND_MANY,        /* jobs as by JOBS and streams as by STREAM_READ, at one moment */
 };
-enum { COMMAND_COUNT = COMMAND_STREAM_READ + 1 };
+enum { COMMAND_COUNT = COMMAND_MANY + 1 };
 
 enum outcome {
 	OUTCOME_OK = 0,
@@ -116,6 +117,11 @@ struct jobs_in {
 	uint32_t revision; /* UNTIL_CHANGED: since this one */
 	bool watch;        /* for those that are not there yet a wake will be sent to the asker's thread */
 	bool pin_result;   /* the asker will read the result: views of done jobs carry a pin */
+};
+
+struct many_in {
+	struct jobs_in jobs; /* count may be 0 */
+	struct streams_in streams;
 };
 
 struct cancel_in {
@@ -217,6 +223,7 @@ struct command {
 	union {
 		struct submit_in submit;
 		struct jobs_in jobs;
+		struct many_in many;
 		struct cancel_in cancel;
 		struct list_in list;
 		struct claim_in claim;
@@ -234,11 +241,14 @@ struct command {
 	 * the views' references. */
 	struct {
 		struct job_view *view;   /* SUBMIT, CANCEL, BODY (with a pin), BEAT, and errors about a known job */
-		struct job_view **views; /* JOBS: one for each handle, NULL where there is none; LIST */
+		struct job_view **views; /* JOBS, MANY: one for each handle, NULL where there is none; LIST */
 		size_t view_count;
-		enum outcome
-			*outcomes; /* JOBS: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE */
-		uint64_t next;     /* LIST: 0 at the end; QUEUES: 1 when there are more */
+		/* JOBS, MANY: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE; and, of MANY,
+		 * behind those of the jobs those of the streams. NO_MEMORY: of this one. */
+		enum outcome *outcomes;
+		struct stream_view **streams; /* MANY: one for each, NULL where there is none */
+		size_t stream_count;
+		uint64_t next;        /* LIST: 0 at the end; QUEUES: 1 when there are more */
 		struct lease *leases; /* CLAIM; NULL where lease_count is 0 */
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */

@@ -23,9 +23,8 @@ static bool is_there(const struct job *job, const struct jobs_in *in)
 	return false;
 }
 
-static enum outcome look(struct sequencer *s, struct command *c, size_t i, uint64_t *gate)
+enum outcome job_look(struct sequencer *s, const struct jobs_in *in, size_t i, struct command *c, uint64_t *gate)
 {
-	const struct jobs_in *in = &c->in.jobs;
 	struct job *job = handle_find(s, in->handles[i]);
 	bool there;
 
@@ -60,7 +59,7 @@ void command_jobs(struct sequencer *s, struct command *c)
 	}
 	c->out.view_count = count;
 	for (size_t i = 0; i < count; i++)
-		c->out.outcomes[i] = look(s, c, i, &gate);
+		c->out.outcomes[i] = job_look(s, &c->in.jobs, i, c, &gate);
 	/* The one of a single job is the command's; of many the asker looks at each. */
 	reply(s, c, count == 1 ? c->out.outcomes[0] : OUTCOME_OK, gate);
 }

@@ -83,6 +83,7 @@ void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool for
 /* --- one a kind of command --- */
 void command_submit(struct sequencer *s, struct command *c);
 void command_jobs(struct sequencer *s, struct command *c);
+void command_many(struct sequencer *s, struct command *c);
 void command_list(struct sequencer *s, struct command *c);
 void command_cancel(struct sequencer *s, struct command *c);
 void command_claim(struct sequencer *s, struct command *c);
@@ -97,6 +98,10 @@ void command_kick(struct sequencer *s, struct command *c);
 void command_queue(struct sequencer *s, struct command *c);
 void command_queues(struct sequencer *s, struct command *c);
 void command_queue_set(struct sequencer *s, struct command *c);
+
+/* --- look.c --- */
+/* One of the handles, as JOBS tells of it; *gate goes up to what that rests on. */
+enum outcome job_look(struct sequencer *s, const struct jobs_in *in, size_t i, struct command *c, uint64_t *gate) MUST_USE;
 
 /* --- claim.c --- */
 bool claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as long as it has work; false: memory was short */

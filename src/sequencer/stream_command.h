@@ -55,10 +55,21 @@ struct stream_read_in {
 	uint64_t number, offset; /* STREAM_FROM_OFFSET */
 	uint64_t max_bytes;      /* at least one chunk comes, however long, unless `strict` */
 	size_t max_chunks;       /* 0: as many as may be, which is STREAM_CHUNKS_MAX */
-	bool strict;
-	bool watch; /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
-	bool look;  /* no records, and no sign of life for its TTL: HEAD */
+	bool strict;             /* none rather than one that is too long, but for a blob */
+	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
+	bool look;               /* no records, and no sign of life for its TTL: HEAD */
 };
+
+/* Of MANY. What fits into one answer is shared out among those that have something, and one of them has its first chunk however
+ * long that is: the first that has something from `turn` on (any number; a chance), so that none waits for ever. Blobs do not
+ * count. */
+struct streams_in {
+	const struct stream_read_in *reads; /* their max_bytes, max_chunks and strict are not looked at */
+	size_t count;
+	uint64_t max_bytes; /* of all together; at most MANY_CHUNKS_MAX chunks, but one at least of each that has its share */
+	uint64_t turn;
+};
+enum { MANY_CHUNKS_MAX = 4096 };
 
 /* One append as it lies in the store. */
 struct stream_chunk_view {

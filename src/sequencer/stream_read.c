@@ -80,7 +80,7 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 		struct chunk_place place = stream_chunk_at(stream, offset);
 
 		bytes += place.chunk->ref.size_bytes;
-		if (bytes > in->max_bytes && (count > 0 || in->strict))
+		if (bytes > in->max_bytes && (count > 0 || (in->strict && place.chunk->ref.kind != BODY_BLOB)))
 			break;
 		offset = place.end;
 		count++;

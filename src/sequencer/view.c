@@ -127,7 +127,10 @@ void command_answer_deinit(struct command *c)
 		job_view_unref(c->out.views[i]);
 	for (size_t i = 0; i < c->out.lease_count; i++)
 		job_view_unref(c->out.leases[i].view);
+	for (size_t i = 0; i < c->out.stream_count; i++)
+		stream_view_unref(c->out.streams[i]);
 	mem_free(c->out.views);
+	mem_free(c->out.streams);
 	mem_free(c->out.outcomes);
 	mem_free(c->out.leases);
 	mem_free(c->out.queues);

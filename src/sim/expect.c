@@ -185,6 +185,7 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_QUEUE_SET:
 		return expect_queue(world, ask);
 	case COMMAND_LIST:
+	case COMMAND_MANY:
 	case COMMAND_DELIVERED:
 	case COMMAND_QUEUES:
 		break;
@@ -274,6 +275,7 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 		return stream_rests_on(world, ask);
 	case COMMAND_CLAIM_CANCEL:
 	case COMMAND_DELIVERED:
+	case COMMAND_MANY:
 		break;
 	}
 	return 0;
