@@ -1,5 +1,6 @@
 """Streams that are followed: caches, readers who wait at the end, servers that leave or are killed."""
 
+import datetime
 import json
 import threading
 import time
@@ -34,7 +35,23 @@ def test_what_may_be_kept_is_said(api, path):
     assert read(api, path, tail(read(api, path))).header("cache-control") == "no-cache"
     api.ok("DELETE", path, status=204)
     make(api, path, {**TEXT, "Stream-TTL": "30"}, b"x")
-    assert read(api, path).header("cache-control") == "public, max-age=30"
+    assert read(api, path).header("cache-control") == "public, max-age=15"  # so that a reader behind a cache keeps it alive
+
+
+def test_what_is_asked_from_the_end_may_not_be_kept(server, api, path):
+    make(api, path, TEXT, b"x")
+    assert read(api, path, "now").header("cache-control") == "no-store"
+    conns = [poll(server, path, "now"), poll(server, path, "now")]
+    append(api, path, b"y")
+    for conn in conns:
+        got = conn.answer()
+        assert (got.body, got.header("cache-control"), got.header("etag")) == (b"y", "no-store", None)
+
+
+def test_an_answer_is_kept_for_less_than_the_stream_lives(api, path):
+    ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=20)
+    make(api, path, {**TEXT, "Stream-Expires-At": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}, b"x")
+    assert 0 < int(read(api, path).header("cache-control").removeprefix("public, max-age=")) < 19
 
 
 def test_every_answer_says_what_browsers_want(server, api, path):

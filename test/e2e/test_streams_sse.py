@@ -98,6 +98,7 @@ def test_the_bytes_are_the_protocols(api, path):
                         b'event: control\ndata:{"streamNextOffset":"%s","upToDate":true,"streamClosed":true}\n\n' % end.encode())
     assert got.header("content-length") is None and got.header("transfer-encoding") == "chunked"
     assert got.header("cache-control") == "no-cache" and got.header("stream-sse-data-encoding") is None
+    assert got.header("x-accel-buffering") == "no"
     assert got.header("x-content-type-options") == "nosniff"
 
 

@@ -33,8 +33,14 @@ enum call_flag {
 	CALL_CLAIMED = 8,   /* a claim waits in the sequencer, or its offer is on its way */
 	CALL_BOARD = 16,    /* the waiter (of WAIT_MANY: those of its items) hangs on the board */
 	CALL_DELIVERY = 32, /* answered with jobs, which are on their way */
-	CALL_PERSONAL = 64, /* a reader of a stream, with credentials */
-	CALL_SSE = 128,     /* its events have begun: the answer goes on */
+	CALL_SSE = 64,      /* its events have begun: the answer goes on */
+};
+
+/* Who on the way may keep an answer for others. */
+enum keep {
+	KEEP_ALL,
+	KEEP_OWN,  /* only the client itself: it came with credentials */
+	KEEP_NONE, /* nobody: asked from the end, it is another answer each time */
 };
 
 enum { HANDLE_BYTES = 20 };
@@ -57,6 +63,7 @@ struct call {
 	const struct route *route;
 	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked; WAIT_STREAM, WAIT_SSE: the place */
 	uint8_t flags;
+	uint8_t keep; /* enum keep; WAIT_STREAM, parked */
 };
 _Static_assert(sizeof(struct call) <= EXCHANGE_APP_BYTES, "a call fits into its exchange");
 
@@ -79,7 +86,7 @@ struct ask {
 	uint16_t told_s;
 	uint8_t kind; /* enum wait_kind, if it comes to be parked */
 	/* Of readers of streams: struct reading. */
-	bool personal;
+	uint8_t keep; /* enum keep */
 	uint64_t cursor, limit;
 };
 

@@ -49,9 +49,8 @@ struct reading {
 	uint64_t cursor; /* the client's; 0: none */
 	uint64_t limit;  /* records */
 	uint16_t told_s;
-	bool live;     /* long-poll */
-	bool now;      /* from the end: nothing that anyone may keep */
-	bool personal; /* came with credentials: no answer for others */
+	bool live; /* long-poll */
+	enum keep keep;
 };
 
 void stream_reply_init(struct reply *reply, int status); /* with what every answer about a stream says */

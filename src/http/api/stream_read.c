@@ -73,24 +73,25 @@ void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stre
 	reply_send(ex, &reply, out);
 }
 
-/* Catch-up answers may be kept as the protocol says, but no longer than the stream lives. What tells only that there is nothing
- * yet is asked for again each time. */
+/* Answers may be kept as the protocol says, but no longer than the stream lives: caches count whole seconds, hence one less. A
+ * reader behind a cache shows the TTL a sign of life often enough when half of it is the longest. What tells only that there is
+ * nothing yet is asked for again each time. */
 static void reply_cache(struct reply *reply, const struct reading *reading, const struct stream_view *view, bool nothing_yet,
 			uint64_t unix_ms)
 {
-	const char *whose = reading->personal ? "private" : "public";
+	const char *whose = reading->keep == KEEP_OWN ? "private" : "public";
 	uint64_t age_s = CACHE_S, left_ms;
 
-	if (reading->now)
+	if (reading->keep == KEEP_NONE)
 		return; /* no-store is the engine's word for all that says nothing */
 	reply->answer.flags = EXCHANGE_CACHEABLE;
 	if (nothing_yet) {
 		reply_header(reply, SLICE("Cache-Control"), SLICE("no-cache"));
 		return;
 	}
-	if (view->has_ttl && view->ttl_s < age_s)
-		age_s = view->ttl_s;
-	left_ms = view->expires_at_ms > unix_ms ? view->expires_at_ms - unix_ms : 0;
+	if (view->has_ttl && view->ttl_s / 2 < age_s)
+		age_s = view->ttl_s / 2;
+	left_ms = view->expires_at_ms > unix_ms + 1000 ? view->expires_at_ms - unix_ms - 1000 : 0;
 	if (view->expires_at_ms && left_ms / 1000 < age_s)
 		age_s = left_ms / 1000;
 	if (view->has_ttl || view->expires_at_ms)
@@ -118,7 +119,7 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 	if (reading->live && !closed)
 		reply_header_fmt(reply, SLICE("Stream-Cursor"), "%llu",
 				 (unsigned long long)cursor_next(unix_ms, reading->cursor, chance));
-	if (!reading->now)
+	if (reading->keep != KEEP_NONE)
 		reply_header_fmt(reply, SLICE("ETag"), "%.*s", (int)tag.len, tag.ptr);
 	reply_cache(reply, reading, view, from == after && !closed, unix_ms);
 }
@@ -237,7 +238,7 @@ static bool not_modified(const struct exchange *ex, const struct reading *readin
 	struct slice sent = ex->request ? request_header(ex->request, SLICE("If-None-Match")) : (struct slice){0};
 	char etag[ETAG_BYTES];
 
-	if (!sent.len || reading->live || reading->now)
+	if (!sent.len || reading->live || reading->keep == KEEP_NONE)
 		return false;
 	return etag_matches(sent,
 			    etag_write(etag, view->number, view->from_offset, after, after == view->next_offset && view->closed));
@@ -293,8 +294,7 @@ void stream_was_read(struct exchange *ex, struct ask *ask)
 		.limit = ask->limit,
 		.told_s = ask->told_s,
 		.live = ask->kind == WAIT_STREAM,
-		.now = c->in.stream_read.from == STREAM_FROM_NOW && ask->kind != WAIT_STREAM,
-		.personal = ask->personal,
+		.keep = ask->keep,
 	};
 
 	c->out.stream = NULL;
@@ -418,12 +418,12 @@ static void read_head(struct exchange *ex, struct slice path)
 	in->path = path;
 	in->max_bytes = READ_BYTES_MAX;
 	ask->limit = UINT64_MAX;
-	ask->personal = has_credentials(ex);
 	if (!read_offset(ex, in, &has_offset) || !read_live(ex, ask, has_offset) ||
 	    !input_query_u64(ex, "max_bytes", 1, &in->max_bytes) || !input_query_u64(ex, "limit", 1, &ask->limit))
 		return;
 	if (in->max_bytes > READ_BYTES_MAX)
 		in->max_bytes = READ_BYTES_MAX;
+	ask->keep = in->from == STREAM_FROM_NOW ? KEEP_NONE : has_credentials(ex) ? KEEP_OWN : KEEP_ALL;
 	in->watch = ask->wait_ms > 0;
 	if (ask->kind == WAIT_SSE)
 		stream_sse_send(ex, ask);

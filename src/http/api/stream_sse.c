@@ -111,6 +111,7 @@ static void sse_begin(struct exchange *ex, const struct sse *sse, const struct s
 	reply.answer.content_type = SLICE("text/event-stream");
 	reply.answer.flags = EXCHANGE_CACHEABLE;
 	reply_header(&reply, SLICE("Cache-Control"), SLICE("no-cache"));
+	reply_header(&reply, SLICE("X-Accel-Buffering"), SLICE("no")); /* nginx would hold events back until a buffer is full */
 	reply_wait(&reply, sse->ask.told_s);
 	if (!sse_is_text(view->content_type))
 		reply_header(&reply, SLICE("Stream-SSE-Data-Encoding"), SLICE("base64"));

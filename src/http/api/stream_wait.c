@@ -19,8 +19,7 @@ void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_
 	call->waiter = (struct waiter){.kind = WAIT_STREAM, .told_s = ask->told_s};
 	call->cursor = ask->cursor;
 	memcpy(call->handle, &place, sizeof(place));
-	if (ask->personal)
-		call->flags |= CALL_PERSONAL;
+	call->keep = ask->keep;
 	if (board_add(&api->streams, &call->waiter.wait, view->key)) {
 		call_no_memory(ex);
 		return;
@@ -37,7 +36,7 @@ static struct reading reading_of(const struct call *call)
 		.limit = UINT64_MAX,
 		.told_s = call->waiter.told_s,
 		.live = true,
-		.personal = (call->flags & CALL_PERSONAL) != 0,
+		.keep = (enum keep)call->keep,
 	};
 }
 
@@ -53,7 +52,7 @@ struct stream_waking {
 		struct shared_answer *answer;
 		uint64_t cursor; /* that it tells */
 		uint16_t told_s;
-		bool personal;
+		enum keep keep;
 	} made[SHARED_ANSWERS];
 	size_t count;
 };
@@ -89,8 +88,7 @@ static struct shared_answer *shared_find(struct stream_waking *w, struct exchang
 	struct reply reply;
 
 	for (size_t i = 0; i < w->count; i++) {
-		if (w->made[i].cursor == cursor && w->made[i].told_s == reading->told_s &&
-		    w->made[i].personal == reading->personal)
+		if (w->made[i].cursor == cursor && w->made[i].told_s == reading->told_s && w->made[i].keep == reading->keep)
 			return w->made[i].answer;
 	}
 	if (w->count == SHARED_ANSWERS)
@@ -102,7 +100,7 @@ static struct shared_answer *shared_find(struct stream_waking *w, struct exchang
 	w->made[w->count].answer = answer;
 	w->made[w->count].cursor = cursor;
 	w->made[w->count].told_s = reading->told_s;
-	w->made[w->count++].personal = reading->personal;
+	w->made[w->count++].keep = reading->keep;
 	return answer;
 }
 
@@ -123,7 +121,7 @@ static void read_again(struct exchange *ex, const struct stream_view *view, cons
 	ask->told_s = reading->told_s;
 	ask->cursor = reading->cursor;
 	ask->limit = reading->limit;
-	ask->personal = reading->personal;
+	ask->keep = (uint8_t)reading->keep;
 	ask->command.in.stream_read = (struct stream_read_in){
 		.path = path,
 		.from = STREAM_FROM_OFFSET,
