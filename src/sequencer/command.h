@@ -53,7 +53,8 @@ enum command_kind {
 	COMMAND_STREAM_APPEND,
 	COMMAND_STREAM_DELETE,
 	COMMAND_STREAM_READ, /* or only look */
-	COMMAND_MANY,        /* jobs as by JOBS and streams as by STREAM_READ, at one moment */
+	COMMAND_STREAM_LIST,
+	COMMAND_MANY, /* jobs as by JOBS and streams as by STREAM_READ, at one moment */
 };
 enum { COMMAND_COUNT = COMMAND_MANY + 1 };
 
@@ -236,6 +237,7 @@ struct command {
 		struct stream_create_in stream_create;
 		struct stream_append_in stream_append;
 		struct stream_read_in stream_read; /* DELETE: path alone */
+		struct stream_list_in stream_list;
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */
@@ -246,9 +248,9 @@ struct command {
 		/* JOBS, MANY: OK (far enough), PARKED (not yet; `views` has its present state), NOT_FOUND or GONE; and, of MANY,
 		 * behind those of the jobs those of the streams. NO_MEMORY: of this one. */
 		enum outcome *outcomes;
-		struct stream_view **streams; /* MANY: one for each, NULL where there is none */
+		struct stream_view **streams; /* MANY: one for each, NULL where there is none; STREAM_LIST */
 		size_t stream_count;
-		uint64_t next;        /* LIST: 0 at the end; QUEUES: 1 when there are more */
+		uint64_t next;        /* LIST, STREAM_LIST: 0 at the end; QUEUES: 1 when there are more */
 		struct lease *leases; /* CLAIM; NULL where lease_count is 0 */
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */

@@ -276,6 +276,7 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_STREAM_APPEND] = command_stream_append,
 	[COMMAND_STREAM_DELETE] = command_stream_delete,
 	[COMMAND_STREAM_READ] = command_stream_read,
+	[COMMAND_STREAM_LIST] = command_stream_list,
 	[COMMAND_MANY] = command_many,
 };
 

@@ -140,3 +140,4 @@ void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);
 void command_stream_read(struct sequencer *s, struct command *c);
+void command_stream_list(struct sequencer *s, struct command *c);

@@ -71,6 +71,13 @@ struct streams_in {
 };
 enum { MANY_CHUNKS_MAX = 4096 };
 
+/* In the order in which they were made. Paths whose first segment begins with "__" are the server's own, and left out. */
+struct stream_list_in {
+	struct slice prefix; /* of the path */
+	uint32_t limit;      /* 1 … COMMAND_LIST_MAX */
+	uint64_t after;      /* `next` of the page before, which may have held fewer; 0: the first */
+};
+
 /* One append as it lies in the store. */
 struct stream_chunk_view {
 	uint64_t first_offset;

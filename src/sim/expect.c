@@ -186,6 +186,7 @@ struct expected expect(struct world *world, const struct ask *ask)
 		return expect_queue(world, ask);
 	case COMMAND_LIST:
 	case COMMAND_MANY:
+	case COMMAND_STREAM_LIST:
 	case COMMAND_DELIVERED:
 	case COMMAND_QUEUES:
 		break;
@@ -276,6 +277,7 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 	case COMMAND_CLAIM_CANCEL:
 	case COMMAND_DELIVERED:
 	case COMMAND_MANY:
+	case COMMAND_STREAM_LIST:
 		break;
 	}
 	return 0;

@@ -100,6 +100,8 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *prepared
 
 struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
+/* The one with the next higher number; NULL: there is none. */
+struct stream *stream_next_after(const struct streams *streams, uint64_t number);
 struct producer *producer_find(const struct streams *streams, const struct stream *stream, struct slice id);
 
 /* Where the oldest record lies that can be read, inherited ones too. */

@@ -104,6 +104,20 @@ struct stream *stream_find_number(const struct streams *streams, uint64_t number
 	return NULL;
 }
 
+struct stream *stream_next_after(const struct streams *streams, uint64_t number)
+{
+	struct stream *stream = number ? stream_find_number(streams, number) : NULL;
+	struct list *node = stream ? stream->peers.next : streams->all.next;
+
+	/* A number that nobody has any more was passed by whoever was made later. */
+	for (; node != &streams->all; node = node->next) {
+		stream = container_of(node, struct stream, peers);
+		if (stream->number > number)
+			return stream;
+	}
+	return NULL;
+}
+
 struct producer *producer_find(const struct streams *streams, const struct stream *stream, struct slice id)
 {
 	uint64_t hash = producer_hash(streams, stream->number, id);

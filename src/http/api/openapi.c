@@ -14,6 +14,7 @@ static const struct parameter {
 	{"queue", "query", "string", "Only jobs of this queue."},
 	{"state", "query", "string", "Only jobs in this state; several with commas."},
 	{"limit", "query", "integer", "At most so many (1000)."},
+	{"prefix", "query", "string", "Only streams whose path begins so."},
 	{"offset", "query", "string", "-1 (the start), now (the end), or what an answer told as Stream-Next-Offset."},
 	{"live", "query", "string",
 	 "long-poll: hold the answer until there is something; sse: events as they come. Goes with an offset."},

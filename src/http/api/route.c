@@ -47,6 +47,8 @@ const struct route routes[] = {
 	 "Pause or resume a queue", "200 400 413 503", ""},
 	{HTTP_POST, "/v1/queues/{queue}/kick", ROUTE_JSON, kick_head, kick_body, "kick", "queues", "Make failed jobs ready again",
 	 "200 400 404 413 503", ""},
+	{HTTP_GET, "/v1/streams", ROUTE_NO_BODY, streams_head, NULL, "listStreams", "streams", "List streams, the oldest first",
+	 "200 400 503", "prefix limit after"},
 	{HTTP_PUT, "/v1/stream/{path*}", ROUTE_STORE, stream_create_head, stream_create_body, "createStream", "streams",
 	 "Make a stream, or see that it is there; the body is its first content", "201 200 400 409 413 501 503 507",
 	 "Content-Type Stream-TTL Stream-Expires-At Stream-Closed"},
