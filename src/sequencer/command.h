@@ -12,12 +12,14 @@
 #include "base/mail.h"
 #include "job/job_view.h"
 #include "sequencer/stream_command.h"
+#include "sequencer/subscription_command.h"
 
 enum message_kind {
 	MESSAGE_COMMAND = 1, /* a struct command: to the sequencer, and back */
 	MESSAGE_WAKE,        /* a struct wake: a job that was watched has changed */
 	MESSAGE_STREAM_WAKE, /* a struct stream_wake: a stream that was watched has grown, was closed or deleted */
 	MESSAGE_OFFER,       /* a struct offer: jobs for a parked claim */
+	MESSAGE_HOOK,        /* a struct hook: a webhook is to be called */
 	MESSAGE_RELEASE,     /* a struct release: a sealed blob that no event named; to the sequencer, freed there */
 	MESSAGE_HTTP,        /* the HTTP engine's own */
 	MESSAGE_SERVER,      /* the server's own: drain, configuration, statistics */
@@ -54,9 +56,18 @@ enum command_kind {
 	COMMAND_STREAM_DELETE,
 	COMMAND_STREAM_READ, /* or only look */
 	COMMAND_STREAM_LIST,
-	COMMAND_MANY, /* jobs as by JOBS and streams as by STREAM_READ, at one moment */
+	COMMAND_MANY,       /* jobs as by JOBS and streams as by STREAM_READ, at one moment */
+	COMMAND_SUB_CREATE, /* or confirm: OK, SAME, CONFLICT, FULL */
+	COMMAND_SUB_GET,
+	COMMAND_SUB_DELETE,
+	COMMAND_SUB_LINK, /* further explicit streams: OK, FULL */
+	COMMAND_SUB_UNLINK,
+	COMMAND_SUB_CLAIM,   /* OK, BUSY (the view has the holder), EMPTY (nothing is pending), TYPE (no pull-wake) */
+	COMMAND_SUB_ACK,     /* OK, TOKEN, FENCED, RANGE (an unknown stream, or an offset before or behind what may be), TYPE */
+	COMMAND_SUB_RELEASE, /* OK, TOKEN, FENCED, TYPE */
+	COMMAND_SUB_HOOKED,  /* OK, FENCED (that wake is over) */
 };
-enum { COMMAND_COUNT = COMMAND_MANY + 1 };
+enum { COMMAND_COUNT = COMMAND_SUB_HOOKED + 1 };
 
 enum outcome {
 	OUTCOME_OK = 0,
@@ -86,8 +97,10 @@ enum outcome {
 	OUTCOME_RANGE,       /* CREATE: what it is to be forked at lies beyond the source */
 	OUTCOME_NO_SOURCE,   /* CREATE: there is no stream to be forked */
 	OUTCOME_OTHER,       /* READ: the cursor is of a stream that was here before; APPEND, READ: before the earliest */
+	OUTCOME_TOKEN,       /* SUB_ACK, SUB_RELEASE: no token of this subscription's */
+	OUTCOME_BUSY,        /* SUB_CLAIM: another worker holds it */
 };
-enum { OUTCOME_COUNT = OUTCOME_OTHER + 1 };
+enum { OUTCOME_COUNT = OUTCOME_BUSY + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -225,6 +238,10 @@ struct command {
 		struct submit_in submit;
 		struct jobs_in jobs;
 		struct many_in many;
+		struct subscription_in subscription; /* SUB_CREATE, GET, DELETE, LINK, UNLINK */
+		struct subscription_claim_in subscription_claim;
+		struct subscription_ack_in subscription_ack; /* SUB_ACK, RELEASE */
+		struct hooked_in hooked;
 		struct cancel_in cancel;
 		struct list_in list;
 		struct claim_in claim;
@@ -258,8 +275,10 @@ struct command {
 		uint64_t deadline_ms;       /* BEAT: unix */
 		struct stream_view *stream; /* STREAM_…: also with most errors */
 		uint32_t woken;             /* STREAM_APPEND: loop threads told at once; the waits are theirs to count */
-		uint32_t count;             /* KICK */
-		bool cancel;                /* BEAT: the job was canceled */
+		struct subscription_view *subscription; /* SUB_CREATE (also of the other one), GET, CLAIM, which has a token */
+		uint32_t count;                         /* KICK */
+		bool next_wake;                         /* SUB_ACK with `done`: more is pending, and another wake follows */
+		bool cancel;                            /* BEAT: the job was canceled */
 	} out;
 };
 
@@ -279,6 +298,14 @@ struct stream_wake {
 	struct message message;   /* MESSAGE_STREAM_WAKE */
 	struct stream_view *view; /* one reference; its chunk is what was appended, if anything. NULL: the stream is gone */
 	uint64_t key;
+};
+
+/* A webhook is to be called: to thread 0. Its receiver frees it, and tells what became of it by COMMAND_SUB_HOOKED, at the latest
+ * when the lease is over (view->lease_until_ms): the wake is then void, and what is pending comes with another one. The same wake
+ * comes again, with the same generation, when it was not answered, and after a restart. */
+struct hook {
+	struct message message; /* MESSAGE_HOOK */
+	struct subscription_view *view;
 };
 
 /* Jobs for a parked claim. The receiver answers with COMMAND_DELIVERED, whatever became of the exchange; until then they are

@@ -278,6 +278,15 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_STREAM_READ] = command_stream_read,
 	[COMMAND_STREAM_LIST] = command_stream_list,
 	[COMMAND_MANY] = command_many,
+	[COMMAND_SUB_CREATE] = command_subscription,
+	[COMMAND_SUB_GET] = command_subscription,
+	[COMMAND_SUB_DELETE] = command_subscription,
+	[COMMAND_SUB_LINK] = command_subscription,
+	[COMMAND_SUB_UNLINK] = command_subscription,
+	[COMMAND_SUB_CLAIM] = command_subscription,
+	[COMMAND_SUB_ACK] = command_subscription,
+	[COMMAND_SUB_RELEASE] = command_subscription,
+	[COMMAND_SUB_HOOKED] = command_subscription,
 };
 
 static void apply(struct sequencer *s, struct command *c)

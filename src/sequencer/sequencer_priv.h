@@ -141,3 +141,6 @@ void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);
 void command_stream_read(struct sequencer *s, struct command *c);
 void command_stream_list(struct sequencer *s, struct command *c);
+
+/* --- subscription.c --- */
+void command_subscription(struct sequencer *s, struct command *c);

@@ -134,6 +134,7 @@ void command_answer_deinit(struct command *c)
 	mem_free(c->out.outcomes);
 	mem_free(c->out.leases);
 	mem_free(c->out.queues);
+	subscription_view_free(c->out.subscription);
 	stream_view_unref(c->out.stream);
 	memset(&c->out, 0, sizeof(c->out));
 }
@@ -144,6 +145,8 @@ void message_free(struct message *message)
 		job_view_unref(container_of(message, struct wake, message)->view);
 	} else if (message->kind == MESSAGE_STREAM_WAKE) {
 		stream_view_unref(container_of(message, struct stream_wake, message)->view);
+	} else if (message->kind == MESSAGE_HOOK) {
+		subscription_view_free(container_of(message, struct hook, message)->view);
 	} else if (message->kind == MESSAGE_OFFER) {
 		struct offer *offer = container_of(message, struct offer, message);
 

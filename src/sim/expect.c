@@ -189,6 +189,15 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_STREAM_LIST:
 	case COMMAND_DELIVERED:
 	case COMMAND_QUEUES:
+	case COMMAND_SUB_CREATE:
+	case COMMAND_SUB_GET:
+	case COMMAND_SUB_DELETE:
+	case COMMAND_SUB_LINK:
+	case COMMAND_SUB_UNLINK:
+	case COMMAND_SUB_CLAIM:
+	case COMMAND_SUB_ACK:
+	case COMMAND_SUB_RELEASE:
+	case COMMAND_SUB_HOOKED:
 		break;
 	case COMMAND_STREAM_CREATE:
 	case COMMAND_STREAM_APPEND:
@@ -278,6 +287,15 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 	case COMMAND_DELIVERED:
 	case COMMAND_MANY:
 	case COMMAND_STREAM_LIST:
+	case COMMAND_SUB_CREATE:
+	case COMMAND_SUB_GET:
+	case COMMAND_SUB_DELETE:
+	case COMMAND_SUB_LINK:
+	case COMMAND_SUB_UNLINK:
+	case COMMAND_SUB_CLAIM:
+	case COMMAND_SUB_ACK:
+	case COMMAND_SUB_RELEASE:
+	case COMMAND_SUB_HOOKED:
 		break;
 	}
 	return 0;

@@ -108,8 +108,10 @@ enum problem problem_of_outcome(enum outcome outcome)
 	case OUTCOME_GONE:
 		return PROBLEM_GONE;
 	case OUTCOME_FENCED:
+	case OUTCOME_TOKEN:
 		return PROBLEM_FENCED;
 	case OUTCOME_CONFLICT:
+	case OUTCOME_BUSY:
 		return PROBLEM_CONFLICT;
 	case OUTCOME_MISMATCH:
 		return PROBLEM_MISMATCH;
