@@ -1,15 +1,8 @@
 #include "job/event.h"
 
-#include "base/wire.h"
+#include "base/fields.h"
 
 #include <errno.h>
-
-enum field_kind { VARINT, FIXED64, STRING, REF, TOTALS };
-
-struct field {
-	uint16_t offset;
-	uint8_t kind;
-};
 
 enum field_id {
 	NUMBER = 1,
@@ -55,10 +48,7 @@ enum field_id {
 	FIELD_COUNT
 };
 
-#define FIELD(member, kind)                                                                                                      \
-	{                                                                                                                        \
-		offsetof(struct event, member), kind                                                                             \
-	}
+#define FIELD(member, kind) FIELD_OF(struct event, member, kind)
 static const struct field fields[FIELD_COUNT] = {
 	[NUMBER] = FIELD(number, VARINT),
 	[QUEUE] = FIELD(queue, STRING),
@@ -99,7 +89,7 @@ static const struct field fields[FIELD_COUNT] = {
 	[READY_TIME] = FIELD(ready_ms, VARINT),
 	[OWN_LEASE] = FIELD(own_lease_ms, VARINT),
 	[NEXT_NUMBER] = FIELD(next_number, VARINT),
-	[TOTAL] = FIELD(total, TOTALS),
+	[TOTAL] = {offsetof(struct event, total), FIELD_VARINT, QUEUE_TOTAL_COUNT - 1},
 };
 
 /* Which fields a type has, in their order on disk; 0 ends the list. To change one of these is to change the format. */
@@ -133,82 +123,14 @@ static const uint8_t layouts[EVENT_TYPE_COUNT][EVENT_FIELDS_MAX] = {
 			    LOST_HANDOFFS, CREATED,     UPDATED, CHANGED_END, READY_POSITION, READY_TIME,   OWN_LEASE},
 };
 
-static void ref_encode(const struct body_ref *ref, struct buf *out)
-{
-	wire_put_u8(out, (uint8_t)ref->kind);
-	if (ref->kind == BODY_NONE)
-		return;
-	wire_put_varint(out, ref->place);
-	wire_put_varint(out, ref->size_bytes);
-	wire_put_u32(out, ref->crc);
-}
-
-static struct body_ref ref_decode(struct wire_reader *r)
-{
-	struct body_ref ref = {0};
-	uint8_t kind = wire_u8(r);
-
-	if (kind == BODY_NONE)
-		return ref;
-	if (kind > BODY_BLOB)
-		r->failed = true;
-	ref.kind = (enum body_kind)kind;
-	ref.place = wire_varint(r);
-	ref.size_bytes = wire_varint(r);
-	ref.crc = wire_u32(r);
-	if (ref.kind == BODY_INLINE && ref.size_bytes > BODY_INLINE_MAX)
-		r->failed = true;
-	return ref;
-}
-
-static void field_encode(const struct field *field, const char *at, struct buf *out)
-{
-	switch ((enum field_kind)field->kind) {
-	case VARINT:
-		wire_put_varint(out, *(const uint64_t *)(const void *)at);
-		return;
-	case FIXED64:
-		wire_put_u64(out, *(const uint64_t *)(const void *)at);
-		return;
-	case STRING:
-		wire_put_string(out, *(const struct slice *)(const void *)at);
-		return;
-	case REF:
-		ref_encode((const struct body_ref *)(const void *)at, out);
-		return;
-	case TOTALS:
-		for (size_t i = 0; i < QUEUE_TOTAL_COUNT; i++)
-			wire_put_varint(out, ((const uint64_t *)(const void *)at)[i]);
-		return;
-	}
-}
-
-static void field_decode(const struct field *field, char *at, struct wire_reader *r)
-{
-	switch ((enum field_kind)field->kind) {
-	case VARINT:
-		*(uint64_t *)(void *)at = wire_varint(r);
-		return;
-	case FIXED64:
-		*(uint64_t *)(void *)at = wire_u64(r);
-		return;
-	case STRING:
-		*(struct slice *)(void *)at = wire_string(r);
-		return;
-	case REF:
-		*(struct body_ref *)(void *)at = ref_decode(r);
-		return;
-	case TOTALS:
-		for (size_t i = 0; i < QUEUE_TOTAL_COUNT; i++)
-			((uint64_t *)(void *)at)[i] = wire_varint(r);
-		return;
-	}
-}
-
 void event_encode(const struct event *event, struct buf *out)
 {
-	for (const uint8_t *id = layouts[event->type]; *id; id++)
-		field_encode(&fields[*id], (const char *)event + fields[*id].offset, out);
+	fields_put(out, fields, layouts[event->type], event);
+}
+
+static bool ref_sane(const struct body_ref *ref)
+{
+	return ref->kind != BODY_INLINE || ref->size_bytes <= BODY_INLINE_MAX;
 }
 
 /* Values that later code takes for granted, so that no byte on a disk can lead it astray. */
@@ -220,18 +142,15 @@ static bool values_sane(const struct event *event)
 	       event->releases <= UINT32_MAX && event->lost_handoffs <= UINT32_MAX && event->progress <= 1000001 &&
 	       event->number < UINT64_MAX / 2 && event->retain_ms < UINT64_MAX / 4 && event->until_ms < UINT64_MAX / 4 &&
 	       event->time_ms < UINT64_MAX / 4 && event->cancel_at_ms < UINT64_MAX / 4 && event->updated_ms < UINT64_MAX / 4 &&
+	       ref_sane(&event->blob) && ref_sane(&event->body) && ref_sane(&event->result) &&
 	       (event->secret.len == 0 || event->secret.len == EVENT_SECRET_BYTES);
 }
 
 int event_decode(struct event *event, struct slice slice)
 {
-	struct wire_reader r = wire_reader_of(slice);
-
 	if ((unsigned)event->type >= EVENT_TYPE_COUNT || layouts[event->type][0] == 0)
 		return -EBADMSG;
-	for (const uint8_t *id = layouts[event->type]; *id; id++)
-		field_decode(&fields[*id], (char *)event + fields[*id].offset, &r);
-	if (!wire_ok(&r) || !values_sane(event))
+	if (!fields_get(slice, fields, layouts[event->type], event) || !values_sane(event))
 		return -EBADMSG;
 	return 0;
 }

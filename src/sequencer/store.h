@@ -7,26 +7,12 @@
  * Threads: the store's own operations belong to the sequencer's thread; those of pins and blobs may be called on any. */
 #pragma once
 
-#include "base/slice.h"
-
-enum body_kind {
-	BODY_NONE = 0,
-	BODY_INLINE = 1, /* `place` = journal position of the first byte */
-	BODY_BLOB = 2,   /* `place` = number of a blob file */
-};
+#include "base/body_ref.h"
 
 enum {
 	BODY_INLINE_MAX = 1 << 20, /* the longest body that lies in the journal itself; longer ones are blobs */
 	STORE_BODY_MAX = BODY_INLINE_MAX + (1 << 16), /* of an entry: what was sent may have got frames around it */
 	BLOB_CHUNK_BYTES = 1 << 16, /* a blob is held against checksums chunk by chunk; the last one may be shorter */
-};
-
-/* Where the bytes of a job's body or result lie. */
-struct body_ref {
-	uint64_t place;
-	uint64_t size_bytes;
-	uint32_t crc; /* CRC-32C over all its bytes */
-	enum body_kind kind;
 };
 
 /* One entry to append. Fields and body are copied before append returns. */

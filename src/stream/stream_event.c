@@ -1,15 +1,8 @@
 #include "stream/stream_event.h"
 
-#include "base/wire.h"
+#include "base/fields.h"
 
 #include <errno.h>
-
-enum kind { NUMBER, STRING, REF };
-
-struct field {
-	size_t offset;
-	enum kind kind;
-};
 
 enum field_name {
 	F_NONE,
@@ -38,32 +31,29 @@ enum field_name {
 	FIELD_COUNT
 };
 
-#define FIELD(member, kind)                                                                                                      \
-	{                                                                                                                        \
-		offsetof(struct stream_event, member), kind                                                                      \
-	}
+#define FIELD(member, kind) FIELD_OF(struct stream_event, member, kind)
 static const struct field fields[FIELD_COUNT] = {
-	[F_NUMBER] = FIELD(number, NUMBER),
+	[F_NUMBER] = FIELD(number, VARINT),
 	[F_PATH] = FIELD(path, STRING),
 	[F_TYPE] = FIELD(content_type, STRING),
 	[F_STREAM_SEQ] = FIELD(stream_seq, STRING),
 	[F_PRODUCER] = FIELD(producer, STRING),
-	[F_FLAGS] = FIELD(flags, NUMBER),
-	[F_TTL] = FIELD(ttl_s, NUMBER),
-	[F_EXPIRES_AT] = FIELD(expires_at_ms, NUMBER),
-	[F_SOURCE] = FIELD(source, NUMBER),
-	[F_FORK_OFFSET] = FIELD(fork_offset, NUMBER),
-	[F_FORK_SUB] = FIELD(fork_sub, NUMBER),
-	[F_OFFSET] = FIELD(offset, NUMBER),
-	[F_COUNT] = FIELD(count, NUMBER),
-	[F_EPOCH] = FIELD(epoch, NUMBER),
-	[F_SEQ] = FIELD(seq, NUMBER),
+	[F_FLAGS] = FIELD(flags, VARINT),
+	[F_TTL] = FIELD(ttl_s, VARINT),
+	[F_EXPIRES_AT] = FIELD(expires_at_ms, VARINT),
+	[F_SOURCE] = FIELD(source, VARINT),
+	[F_FORK_OFFSET] = FIELD(fork_offset, VARINT),
+	[F_FORK_SUB] = FIELD(fork_sub, VARINT),
+	[F_OFFSET] = FIELD(offset, VARINT),
+	[F_COUNT] = FIELD(count, VARINT),
+	[F_EPOCH] = FIELD(epoch, VARINT),
+	[F_SEQ] = FIELD(seq, VARINT),
 	[F_BLOB] = FIELD(blob, REF),
-	[F_NEXT_OFFSET] = FIELD(next_offset, NUMBER),
-	[F_EARLIEST] = FIELD(earliest_offset, NUMBER),
-	[F_CHANGED_END] = FIELD(changed_end, NUMBER),
-	[F_CREATED] = FIELD(created_ms, NUMBER),
-	[F_NEXT_NUMBER] = FIELD(next_number, NUMBER),
+	[F_NEXT_OFFSET] = FIELD(next_offset, VARINT),
+	[F_EARLIEST] = FIELD(earliest_offset, VARINT),
+	[F_CHANGED_END] = FIELD(changed_end, VARINT),
+	[F_CREATED] = FIELD(created_ms, VARINT),
+	[F_NEXT_NUMBER] = FIELD(next_number, VARINT),
 	[F_CHUNKS] = FIELD(chunks, STRING),
 };
 
@@ -85,32 +75,6 @@ static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] 
 	[STREAM_SNAP_PRODUCER - STREAM_EVENT_FIRST] = {F_NUMBER, F_PRODUCER, F_EPOCH, F_SEQ},
 };
 
-static void ref_put(struct buf *out, const struct body_ref *ref)
-{
-	wire_put_u8(out, (uint8_t)ref->kind);
-	if (ref->kind == BODY_NONE)
-		return;
-	wire_put_varint(out, ref->place);
-	wire_put_varint(out, ref->size_bytes);
-	wire_put_u32(out, ref->crc);
-}
-
-static struct body_ref ref_get(struct wire_reader *r)
-{
-	struct body_ref ref = {0};
-	uint8_t kind = wire_u8(r);
-
-	if (kind == BODY_NONE)
-		return ref;
-	if (kind > BODY_BLOB)
-		r->failed = true;
-	ref.kind = (enum body_kind)kind;
-	ref.place = wire_varint(r);
-	ref.size_bytes = wire_varint(r);
-	ref.crc = wire_u32(r);
-	return ref;
-}
-
 static const uint8_t *layout_of(enum stream_event_type type)
 {
 	return layouts[(int)type - STREAM_EVENT_FIRST];
@@ -118,21 +82,7 @@ static const uint8_t *layout_of(enum stream_event_type type)
 
 void stream_event_encode(const struct stream_event *event, struct buf *out)
 {
-	for (const uint8_t *f = layout_of(event->type); *f; f++) {
-		const char *at = (const char *)event + fields[*f].offset;
-
-		switch (fields[*f].kind) {
-		case NUMBER:
-			wire_put_varint(out, *(const uint64_t *)(const void *)at);
-			break;
-		case STRING:
-			wire_put_string(out, *(const struct slice *)(const void *)at);
-			break;
-		case REF:
-			ref_put(out, (const struct body_ref *)(const void *)at);
-			break;
-		}
-	}
+	fields_put(out, fields, layout_of(event->type), event);
 }
 
 /* What no journal of ours holds: counts and offsets that would overflow further on. */
@@ -148,40 +98,23 @@ static bool in_range(const struct stream_event *e)
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)
 {
-	struct wire_reader r = wire_reader_of(bytes);
-
 	if ((int)event->type < STREAM_EVENT_FIRST || (int)event->type >= STREAM_EVENT_END)
 		return -EBADMSG;
-	for (const uint8_t *f = layout_of(event->type); *f; f++) {
-		char *at = (char *)event + fields[*f].offset;
-
-		switch (fields[*f].kind) {
-		case NUMBER:
-			*(uint64_t *)(void *)at = wire_varint(&r);
-			break;
-		case STRING:
-			*(struct slice *)(void *)at = wire_string(&r);
-			break;
-		case REF:
-			*(struct body_ref *)(void *)at = ref_get(&r);
-			break;
-		}
-	}
-	return wire_ok(&r) && in_range(event) ? 0 : -EBADMSG;
+	return fields_get(bytes, fields, layout_of(event->type), event) && in_range(event) ? 0 : -EBADMSG;
 }
 
 void stream_chunk_put(struct buf *out, uint64_t offset, uint64_t count, const struct body_ref *ref)
 {
 	wire_put_varint(out, offset);
 	wire_put_varint(out, count);
-	ref_put(out, ref);
+	body_ref_put(out, ref);
 }
 
 int stream_chunk_get(struct slice *chunks, uint64_t *ret_offset, uint64_t *ret_count, struct body_ref *ret_ref)
 {
 	struct wire_reader r = wire_reader_of(*chunks);
 	uint64_t offset = wire_varint(&r), count = wire_varint(&r);
-	struct body_ref ref = ref_get(&r);
+	struct body_ref ref = body_ref_get(&r);
 
 	if (r.failed || ref.kind == BODY_NONE || count == 0 || count > UINT32_MAX || offset > UINT64_MAX / 4)
 		return -EBADMSG;
