@@ -43,6 +43,13 @@ enum keep {
 	KEEP_NONE, /* nobody: asked from the end, it is another answer each time */
 };
 
+/* How what is read from a stream is told. */
+enum format {
+	FORMAT_VALUES,  /* the bytes as they are; of JSON an array */
+	FORMAT_RECORDS, /* an array of objects, with offsets and times */
+};
+enum { FORMAT_COUNT = FORMAT_RECORDS + 1 };
+
 enum { HANDLE_BYTES = 20 };
 
 struct ask;
@@ -63,7 +70,8 @@ struct call {
 	const struct route *route;
 	uint8_t handle[HANDLE_BYTES]; /* the job's, once parked; WAIT_STREAM, WAIT_SSE: the place */
 	uint8_t flags;
-	uint8_t keep; /* enum keep; WAIT_STREAM, parked */
+	uint8_t keep;   /* enum keep; WAIT_STREAM, parked */
+	uint8_t format; /* enum format; WAIT_STREAM, WAIT_SSE, parked */
 };
 _Static_assert(sizeof(struct call) <= EXCHANGE_APP_BYTES, "a call fits into its exchange");
 
@@ -86,7 +94,8 @@ struct ask {
 	uint16_t told_s;
 	uint8_t kind; /* enum wait_kind, if it comes to be parked */
 	/* Of readers of streams: struct reading. */
-	uint8_t keep; /* enum keep */
+	uint8_t keep;   /* enum keep */
+	uint8_t format; /* enum format */
 	uint64_t cursor, limit;
 };
 

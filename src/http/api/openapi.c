@@ -19,6 +19,7 @@ static const struct parameter {
 	{"live", "query", "string",
 	 "long-poll: hold the answer until there is something; sse: events as they come. Goes with an offset."},
 	{"cursor", "query", "string", "Stream-Cursor of the answer before, for caches on the way."},
+	{"format", "query", "string", "records: an array of objects, with the offset, time and key of each."},
 	{"max_bytes", "query", "integer", "About so many bytes an answer (1 MiB); one append at least."},
 	{"If-None-Match", "header", "string", "ETag of an earlier answer: 304 when nothing is different."},
 	{"Stream-TTL", "header", "integer", "Deleted when neither read nor written for so many seconds."},

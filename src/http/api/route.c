@@ -57,7 +57,7 @@ const struct route routes[] = {
 	 "Content-Type Stream-Closed Stream-Seq Producer-Id Producer-Epoch Producer-Seq"},
 	{HTTP_GET, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_get_head, NULL, "readStream", "streams",
 	 "Read a stream from an offset on, now or when there is more; HEAD: how it stands", "200 204 304 400 404 410 501 503",
-	 "offset live cursor wait max_bytes limit Prefer If-None-Match"},
+	 "offset live cursor format wait max_bytes limit Prefer If-None-Match"},
 	{HTTP_DELETE, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_delete_head, NULL, "deleteStream", "streams",
 	 "Delete a stream and all that is in it", "204 400 404 501 503 507", ""},
 	{HTTP_GET, "/v1/info", ROUTE_NO_BODY, info_head, NULL, "info", "operations", "Version, limits, journal, waits", "200",

@@ -25,15 +25,6 @@ static void url_json(struct buf *out, struct slice path)
 	buf_append_char(out, '"');
 }
 
-static void place_json(struct buf *out, const char *key, uint64_t number, uint64_t offset)
-{
-	char place[PLACE_CHARS + 1];
-
-	place_write(number, offset, place);
-	json_key(out, key);
-	json_str(out, slice_from(place, PLACE_CHARS));
-}
-
 static void stream_json(struct buf *out, const struct stream_view *view)
 {
 	json_open(out, '{');
@@ -43,8 +34,8 @@ static void stream_json(struct buf *out, const struct stream_view *view)
 	url_json(out, view->path);
 	json_key(out, "content_type");
 	json_str(out, view->content_type);
-	place_json(out, "earliest_offset", view->number, view->earliest_offset);
-	place_json(out, "next_offset", view->number, view->next_offset);
+	stream_place_json(out, "earliest_offset", view->number, view->earliest_offset);
+	stream_place_json(out, "next_offset", view->number, view->next_offset);
 	json_key(out, "records");
 	json_u64(out, view->next_offset - view->earliest_offset);
 	json_key(out, "closed");

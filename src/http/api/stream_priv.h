@@ -1,16 +1,18 @@
 /* Inside src/http/api only: what the files about streams share.
  *
  * stream.c takes what is written, stream_read.c tells what there is, stream_wait.c holds those who wait for more, and
- * stream_sse.c those who follow it; stream_input.c reads paths and headers, stream_records.c makes records of bodies,
- * stream_token.c knows how places in streams are written. */
+ * stream_sse.c those who follow it; stream_format.c writes records as objects. stream_input.c reads paths and headers,
+ * stream_records.c makes records of bodies, stream_token.c knows how places in streams are written. */
 #pragma once
 
 #include "http/api/api_priv.h"
+#include "stream/batch.h"
 
 enum {
-	PLACE_CHARS = 33,         /* of an offset token */
-	READ_BYTES_MAX = 1 << 20, /* of one answer, unless its first chunk is longer */
-	RECORDS_MAX = 100000,     /* of one append */
+	PLACE_CHARS = 33,           /* of an offset token */
+	READ_BYTES_MAX = 1 << 20,   /* of one answer, unless its first chunk is longer */
+	READ_RECORDS_MAX = 1 << 18, /* the same of records as objects, which are longer than what they hold */
+	RECORDS_MAX = 100000,       /* of one append */
 };
 
 /* --- stream_token.c: pure --- */
@@ -51,6 +53,7 @@ struct reading {
 	uint16_t told_s;
 	bool live; /* long-poll */
 	enum keep keep;
+	enum format format;
 };
 
 void stream_reply_init(struct reply *reply, int status); /* with what every answer about a stream says */
@@ -59,7 +62,7 @@ void stream_reply_closed(struct reply *reply);
 void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stream_view *view);
 
 /* The first `used` chunks' values from `from` on, as the answer's body, into `out`: 0, -EIO or -ENOMEM. */
-int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from) MUST_USE;
+int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from, enum format format) MUST_USE;
 /* Head of an answer that tells from `from` up to `after`. */
 void stream_reply_read(struct reply *reply, const struct reading *reading, const struct stream_view *view, uint64_t from,
 		       uint64_t after, uint64_t unix_ms, uint64_t chance);
@@ -75,6 +78,20 @@ static inline uint64_t stream_blob_bytes(const struct stream_chunk_view *chunk)
 	return chunk->ref.size_bytes < chunk->value_bytes ? chunk->ref.size_bytes : chunk->value_bytes;
 }
 void stream_answer_failed(struct exchange *ex, int error);
+
+/* --- stream_format.c --- */
+
+bool input_stream_format(struct exchange *ex, struct ask *ask); /* false: it makes no sense, and that has been answered */
+void stream_place_json(struct buf *out, const char *key, uint64_t number, uint64_t offset);
+/* One record as an object. */
+void stream_record_json(struct buf *out, const struct stream_view *view, const struct batch_record *record, uint64_t offset,
+			uint64_t time_ms);
+void stream_blob_json(struct buf *out, const struct stream_view *view, const struct stream_chunk_view *chunk);
+/* Whether a chunk's bytes flow from its pin instead of being put together. */
+static inline bool stream_flows(const struct stream_chunk_view *chunk, enum format format)
+{
+	return chunk->ref.kind == BODY_BLOB && format == FORMAT_VALUES;
+}
 
 /* --- stream_sse_event.c: pure --- */
 

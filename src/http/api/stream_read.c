@@ -109,7 +109,7 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 	struct slice tag = etag_write(etag, view->number, from, after, closed);
 
 	stream_reply_init(reply, 200);
-	reply->answer.content_type = view->content_type;
+	reply->answer.content_type = reading->format == FORMAT_RECORDS ? SLICE("application/json") : view->content_type;
 	reply_wait(reply, reading->told_s);
 	stream_reply_place(reply, SLICE("Stream-Next-Offset"), view->number, after);
 	if (up_to_date)
@@ -152,51 +152,75 @@ uint64_t stream_chance(void)
 
 /* --- bodies --- */
 
-static int chunk_values(struct buf *out, const struct stream_chunk_view *chunk, char *room, uint64_t from, bool json)
+/* A body being made. */
+struct values {
+	struct buf *out;
+	const struct stream_view *view;
+	uint64_t from;
+	enum format format;
+	char *room; /* for the longest batch */
+};
+
+static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
+{
+	if (v->format == FORMAT_RECORDS) {
+		stream_record_json(v->out, v->view, record, offset, time_ms);
+		return;
+	}
+	if (v->view->json && v->out->len > 1)
+		buf_append_char(v->out, ',');
+	buf_append_slice(v->out, record->value);
+}
+
+static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
 {
 	struct batch_record record;
 	struct batch_reader reader;
 	uint64_t offset;
-	int r = chunk->pin->ops->read_whole(chunk->pin, room);
+	int r;
 
-	if (r || batch_open(&reader, slice_from(room, (size_t)chunk->ref.size_bytes)))
+	if (chunk->ref.kind == BODY_BLOB) {
+		stream_blob_json(v->out, v->view, chunk);
+		return 0;
+	}
+	r = chunk->pin->ops->read_whole(chunk->pin, v->room);
+	if (r || batch_open(&reader, slice_from(v->room, (size_t)chunk->ref.size_bytes)))
 		return -EIO;
 	while ((r = batch_next(&reader, &record, &offset)) > 0) {
-		if (offset < from)
+		if (offset < v->from)
 			continue;
 		if (offset - chunk->first_offset >= chunk->count)
 			break; /* the view's chunk may end before its batch does */
-		if (json && out->len > 1)
-			buf_append_char(out, ',');
 		if (record.value.len > chunk->value_bytes)
 			record.value.len = (size_t)chunk->value_bytes;
-		buf_append_slice(out, record.value);
+		value_add(v, &record, offset, reader.time_ms);
 	}
 	return r < 0 ? -EIO : 0;
 }
 
-int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from)
+int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from, enum format format)
 {
+	struct values v = {.out = out, .view = view, .from = from, .format = format};
+	bool array = view->json || format == FORMAT_RECORDS;
 	uint64_t longest = 1;
-	char *room;
 	int error = 0;
 
 	buf_clear(out);
-	if (view->json)
+	if (array)
 		buf_append_char(out, '[');
 	for (size_t i = 0; i < used; i++) {
-		if (!view->chunks[i].pin || view->chunks[i].ref.kind != BODY_INLINE)
+		if (!view->chunks[i].pin || stream_flows(&view->chunks[i], format))
 			return -EIO;
-		if (view->chunks[i].ref.size_bytes > longest)
+		if (view->chunks[i].ref.kind == BODY_INLINE && view->chunks[i].ref.size_bytes > longest)
 			longest = view->chunks[i].ref.size_bytes;
 	}
-	room = mem_alloc((size_t)longest);
-	if (!room)
+	v.room = mem_alloc((size_t)longest);
+	if (!v.room)
 		return -ENOMEM;
 	for (size_t i = 0; i < used && !error; i++)
-		error = chunk_values(out, &view->chunks[i], room, from, view->json);
-	mem_free(room);
-	if (view->json)
+		error = chunk_values(&v, &view->chunks[i]);
+	mem_free(v.room);
+	if (array)
 		buf_append_char(out, ']');
 	if (!error && out->failed)
 		error = -ENOMEM;
@@ -260,7 +284,7 @@ static void answer_read(struct exchange *ex, const struct reading *reading, stru
 		reply_send(ex, &reply, NULL);
 		return;
 	}
-	if (used && view->chunks[0].ref.kind == BODY_BLOB && view->chunks[0].pin) {
+	if (used && stream_flows(&view->chunks[0], reading->format) && view->chunks[0].pin) {
 		struct stream_chunk_view *chunk = &view->chunks[0];
 
 		reply.answer.pin = chunk->pin;
@@ -269,7 +293,7 @@ static void answer_read(struct exchange *ex, const struct reading *reading, stru
 		reply_send(ex, &reply, NULL);
 		return;
 	}
-	error = stream_body(out, view, used, view->from_offset);
+	error = stream_body(out, view, used, view->from_offset, reading->format);
 	if (error) {
 		stream_answer_failed(ex, error);
 		return;
@@ -295,6 +319,7 @@ void stream_was_read(struct exchange *ex, struct ask *ask)
 		.told_s = ask->told_s,
 		.live = ask->kind == WAIT_STREAM,
 		.keep = ask->keep,
+		.format = ask->format,
 	};
 
 	c->out.stream = NULL;
@@ -411,6 +436,7 @@ static void read_head(struct exchange *ex, struct slice path)
 {
 	struct ask *ask = ask_new(ex, COMMAND_STREAM_READ, stream_was_read);
 	struct stream_read_in *in = ask ? &ask->command.in.stream_read : NULL;
+	uint64_t most;
 	bool has_offset;
 
 	if (!ask)
@@ -419,10 +445,12 @@ static void read_head(struct exchange *ex, struct slice path)
 	in->max_bytes = READ_BYTES_MAX;
 	ask->limit = UINT64_MAX;
 	if (!read_offset(ex, in, &has_offset) || !read_live(ex, ask, has_offset) ||
-	    !input_query_u64(ex, "max_bytes", 1, &in->max_bytes) || !input_query_u64(ex, "limit", 1, &ask->limit))
+	    !input_query_u64(ex, "max_bytes", 1, &in->max_bytes) || !input_query_u64(ex, "limit", 1, &ask->limit) ||
+	    !input_stream_format(ex, ask))
 		return;
-	if (in->max_bytes > READ_BYTES_MAX)
-		in->max_bytes = READ_BYTES_MAX;
+	most = ask->format == FORMAT_RECORDS ? READ_RECORDS_MAX : READ_BYTES_MAX;
+	if (in->max_bytes > most)
+		in->max_bytes = most;
 	ask->keep = in->from == STREAM_FROM_NOW ? KEEP_NONE : has_credentials(ex) ? KEEP_OWN : KEEP_ALL;
 	in->watch = ask->wait_ms > 0;
 	if (ask->kind == WAIT_SSE)

@@ -103,6 +103,11 @@ void stream_sse_send(struct exchange *ex, struct ask *ask)
 	ask_send(ex, &sse->ask);
 }
 
+static bool tells_base64(const struct stream_view *view, enum format format)
+{
+	return format == FORMAT_VALUES && !sse_is_text(view->content_type);
+}
+
 static void sse_begin(struct exchange *ex, const struct sse *sse, const struct stream_view *view)
 {
 	struct reply reply;
@@ -113,7 +118,7 @@ static void sse_begin(struct exchange *ex, const struct sse *sse, const struct s
 	reply_header(&reply, SLICE("Cache-Control"), SLICE("no-cache"));
 	reply_header(&reply, SLICE("X-Accel-Buffering"), SLICE("no")); /* nginx would hold events back until a buffer is full */
 	reply_wait(&reply, sse->ask.told_s);
-	if (!sse_is_text(view->content_type))
+	if (tells_base64(view, (enum format)sse->ask.format))
 		reply_header(&reply, SLICE("Stream-SSE-Data-Encoding"), SLICE("base64"));
 	call_of(ex)->flags |= CALL_SSE;
 	exchange_stream_begin(ex, &reply.answer);
@@ -148,6 +153,7 @@ static void sse_park(struct exchange *ex, const struct sse *sse, uint64_t key)
 	}
 	memcpy(call->handle, &place, sizeof(place));
 	call->cursor = sse->ask.cursor;
+	call->format = sse->ask.format;
 	call->flags |= CALL_BOARD;
 	wait_count(api, WAIT_SSE, 1);
 	call_park(ex, left_ms);
@@ -204,11 +210,12 @@ static int record_add(struct exchange *ex, struct sse *sse, struct buf *out)
 /* What the view's chunks are, up to sse->at, as one event, or the beginning of a long one. */
 static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *view, size_t used, uint64_t from, struct buf *out)
 {
-	bool base64 = !sse_is_text(view->content_type);
+	enum format format = (enum format)sse->ask.format;
+	bool base64 = tells_base64(view, format);
 	struct buf *values = &api_of(ex)->out;
 	int error;
 
-	if (used && view->chunks[0].ref.kind == BODY_BLOB && view->chunks[0].pin) {
+	if (used && stream_flows(&view->chunks[0], format) && view->chunks[0].pin) {
 		sse->pin = view->chunks[0].pin;
 		view->chunks[0].pin = NULL;
 		sse->sent_bytes = 0;
@@ -217,7 +224,7 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 		return record_add(ex, sse, out);
 	}
 	if (used) {
-		error = stream_body(values, view, used, from);
+		error = stream_body(values, view, used, from, format);
 		if (error)
 			return error;
 		sse_data_begin(&sse->data, out, base64);
@@ -316,30 +323,34 @@ struct sse_waking {
 	uint64_t key, unix_ms, chance, told;
 	size_t used; /* of the view's chunks */
 	struct sse_control at;
-	struct buf event;  /* what was appended, as an event, and behind it the control event of the reader at hand */
-	size_t data_bytes; /* of the first; 0: not made yet */
-	bool no_event;     /* it cannot be made, or is too long to be held for all */
+	/* What was appended, as an event, for each format. */
+	struct sse_made {
+		struct buf event;  /* and behind it the control event of the reader at hand */
+		size_t data_bytes; /* of the first; 0: not made yet */
+		bool none;         /* it cannot be made, or is too long to be held for all */
+	} made[FORMAT_COUNT];
 };
 
-static bool has_event(struct sse_waking *w)
+static bool has_event(struct sse_waking *w, enum format format)
 {
+	struct sse_made *made = &w->made[format];
 	struct buf *values = &w->api->out;
 	struct sse_data data;
 
-	if (w->data_bytes || w->no_event)
-		return !w->no_event;
-	w->no_event = w->view->chunks[0].ref.kind != BODY_INLINE ||
-		      stream_body(values, w->view, w->used, w->view->chunks[0].first_offset);
-	if (w->no_event)
+	if (made->data_bytes || made->none)
+		return !made->none;
+	made->none = stream_flows(&w->view->chunks[0], format) ||
+		     stream_body(values, w->view, w->used, w->view->chunks[0].first_offset, format);
+	if (made->none)
 		return false;
-	sse_data_begin(&data, &w->event, !sse_is_text(w->view->content_type));
-	sse_data_add(&data, &w->event, buf_slice(values));
-	sse_data_end(&data, &w->event);
+	sse_data_begin(&data, &made->event, tells_base64(w->view, format));
+	sse_data_add(&data, &made->event, buf_slice(values));
+	sse_data_end(&data, &made->event);
 	if (values->cap > SSE_EVENT_KEEP)
 		buf_deinit(values);
-	w->data_bytes = w->event.len;
-	w->no_event = w->event.failed;
-	return !w->no_event;
+	made->data_bytes = made->event.len;
+	made->none = made->event.failed;
+	return !made->none;
 }
 
 /* Off the board, to read from its place on for itself. */
@@ -366,6 +377,7 @@ static void sse_leave(struct sse_waking *w, struct exchange *ex)
 		.kind = WAIT_SSE,
 		.cursor = cursor,
 		.limit = UINT64_MAX,
+		.format = call->format,
 	};
 	sse->ask.command.in.stream_read = (struct stream_read_in){
 		.path = path,
@@ -399,26 +411,28 @@ static void wake_one(struct sse_waking *w, struct exchange *ex)
 	bool at_end = place.offset >= w->view->next_offset;
 	bool here = w->used && w->view->chunks[0].first_offset == place.offset;
 	struct sse_control at = w->at;
+	enum format format = (enum format)call_of(ex)->format;
+	struct sse_made *made = &w->made[format];
 	size_t from = 0;
 
 	if (at_end && !w->view->closed)
 		return;
-	if (!at_end && (!here || exchange_stream_is_full(ex) || !has_event(w))) {
+	if (!at_end && (!here || exchange_stream_is_full(ex) || !has_event(w, format))) {
 		sse_leave(w, ex);
 		return;
 	}
 	if (at_end) {
 		at = (struct sse_control){.number = place.number, .offset = place.offset, .up_to_date = true, .closed = true};
-		from = w->data_bytes;
+		from = made->data_bytes;
 	}
 	at.cursor = cursor_next(w->unix_ms, call_of(ex)->cursor, w->chance);
-	w->event.len = w->data_bytes;
-	sse_control(&w->event, &at);
-	if (w->event.failed) {
+	made->event.len = made->data_bytes;
+	sse_control(&made->event, &at);
+	if (made->event.failed) {
 		stream_sse_close(ex);
 		return;
 	}
-	exchange_stream_write(ex, slice_from(w->event.ptr + from, w->event.len - from));
+	exchange_stream_write(ex, slice_from(made->event.ptr + from, made->event.len - from));
 	sse_move(w, ex, &at);
 }
 
@@ -499,7 +513,8 @@ uint64_t stream_sse_woken(struct api_thread *api, uint64_t key, struct stream_vi
 		next = board_next(board_find(&api->streams, ~key), wait);
 		wake_one(&w, call_exchange(container_of(container_of(wait, struct waiter, wait), struct call, waiter)));
 	}
-	buf_deinit(&w.event);
+	for (size_t i = 0; i < FORMAT_COUNT; i++)
+		buf_deinit(&w.made[i].event);
 	if (board_find(&api->streams, ~key) && !watch_again(&w))
 		close_all(&w);
 	return w.told;

@@ -20,6 +20,7 @@ void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_
 	call->cursor = ask->cursor;
 	memcpy(call->handle, &place, sizeof(place));
 	call->keep = ask->keep;
+	call->format = ask->format;
 	if (board_add(&api->streams, &call->waiter.wait, view->key)) {
 		call_no_memory(ex);
 		return;
@@ -37,6 +38,7 @@ static struct reading reading_of(const struct call *call)
 		.told_s = call->waiter.told_s,
 		.live = true,
 		.keep = (enum keep)call->keep,
+		.format = (enum format)call->format,
 	};
 }
 
@@ -46,38 +48,42 @@ struct stream_waking {
 	struct api_thread *api;
 	struct stream_view *view; /* NULL: the stream is gone */
 	uint64_t unix_ms, chance, answered;
-	struct buf body; /* what was appended, as an answer's body */
-	bool has_body, no_body;
+	struct {
+		struct buf bytes;
+		bool made, none;
+	} body[FORMAT_COUNT]; /* what was appended, as an answer's body */
 	struct {
 		struct shared_answer *answer;
 		uint64_t cursor; /* that it tells */
 		uint16_t told_s;
 		enum keep keep;
+		enum format format;
 	} made[SHARED_ANSWERS];
 	size_t count;
 };
 
-/* Whether this wake's bytes are what the reader waits for, read once. */
-static bool has_body(struct stream_waking *w, const struct stream_place *place)
+/* Whether this wake's bytes are what the reader waits for, read once for each format. */
+static bool has_body(struct stream_waking *w, const struct stream_place *place, enum format format)
 {
 	const struct stream_view *view = w->view;
 
-	if (!view->chunk_count || view->chunks[0].first_offset != place->offset || w->no_body)
+	if (!view->chunk_count || view->chunks[0].first_offset != place->offset || w->body[format].none)
 		return false;
-	if (w->has_body)
+	if (w->body[format].made)
 		return true;
-	if (view->chunks[0].ref.kind != BODY_INLINE || stream_body(&w->body, view, view->chunk_count, place->offset))
-		w->no_body = true;
+	if (stream_flows(&view->chunks[0], format) ||
+	    stream_body(&w->body[format].bytes, view, view->chunk_count, place->offset, format))
+		w->body[format].none = true;
 	else
-		w->has_body = true;
-	return w->has_body;
+		w->body[format].made = true;
+	return w->body[format].made;
 }
 
 static void wake_reply(struct stream_waking *w, struct reply *reply, const struct reading *reading,
 		       const struct stream_place *place)
 {
 	stream_reply_read(reply, reading, w->view, place->offset, w->view->after_offset, w->unix_ms, w->chance);
-	reply->answer.body = buf_slice(&w->body);
+	reply->answer.body = buf_slice(&w->body[reading->format].bytes);
 }
 
 static struct shared_answer *shared_find(struct stream_waking *w, struct exchange *ex, const struct reading *reading,
@@ -88,7 +94,8 @@ static struct shared_answer *shared_find(struct stream_waking *w, struct exchang
 	struct reply reply;
 
 	for (size_t i = 0; i < w->count; i++) {
-		if (w->made[i].cursor == cursor && w->made[i].told_s == reading->told_s && w->made[i].keep == reading->keep)
+		if (w->made[i].cursor == cursor && w->made[i].told_s == reading->told_s && w->made[i].keep == reading->keep &&
+		    w->made[i].format == reading->format)
 			return w->made[i].answer;
 	}
 	if (w->count == SHARED_ANSWERS)
@@ -100,6 +107,7 @@ static struct shared_answer *shared_find(struct stream_waking *w, struct exchang
 	w->made[w->count].answer = answer;
 	w->made[w->count].cursor = cursor;
 	w->made[w->count].told_s = reading->told_s;
+	w->made[w->count].format = reading->format;
 	w->made[w->count++].keep = reading->keep;
 	return answer;
 }
@@ -122,6 +130,7 @@ static void read_again(struct exchange *ex, const struct stream_view *view, cons
 	ask->cursor = reading->cursor;
 	ask->limit = reading->limit;
 	ask->keep = (uint8_t)reading->keep;
+	ask->format = (uint8_t)reading->format;
 	ask->command.in.stream_read = (struct stream_read_in){
 		.path = path,
 		.from = STREAM_FROM_OFFSET,
@@ -152,7 +161,7 @@ static void wake_one(struct stream_waking *w, struct call *call, bool alone)
 		stream_answer_none(ex, &reading, place.number, place.offset, w->view->closed);
 		return;
 	}
-	if (!has_body(w, &place)) {
+	if (!has_body(w, &place, reading.format)) {
 		read_again(ex, w->view, &reading, &place);
 		return;
 	}
@@ -176,7 +185,8 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 		wake_one(&w, container_of(container_of(first, struct waiter, wait), struct call, waiter), alone);
 	for (size_t i = 0; i < w.count; i++)
 		shared_answer_unref(w.made[i].answer);
-	buf_deinit(&w.body);
+	for (size_t i = 0; i < FORMAT_COUNT; i++)
+		buf_deinit(&w.body[i].bytes);
 	w.answered += stream_sse_woken(api, wake->key, wake->view);
 	wait_latency(api, sent_us, w.answered);
 	message_free(&wake->message);
