@@ -15,6 +15,7 @@ enum {
 	SUBSCRIPTION_ID_MAX = 256,
 	SUBSCRIPTION_PATTERN_MAX = 1024,
 	SUBSCRIPTION_URL_MAX = 2048,
+	SUBSCRIPTION_ORIGIN_MAX = 512,
 	SUBSCRIPTION_TEXT_MAX = 1024, /* the description; a worker's name */
 	SUBSCRIPTION_LEASE_MIN_MS = 1000,
 	SUBSCRIPTION_LEASE_MAX_MS = 600000,
@@ -32,6 +33,8 @@ struct subscription_in {
 	const struct slice *streams; /* explicit ones: paths */
 	size_t stream_count;
 	struct slice url;         /* of a webhook; checked by the door */
+	struct slice origin;      /* of a webhook: "http://host:port", as its maker sees us; callback URLs begin so. Kept from the
+				   * CREATE that made it, and no part of what a repeated one is held against */
 	struct slice wake_stream; /* of a pull-wake: a path */
 	struct slice description; /* empty: none */
 	uint64_t lease_ttl_ms;
@@ -84,7 +87,7 @@ struct subscription_stream_view {
 struct subscription_view {
 	uint64_t number; /* never used twice */
 	enum subscription_type type;
-	struct slice id, pattern, url, wake_stream, description, holder;
+	struct slice id, pattern, url, origin, wake_stream, description, holder;
 	uint64_t lease_ttl_ms, created_ms;
 	uint64_t generation;                /* of the last wake; 0: there was none */
 	uint64_t lease_until_ms;            /* unix; 0: no lease is held */
