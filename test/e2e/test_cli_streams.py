@@ -138,7 +138,7 @@ def test_a_path_that_makes_no_sense_is_refused_and_not_mended(cli, path, name):
     ("stream", "create", "x", "--ttl", "forever"), ("stream", "create", "x", "--ttl", "1", "--expires-at", "2100-01-01T00:00:00Z"),
     ("append",), ("append", "x", "y", "z"), ("append", "x", "--lines", "--seq", "a"), ("append", "x", "--epoch", "1"),
     ("append", "x", "--producer", "p"), ("append", "x", "--producer", "p", "--producer-seq", "-1"), ("append", "x", "--producer", ""),
-    ("append", "x"), ("append", "x", "--seq", ""), ("tail",), ("tail", "x", "y"), ("tail", "x", "--from", "")])
+    ("streams", "x"), ("streams", "-n", "0"), ("append", "x"), ("append", "x", "--seq", ""), ("tail",), ("tail", "x", "y"), ("tail", "x", "--from", "")])
 def test_wrong_use_is_exit_code_2(cli, arguments):
     assert b"Usage" in cli.run(*arguments, code=2).stderr
 
@@ -169,6 +169,34 @@ def test_an_offset_of_a_stream_that_was_there_before_is_exit_code_12(cli, path):
     cli.run("stream", "delete", path)
     cli.make(path)
     assert b"--from 0" in cli.run("tail", path, "--from", old, "--no-follow", code=12).stderr
+
+
+# --- streams
+
+def test_streams_are_listed(cli, path):
+    cli.make(path)
+    cli.run("append", path, "--close", input=b"x")
+    cli.make(path + "/b", "--ttl", "1h", type="application/json")
+    cli.make(path + "/c", "--expires-at", "2100-01-02T03:04:05Z")
+    lines = [json.loads(line) for line in cli.out("streams", "-p", path, "--json").splitlines()]
+    assert [(one["path"], one["records"], one["closed"], one["ttl"]) for one in lines] == [
+        (path, 1, True, None), (path + "/b", 0, False, 3600), (path + "/c", 0, False, None)]
+    heading, *rows = [line.split() for line in cli.out("streams", "--prefix", path).decode().splitlines()]
+    assert heading == ["RECORDS", "STATE", "AGE", "ENDS", "TYPE", "PATH"]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("1", "closed", path), ("0", "open", path + "/b"), ("0", "open", path + "/c")]
+    assert ["idle", "1", "h"] == rows[1][4:7] and rows[2][4] == "in" and "application/json" in rows[1]
+
+
+def test_a_list_of_streams_goes_on_where_it_ended(cli, path):
+    for n in range(5):
+        cli.make(f"{path}/{n}")
+    first = cli.run("streams", "-p", path, "-n", "2", "--json")
+    after = first.stderr.decode().split("--after ")[1].strip()
+    rest = cli.run("streams", "-p", path, "--after", after, "--json")
+    assert [json.loads(line)["path"] for line in (first.stdout + rest.stdout).splitlines()] == [f"{path}/{n}" for n in range(5)]
+    assert not rest.stderr
+    assert b"no such streams" in cli.run("streams", "-p", path + "/none").stderr
 
 
 # --- append

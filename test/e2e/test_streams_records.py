@@ -12,7 +12,7 @@ BYTES = {"Content-Type": "application/octet-stream"}
 
 
 def records(answer):
-    assert answer.header("content-type") == "application/json"
+    assert answer.header("content-type") == "application/json" and answer.header("stream-content-type")
     return answer.json()
 
 
@@ -30,6 +30,7 @@ def test_each_record_tells_its_place_its_time_and_its_value(api, path):
     assert [one["key"] for one in (first, second, third)] == [None] * 3
     assert (first["offset"], first["next"], second["next"], third["next"]) == (start, second["offset"], third["offset"], end)
     assert tail(answer) == end and answer.header("stream-up-to-date") == "true"
+    assert answer.header("stream-content-type") == "application/json"
     times = [datetime.datetime.fromisoformat(one["timestamp"].replace("Z", "+00:00")) for one in (first, second, third)]
     assert times[0] == times[1] <= times[2]
     # The server's clock is its own since it started.
@@ -110,6 +111,7 @@ def test_followers_are_told_in_the_form_that_was_asked_for(server, path):
     append(server.api, path, b"y" * 1_500_000, BYTES)
     append(server.api, path, b"", {"Stream-Closed": "true"})
     objects, plain = [conn.answer() for conn in waiting]
+    assert objects.header("stream-content-type") == BYTES["Content-Type"] and plain.header("stream-content-type") is None
     assert objects.header("stream-sse-data-encoding") is None and plain.header("stream-sse-data-encoding") == "base64"
     told = [record for line in objects.body.decode().split("\n") if line.startswith("data:[") for record in json.loads(line[5:])]
     assert [one.get("value", one.get("size")) for one in told] == [{"base64": "/w=="}, "live", 1_500_000]

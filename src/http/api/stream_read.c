@@ -109,7 +109,11 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 	struct slice tag = etag_write(etag, view->number, from, after, closed);
 
 	stream_reply_init(reply, 200);
-	reply->answer.content_type = reading->format == FORMAT_RECORDS ? SLICE("application/json") : view->content_type;
+	reply->answer.content_type = view->content_type;
+	if (reading->format == FORMAT_RECORDS) {
+		reply->answer.content_type = SLICE("application/json");
+		reply_header(reply, SLICE("Stream-Content-Type"), view->content_type);
+	}
 	reply_wait(reply, reading->told_s);
 	stream_reply_place(reply, SLICE("Stream-Next-Offset"), view->number, after);
 	if (up_to_date)

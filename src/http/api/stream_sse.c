@@ -120,6 +120,8 @@ static void sse_begin(struct exchange *ex, const struct sse *sse, const struct s
 	reply_wait(&reply, sse->ask.told_s);
 	if (tells_base64(view, (enum format)sse->ask.format))
 		reply_header(&reply, SLICE("Stream-SSE-Data-Encoding"), SLICE("base64"));
+	if (sse->ask.format == FORMAT_RECORDS)
+		reply_header(&reply, SLICE("Stream-Content-Type"), view->content_type);
 	call_of(ex)->flags |= CALL_SSE;
 	exchange_stream_begin(ex, &reply.answer);
 }

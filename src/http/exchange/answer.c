@@ -19,7 +19,7 @@
 	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
 	"Job-Attempt, Job-Deadline, ETag, Stream-Next-Offset, Stream-Earliest-Offset, Stream-Up-To-Date, Stream-Closed, "        \
 	"Stream-Cursor, Stream-TTL, Stream-Expires-At, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "                    \
-	"Producer-Received-Seq, Stream-SSE-Data-Encoding"
+	"Producer-Received-Seq, Stream-SSE-Data-Encoding, Stream-Content-Type"
 
 struct shared_answer {
 	uint32_t refs;
