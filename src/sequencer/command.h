@@ -20,6 +20,7 @@ enum message_kind {
 	MESSAGE_STREAM_WAKE, /* a struct stream_wake: a stream that was watched has grown, was closed or deleted */
 	MESSAGE_OFFER,       /* a struct offer: jobs for a parked claim */
 	MESSAGE_HOOK,        /* a struct hook: a webhook is to be called */
+	MESSAGE_STREAM_LEFT, /* a struct stream_left: waits for a stream ended without a wake; to the sequencer, freed there */
 	MESSAGE_RELEASE,     /* a struct release: a sealed blob that no event named; to the sequencer, freed there */
 	MESSAGE_HTTP,        /* the HTTP engine's own */
 	MESSAGE_SERVER,      /* the server's own: drain, configuration, statistics */
@@ -272,9 +273,9 @@ struct command {
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;
-		uint64_t deadline_ms;       /* BEAT: unix */
-		struct stream_view *stream; /* STREAM_…: also with most errors */
-		uint32_t woken;             /* STREAM_APPEND: loop threads told at once; the waits are theirs to count */
+		uint64_t deadline_ms;                   /* BEAT: unix */
+		struct stream_view *stream;             /* STREAM_…: also with most errors */
+		uint32_t woken;                         /* STREAM_APPEND: how many waits are told of it */
 		struct subscription_view *subscription; /* SUB_CREATE (also of the other one), GET, CLAIM, which has a token */
 		uint32_t count;                         /* KICK */
 		bool next_wake;                         /* SUB_ACK with `done`: more is pending, and another wake follows */
@@ -306,6 +307,12 @@ struct stream_wake {
 struct hook {
 	struct message message; /* MESSAGE_HOOK */
 	struct subscription_view *view;
+};
+
+struct stream_left {
+	struct message message; /* MESSAGE_STREAM_LEFT */
+	uint64_t number;        /* the stream's */
+	uint32_t waits;
 };
 
 /* Jobs for a parked claim. The receiver answers with COMMAND_DELIVERED, whatever became of the exchange; until then they are

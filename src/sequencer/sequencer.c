@@ -17,6 +17,8 @@ const struct sequencer_config sequencer_defaults = {
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
 	.retry_cap_ms = 600000,
+	.gather_chunks = 256,
+	.gather_bytes = 256 * 1024,
 	.lazy_ms = 20,
 };
 
@@ -151,8 +153,9 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 	}
 	handle_keys(s);
 	/* When somebody last read is not written down: whoever can expire begins anew. */
-	list_each (node, &s->streams.all)
-		stream_touch(&s->streams, container_of(node, struct stream, peers), s->now_ms);
+	for (struct stream *stream = stream_next_after(&s->streams, 0); stream;
+	     stream = stream_next_after(&s->streams, stream->number))
+		stream_touch(&s->streams, stream, s->now_ms);
 	return 0;
 }
 
@@ -223,13 +226,13 @@ static bool streams_turn(struct sequencer *s, unsigned *limit)
 {
 	struct stream *stream;
 
-	while ((stream = streams_next_deadline(&s->streams)) && stream->deadline_ms <= s->now_ms) {
+	while ((stream = streams_next_deadline(&s->streams)) && stream->more->deadline_ms <= s->now_ms) {
 		if (s->failed)
 			return false;
 		if (*limit == 0)
 			return true;
 		--*limit;
-		if (stream_expired(s, stream) != OUTCOME_OK)
+		if (stream_came_due(s, stream) != OUTCOME_OK)
 			stream_postpone(&s->streams, stream, s->now_ms + RETRY_DEADLINE_MS);
 	}
 	return false;
@@ -248,8 +251,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 	const struct stream *stream = streams_next_deadline(&s->streams);
 	uint64_t at_ms = job ? job->deadline_ms : UINT64_MAX;
 
-	if (stream && stream->deadline_ms < at_ms)
-		at_ms = stream->deadline_ms;
+	if (stream && stream->more->deadline_ms < at_ms)
+		at_ms = stream->more->deadline_ms;
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -304,6 +307,11 @@ void sequencer_message(struct sequencer *s, struct message *message)
 
 	if (message->kind == MESSAGE_COMMAND) {
 		apply(s, container_of(message, struct command, message));
+		return;
+	}
+	if (message->kind == MESSAGE_STREAM_LEFT) {
+		stream_left(s, container_of(message, struct stream_left, message));
+		message_free(message);
 		return;
 	}
 	ENSURE(message->kind == MESSAGE_RELEASE);

@@ -402,23 +402,45 @@ static void dump_producer(struct buf *out, const struct producer *producer)
 	wire_put_u64(out, producer->seq);
 }
 
+static void dump_more(struct buf *out, const struct stream_more *more)
+{
+	const uint64_t numbers[] = {more->earliest_offset, more->expires_at_ms,  more->ttl_s,         more->max_age_ms,
+				    more->max_bytes,       more->fork_offset,    more->fork_sub,      more->own_offset,
+				    more->fork_depth,      more->producer_count, more->expiring_count};
+
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+		wire_put_u64(out, numbers[i]);
+	wire_put_u64(out, more->source ? more->source->number : 0);
+	wire_put_string(out, slice_from(more->stream_seq, more->stream_seq_len));
+	if (more->closer)
+		dump_producer(out, &(struct producer){.epoch = more->closer_epoch, .seq = more->closer_seq});
+	if (!more->stream)
+		return;
+	list_each (node, &more->producers)
+		dump_producer(out, container_of(node, struct producer, peers));
+	list_each (node, &more->keys) {
+		const struct stream_keyed *keyed = container_of(node, struct stream_keyed, peers);
+
+		wire_put_string(out, slice_from(keyed->key, keyed->len));
+		wire_put_u64(out, keyed->offset);
+	}
+}
+
 static void dump_stream(struct buf *out, const struct stream *stream)
 {
-	const uint64_t numbers[] = {stream->number,      stream->next_offset,   stream->earliest_offset, stream->created_ms,
-				    stream->changed_end, stream->expires_at_ms, stream->ttl_s,           stream->flags,
-				    stream->chunk_count, stream->producer_count};
+	const uint64_t numbers[] = {stream->number,      stream->next_offset, stream->created_ms,
+				    stream->changed_end, stream->flags,       stream->chunk_count - stream->dead_count,
+				    stream->fork_count,  stream->bytes};
 
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
 		wire_put_u64(out, numbers[i]);
 	wire_put_string(out, stream_path(stream));
 	wire_put_string(out, stream_type_slice(stream));
-	wire_put_string(out, slice_from(stream->stream_seq, stream->stream_seq_len));
-	for (uint32_t i = 0; i < stream->chunk_count; i++)
-		stream_chunk_put(out, stream->chunks[i].offset, stream->chunks[i].count, &stream->chunks[i].ref);
-	list_each (node, &stream->producers)
-		dump_producer(out, container_of(node, struct producer, peers));
-	if (stream->closer)
-		dump_producer(out, &(struct producer){.epoch = stream->closer_epoch, .seq = stream->closer_seq});
+	for (uint32_t i = 0; i < stream->chunk_count; i++) {
+		if (stream->chunks[i].kind != BODY_NONE)
+			stream_chunk_put(out, &stream->chunks[i]);
+	}
+	dump_more(out, stream_more(stream));
 }
 
 void fixture_dump(struct fixture *f, struct buf *out)
@@ -437,8 +459,9 @@ void fixture_dump(struct fixture *f, struct buf *out)
 	wire_put_u64(out, f->body_count);
 	wire_put_u64(out, f->s->jobs.next_number);
 	wire_put_u64(out, f->s->streams.next_number);
-	list_each (node, &f->s->streams.all)
-		dump_stream(out, container_of(node, struct stream, peers));
+	for (struct stream *stream = stream_next_after(&f->s->streams, 0); stream;
+	     stream = stream_next_after(&f->s->streams, stream->number))
+		dump_stream(out, stream);
 	buf_append(out, f->s->jobs.secret, EVENT_SECRET_BYTES);
 	ENSURE(!out->failed);
 	buf_deinit(&records->bytes);

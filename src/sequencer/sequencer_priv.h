@@ -117,7 +117,6 @@ struct stream_sink {
 
 /* As emit, for streams. A DELETED stream's pointer is void afterwards. */
 enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body) MUST_USE;
-enum outcome stream_expired(struct sequencer *s, struct stream *stream) MUST_USE;
 struct stream_view *stream_view_new(struct sequencer *s, const struct stream *stream, size_t chunk_count); /* NULL: no memory */
 /* The same in two steps, for who cannot go back any more: memory for a path and a content type of these bytes together, which
  * cannot fail to be filled. NULL: no memory. */
@@ -130,12 +129,33 @@ bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *o
  * on. */
 enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, unsigned thread, struct stream_view **ret_view,
 			 uint64_t *gate) MUST_USE;
-bool stream_has_more(const struct sequencer *s, const struct stream_read_in *in); /* than nothing, where it would be read */
-void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted);
+bool stream_has_more(struct sequencer *s, const struct stream_read_in *in); /* than nothing, where it would be read */
+struct stream_waking {
+	uint64_t from; /* where those stand who have read all there was */
+	uint64_t gate;
+	bool deleted;
+};
+void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *waking);
+void stream_left(struct sequencer *s, const struct stream_left *left);
+
+/* --- stream_keep.c --- */
+/* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
+int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;
+/* The first record from place->from on whose time is not before `time_ms`, among those in the chunk: 0, -ENOMEM or -EIO. */
+int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset) MUST_USE;
+/* What a stream no longer keeps is let go, and small chunks are gathered, a bounded share of both. */
+void stream_keep(struct sequencer *s, struct stream *stream);
+enum outcome stream_came_due(struct sequencer *s,
+			     struct stream *stream) MUST_USE; /* its deadline: the stream's end, or records' */
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
 int stream_snapshot(struct sequencer *s, const struct stream *stream,
 		    const struct stream_sink *sink) MUST_USE;                                   /* all of one stream */
 int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes) MUST_USE; /* room for the entry's body */
+
+/* --- stream_fork.c --- */
+/* What a fork has from its source where the request does not say otherwise, and what lies at its beginning. OUTCOME_OK: filled
+ * in. */
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e);
 void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);

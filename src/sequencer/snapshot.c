@@ -2,7 +2,7 @@
  *
  * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
  * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
- * Streams follow, each whole; the cursor then has a bit that no job's number has. */
+ * Streams follow in the order of their numbers, each whole; the cursor then has a bit that no job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -36,18 +36,19 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 
 #define CURSOR_STREAMS (1ULL << 63)
 
-/* They stand in the order of their numbers; the place in the list is the streams' own, for whoever is there may leave meanwhile.
- */
-static int snapshot_streams(struct sequencer *s, unsigned limit, const struct stream_sink *sink)
+static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
 {
-	struct streams *streams = &s->streams;
+	struct stream *stream;
 	int r = 0;
 
-	while (!r && limit-- > 0 && streams->snapped->next != &streams->all) {
-		streams->snapped = streams->snapped->next;
-		r = stream_snapshot(s, container_of(streams->snapped, struct stream, peers), sink);
+	while (!r && limit-- > 0) {
+		stream = stream_next_after(&s->streams, *cursor & ~CURSOR_STREAMS);
+		if (!stream)
+			return 0;
+		r = stream_snapshot(s, stream, sink);
+		*cursor = CURSOR_STREAMS | stream->number;
 	}
-	return r ? r : streams->snapped->next != &streams->all;
+	return r ? r : 1;
 }
 
 int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
@@ -64,12 +65,11 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 	int r = *cursor == 0 ? put(s, &e, &sink) : 0;
 
 	if (*cursor & CURSOR_STREAMS)
-		return snapshot_streams(s, limit, &stream_sink);
+		return snapshot_streams(s, cursor, limit, &stream_sink);
 	while (!r && limit-- > 0) {
 		job = jobs_from(&s->jobs, *cursor);
 		if (!job) {
 			*cursor = CURSOR_STREAMS;
-			s->streams.snapped = &s->streams.all;
 			r = put_queues(s, &sink);
 			if (!r)
 				r = stream_snapshot_meta(s, &stream_sink);
@@ -84,13 +84,11 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 
 int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t type, struct slice fields), void *ctx)
 {
-	struct list *snapped = s->streams.snapped; /* how far the checkpoint is that may be under way */
 	uint64_t cursor = 0;
 	int r;
 
 	while ((r = sequencer_snapshot(s, &cursor, 1000, add, ctx)) == 1)
 		;
-	s->streams.snapped = snapped;
 	return r;
 }
 

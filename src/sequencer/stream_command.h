@@ -30,7 +30,8 @@ struct stream_create_in {
 	bool closed;
 	bool has_ttl;
 	uint64_t ttl_s;
-	uint64_t expires_at_ms; /* unix; 0: never */
+	uint64_t expires_at_ms;         /* unix; 0: never */
+	uint64_t max_age_ms, max_bytes; /* what is older, or more, is let go; 0: nothing is */
 	/* A fork: what is not said (content type, life) it has from its source. */
 	struct slice source; /* path; empty: no fork */
 	bool has_fork_offset;
@@ -45,18 +46,33 @@ struct stream_append_in {
 	struct slice stream_seq; /* empty: none */
 	struct producer_in producer;
 	bool close;
+	struct slice key;     /* of the one record, as in its batch */
+	bool replace;         /* the last record appended so with the same key is no longer kept */
+	bool if_waiting;      /* kept only if somebody waits: else OUTCOME_EMPTY, and nothing has changed */
+	uint64_t ttl_ms;      /* these records are kept so long; 0: as the stream's others */
+	uint64_t max_time_ms; /* the latest time of these records; 0: now */
 };
 
-enum stream_from { STREAM_FROM_START, STREAM_FROM_OFFSET, STREAM_FROM_NOW };
+enum stream_from {
+	STREAM_FROM_START,
+	STREAM_FROM_OFFSET,
+	STREAM_FROM_NOW,
+	STREAM_FROM_TAIL, /* the last `count` records */
+	STREAM_FROM_TIME, /* the first record not before `time_ms` */
+};
 
 struct stream_read_in {
 	struct slice path;
 	enum stream_from from;
 	uint64_t number, offset; /* STREAM_FROM_OFFSET */
+	uint64_t count;          /* STREAM_FROM_TAIL */
+	uint64_t time_ms;        /* STREAM_FROM_TIME: unix */
+	uint64_t min_bytes;      /* with `watch`: there is nothing before there are so many */
 	uint64_t max_bytes;      /* at least one chunk comes, however long, unless `strict` */
 	size_t max_chunks;       /* 0: as many as may be, which is STREAM_CHUNKS_MAX */
 	bool strict;             /* none rather than one that is too long, but for a blob */
 	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
+	uint32_t waits;          /* for how many waits it is watched; 0: one */
 	bool look;               /* no records, and no sign of life for its TTL: HEAD */
 };
 
@@ -78,11 +94,12 @@ struct stream_list_in {
 	uint64_t after;      /* `next` of the page before, which may have held fewer; 0: the first */
 };
 
-/* One append as it lies in the store. */
+/* Some records as they lie in the store: those at offsets from first_offset on, `count` of them where none is missing. */
 struct stream_chunk_view {
 	uint64_t first_offset;
 	uint32_t count;
-	struct body_ref ref;   /* BODY_BLOB: one record's value; BODY_INLINE: a batch, which may hold more than `count` records */
+	struct body_ref
+		ref; /* BODY_BLOB: one record's value; BODY_INLINE: batches, with more records before and behind perhaps */
 	uint64_t value_bytes;  /* of its one record no more than so many; UINT64_MAX: all */
 	struct store_pin *pin; /* whoever uses it takes it over and sets NULL here */
 };
@@ -96,7 +113,7 @@ struct stream_view {
 	uint64_t earliest_offset;
 	uint64_t from_offset;  /* where the chunks asked for begin: an offset within the first chunk, or the end */
 	uint64_t after_offset; /* behind the last of these chunks */
-	uint64_t created_ms, expires_at_ms, ttl_s;
+	uint64_t created_ms, expires_at_ms, ttl_s, max_age_ms, max_bytes;
 	bool has_ttl, closed, json;
 	struct slice path, content_type;       /* in this same memory */
 	bool producer_known;                   /* APPEND with a producer that has been here before */

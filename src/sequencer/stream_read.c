@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
+
 static struct slice put(char **at, struct slice s)
 {
 	struct slice copy = {*at, s.len};
@@ -25,6 +27,7 @@ struct stream_view *stream_view_room(size_t strings_bytes, size_t chunk_count)
 
 void stream_view_fill(struct stream_view *view, const struct stream *stream, size_t chunk_count)
 {
+	const struct stream_more *more = stream_more(stream);
 	struct slice path = stream_path(stream), type = stream_type_slice(stream);
 	char *at = (char *)(view + 1) + chunk_count * sizeof(struct stream_chunk_view);
 
@@ -34,8 +37,10 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
 	view->earliest_offset = stream_earliest(stream);
 	view->created_ms = stream->created_ms;
-	view->expires_at_ms = stream->expires_at_ms;
-	view->ttl_s = stream->ttl_s;
+	view->expires_at_ms = more->expires_at_ms;
+	view->ttl_s = more->ttl_s;
+	view->max_age_ms = more->max_age_ms;
+	view->max_bytes = more->max_bytes;
 	view->has_ttl = (stream->flags & STREAM_HAS_TTL) != 0;
 	view->closed = (stream->flags & STREAM_CLOSED) != 0;
 	view->json = (stream->flags & STREAM_JSON) != 0;
@@ -74,13 +79,12 @@ struct stream_view *stream_view_unref(struct stream_view *view)
 static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const struct stream_read_in *in)
 {
 	size_t most = in->max_chunks && in->max_chunks < STREAM_CHUNKS_MAX ? in->max_chunks : STREAM_CHUNKS_MAX, count = 0;
+	struct chunk_place place;
 	uint64_t bytes = 0;
 
-	while (offset < stream->next_offset && count < most) {
-		struct chunk_place place = stream_chunk_at(stream, offset);
-
-		bytes += place.chunk->ref.size_bytes;
-		if (bytes > in->max_bytes && (count > 0 || (in->strict && place.chunk->ref.kind != BODY_BLOB)))
+	while (count < most && stream_chunk_from(stream, offset, &place)) {
+		bytes += place.chunk->size_bytes;
+		if (bytes > in->max_bytes && (count > 0 || (in->strict && place.chunk->kind != BODY_BLOB)))
 			break;
 		offset = place.end;
 		count++;
@@ -94,61 +98,63 @@ static struct stream_view *view_from(struct sequencer *s, const struct stream *s
 {
 	size_t count = chunks_wanted(stream, offset, in);
 	struct stream_view *view = stream_view_new(s, stream, count);
+	struct chunk_place place;
 
 	if (!view)
 		return NULL;
 	view->from_offset = offset;
 	view->after_offset = offset;
-	for (size_t i = 0; i < count; i++) {
-		struct chunk_place place = stream_chunk_at(stream, view->after_offset);
+	for (size_t i = 0; i < count && stream_chunk_from(stream, view->after_offset, &place); i++) {
 		struct stream_chunk_view *chunk = &view->chunks[i];
 
 		*chunk = (struct stream_chunk_view){
 			.first_offset = place.chunk->offset,
 			.count = (uint32_t)(place.end - place.chunk->offset),
-			.ref = place.chunk->ref,
+			.ref = chunk_ref(place.chunk),
 			.value_bytes = place.value_bytes,
-			.pin = s->store->ops->pin(s->store, &place.chunk->ref),
 		};
+		chunk->pin = s->store->ops->pin(s->store, &chunk->ref);
 		if (!chunk->pin)
 			return stream_view_unref(view);
 		view->chunk_count++;
 		view->after_offset = place.end;
 	}
+	/* Behind the last one there may be a gap, up to the end. */
+	if (!stream_chunk_from(stream, view->after_offset, &place))
+		view->after_offset = stream->next_offset;
 	return view;
 }
 
-static bool wake(struct sequencer *s, const struct stream *stream, unsigned thread, uint64_t gate, bool deleted)
+static bool wake(struct sequencer *s, const struct stream *stream, const struct stream_waking *w, unsigned thread)
 {
 	struct stream_wake *wake = mem_zalloc(sizeof(*wake));
-	const struct chunk *last = stream->chunk_count ? &stream->chunks[stream->chunk_count - 1] : NULL;
 
 	if (!wake)
 		return false;
 	wake->message = (struct message){.kind = MESSAGE_STREAM_WAKE, .thread = (uint8_t)thread};
 	wake->key = stream_key(stream->number);
-	if (!deleted) {
-		/* Whoever waited stood at the end before this append: where the last chunk begins, unless nothing was appended.
-		 */
-		wake->view = view_from(s, stream, last ? last->offset : stream->next_offset,
-				       &(struct stream_read_in){.max_bytes = UINT64_MAX});
+	if (!w->deleted) {
+		/* Whoever waited stood at the end before this append. */
+		wake->view = view_from(s, stream, w->from, &(struct stream_read_in){.max_bytes = UINT64_MAX});
 		if (!wake->view) {
 			mem_free(wake);
 			return false;
 		}
 	}
 	s->stats.wakes_total++;
-	message_send(s, &wake->message, gate);
+	message_send(s, &wake->message, w->gate);
 	return true;
 }
 
 /* Without memory the watch stays: the next change tries again, and the wait's own deadline looks anyway. */
-void stream_wake_watchers(struct sequencer *s, struct stream *stream, uint64_t gate, bool deleted)
+void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *w)
 {
 	for (unsigned t = 0; stream->watch >> t; t++) {
-		if ((stream->watch >> t & 1) && wake(s, stream, t, gate, deleted))
+		if ((stream->watch >> t & 1) && wake(s, stream, w, t))
 			stream->watch &= ~(1u << t);
 	}
+	if (!stream->watch)
+		stream->waits = 0;
 }
 
 bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *offset)
@@ -161,15 +167,37 @@ bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *o
 		return true;
 	}
 	while (at && at->number != number) {
-		if (at->fork_offset < most)
-			most = at->fork_offset;
-		at = at->source;
+		const struct stream_more *more = stream_more(at);
+
+		if (more->fork_offset < most)
+			most = more->fork_offset;
+		at = more->source;
 	}
 	return at && *offset <= most && *offset >= stream_earliest(stream);
 }
 
+/* The first record not before `time_ms`. Chunks tell their latest time; within the one it is in it is looked for. */
+static enum outcome from_time(struct sequencer *s, const struct stream *stream, uint64_t time_ms, uint64_t *ret_offset)
+{
+	uint64_t offset = stream_earliest(stream);
+	struct chunk_place place;
+	int r;
+
+	while (stream_chunk_from(stream, offset, &place)) {
+		if (place.chunk->max_time_ms >= time_ms) {
+			*ret_offset = place.from;
+			r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
+			return r ? (r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE) : OUTCOME_OK;
+		}
+		offset = place.end;
+	}
+	*ret_offset = stream->next_offset;
+	return OUTCOME_OK;
+}
+
 /* Where reading begins; OUTCOME_OTHER: the cursor is not of this stream, or of what it no longer has. */
-static enum outcome from_of(const struct stream *stream, const struct stream_read_in *in, uint64_t *ret_offset)
+static enum outcome from_of(struct sequencer *s, const struct stream *stream, const struct stream_read_in *in,
+			    uint64_t *ret_offset)
 {
 	switch (in->from) {
 	case STREAM_FROM_START:
@@ -178,6 +206,11 @@ static enum outcome from_of(const struct stream *stream, const struct stream_rea
 	case STREAM_FROM_NOW:
 		*ret_offset = stream->next_offset;
 		return OUTCOME_OK;
+	case STREAM_FROM_TAIL:
+		*ret_offset = stream_offset_before_end(stream, in->count);
+		return OUTCOME_OK;
+	case STREAM_FROM_TIME:
+		return from_time(s, stream, in->time_ms, ret_offset);
 	case STREAM_FROM_OFFSET:
 		break;
 	}
@@ -186,6 +219,21 @@ static enum outcome from_of(const struct stream *stream, const struct stream_rea
 		return OUTCOME_OTHER;
 	*ret_offset = *ret_offset < stream->next_offset ? *ret_offset : stream->next_offset;
 	return OUTCOME_OK;
+}
+
+/* Whether there is so much behind the offset that nobody is to wait for more. */
+static bool has_enough(const struct stream *stream, uint64_t offset, uint64_t min_bytes)
+{
+	struct chunk_place place;
+	uint64_t bytes = 0;
+
+	while (stream_chunk_from(stream, offset, &place)) {
+		bytes += place.chunk->size_bytes;
+		if (bytes >= min_bytes)
+			return true;
+		offset = place.end;
+	}
+	return false;
 }
 
 enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, unsigned thread, struct stream_view **ret_view,
@@ -205,26 +253,30 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 		return *ret_view ? outcome : OUTCOME_NO_MEMORY;
 	}
 	stream_touch(&s->streams, stream, s->now_ms);
-	outcome = from_of(stream, in, &offset);
+	outcome = from_of(s, stream, in, &offset);
+	if (outcome != OUTCOME_OK && outcome != OUTCOME_OTHER)
+		return outcome;
 	if (outcome != OUTCOME_OK)
 		offset = stream->next_offset;
 	*ret_view = view_from(s, stream, offset, in);
 	if (!*ret_view)
 		return OUTCOME_NO_MEMORY;
-	if (outcome == OUTCOME_OK && in->watch && offset == stream->next_offset && !(stream->flags & STREAM_CLOSED)) {
+	if (outcome == OUTCOME_OK && in->watch && !(stream->flags & STREAM_CLOSED) &&
+	    !has_enough(stream, offset, in->min_bytes)) {
 		stream->watch |= 1u << thread;
+		stream->waits += in->waits ? in->waits : 1;
 		outcome = OUTCOME_PARKED;
 	}
 	return outcome;
 }
 
-bool stream_has_more(const struct sequencer *s, const struct stream_read_in *in)
+bool stream_has_more(struct sequencer *s, const struct stream_read_in *in)
 {
 	const struct stream *stream = stream_find(&s->streams, in->path);
 	uint64_t offset = 0;
 
-	return stream && !(stream->flags & STREAM_GONE) && from_of(stream, in, &offset) == OUTCOME_OK &&
-	       offset < stream->next_offset;
+	return stream && !(stream->flags & STREAM_GONE) && from_of(s, stream, in, &offset) == OUTCOME_OK &&
+	       has_enough(stream, offset, in->min_bytes);
 }
 
 void command_stream_read(struct sequencer *s, struct command *c)
@@ -233,4 +285,12 @@ void command_stream_read(struct sequencer *s, struct command *c)
 	enum outcome outcome = stream_look(s, &c->in.stream_read, c->message.thread, &c->out.stream, &gate);
 
 	reply(s, c, outcome, gate);
+}
+
+void stream_left(struct sequencer *s, const struct stream_left *left)
+{
+	struct stream *stream = stream_find_number(&s->streams, left->number);
+
+	if (stream)
+		stream->waits -= left->waits < stream->waits ? left->waits : stream->waits;
 }

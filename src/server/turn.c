@@ -83,7 +83,7 @@ static void read_mail(struct thread *thread)
 
 	while ((mail = mail_pop(&list))) {
 		struct message *message = container_of(mail, struct message, mail);
-		bool to_sequencer = message->kind == MESSAGE_RELEASE ||
+		bool to_sequencer = message->kind == MESSAGE_RELEASE || message->kind == MESSAGE_STREAM_LEFT ||
 				    (message->kind == MESSAGE_COMMAND && thread->index == 0 && message->thread != 0);
 
 		if (to_sequencer)

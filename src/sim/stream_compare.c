@@ -37,15 +37,17 @@ static void compare_whole(struct stream_comparison *c)
 static void compare_chunks(struct stream_comparison *c, const struct stream_event *e)
 {
 	struct slice rest = e->chunks;
-	uint64_t offset = 0, count = 0;
-	struct body_ref ref = {0};
+	struct chunk is = {0};
 
 	while (rest.len && c->chunk < c->stream->count) {
 		const struct model_chunk *chunk = &c->stream->chunks[c->chunk++];
 
-		ENSURE(stream_chunk_get(&rest, &offset, &count, &ref) == 0);
-		SAME("an append's offset", offset, chunk->offset);
-		SAME("an append's count", count, chunk->count);
+		struct body_ref ref;
+
+		ENSURE(stream_chunk_get(&rest, &is) == 0);
+		ref = chunk_ref(&is);
+		SAME("an append's offset", is.offset, chunk->offset);
+		SAME("an append's count", is.count, chunk->count);
 		SAME("an append's kind", ref.kind, chunk->ref.kind);
 		SAME("an append's place", ref.place, chunk->ref.place);
 		SAME("an append's length", ref.size_bytes, chunk->ref.size_bytes);

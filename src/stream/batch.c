@@ -185,6 +185,22 @@ void batch_set_base(char *batch, uint64_t base_offset)
 	put_u64(batch, base_offset);
 }
 
+int batch_cut(struct slice *bytes, struct slice *ret_batch)
+{
+	uint64_t len;
+
+	if (!bytes->len)
+		return 0;
+	if (bytes->len < BATCH_HEAD_BYTES)
+		return -EBADMSG;
+	len = (uint64_t)get_u32(bytes->ptr + AT_LENGTH) + AT_EPOCH;
+	if (len < BATCH_HEAD_BYTES || len > bytes->len)
+		return -EBADMSG;
+	*ret_batch = slice_from(bytes->ptr, (size_t)len);
+	*bytes = slice_from(bytes->ptr + len, bytes->len - (size_t)len);
+	return 1;
+}
+
 int batch_open(struct batch_reader *reader, struct slice bytes)
 {
 	const char *head = bytes.ptr;
@@ -284,13 +300,14 @@ int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uin
 	struct cursor all = {.rest = reader->rest}, c = {0};
 	uint32_t delta = reader->count - reader->left;
 	struct batch_record record;
+	int64_t time_delta;
 
 	if (reader->left == 0)
 		return reader->rest.len == 0 ? 0 : -EBADMSG;
 	c.rest = take_field(&all, false);
 	c.bad = all.bad;
 	take(&c, 1); /* attributes */
-	take_varint(&c, VARLONG_BYTES_MAX);
+	time_delta = take_varint(&c, VARLONG_BYTES_MAX);
 	if (take_varint(&c, VARINT_BYTES_MAX) != delta)
 		c.bad = true;
 	record.key = take_field(&c, true);
@@ -300,6 +317,7 @@ int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uin
 		return -EBADMSG;
 	reader->rest = all.rest;
 	reader->left--;
+	reader->record_time_ms = reader->time_ms + (uint64_t)time_delta;
 	*ret_record = record;
 	*ret_offset = reader->base_offset + delta;
 	return 1;

@@ -22,10 +22,15 @@ void batch_encode(struct buf *out, uint64_t time_ms, const struct batch_record *
 /* In the first 8 bytes of a batch. */
 void batch_set_base(char *batch, uint64_t base_offset);
 
+/* The first of several batches one behind the other: 1, and `bytes` goes on behind it; 0 at the end; -EBADMSG. Only its length is
+ * looked at. */
+int batch_cut(struct slice *bytes, struct slice *ret_batch) MUST_USE;
+
 struct batch_reader {
 	struct slice rest;
 	uint64_t base_offset, time_ms;
-	uint32_t count, left; /* records in all, and not read yet */
+	uint64_t record_time_ms; /* unix; of the record read last */
+	uint32_t count, left;    /* records in all, and not read yet */
 };
 
 /* One whole batch and nothing behind it: magic, length, CRC-32C and number of records are checked before anything is believed. 0,

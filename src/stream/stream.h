@@ -1,14 +1,22 @@
 /* Streams: the state that the journal's events about them fold into.
  *
+ * A stream's records lie in *chunks*: where in the journal (or in which blob) the bytes of some of them are. An append makes a
+ * chunk; many small ones are gathered into a longer one later, so that what is kept in memory grows with the bytes kept and not
+ * with the number of appends.
+ *
  * Invariants (checked by streams_check):
- *  1. chunks lie one behind the other without gaps, from earliest_offset (of a fork: own_offset) to next_offset;
- *  2. a stream is in `numbers` and in `all`, by its path in `table`; in `deadlines` iff it can expire;
- *  3. every chunk's bytes are retained in the store exactly once;
+ *  1. chunks lie one behind the other and do not overlap; between them may be gaps, whose records are no longer kept; none lies
+ *     behind next_offset, and none wholly before the earliest offset unless forks read it;
+ *  2. a stream is in its page, and by its path in `table`; in `deadlines` iff it can expire or grow too old;
+ *  3. the bytes of every chunk that lives are retained in the store exactly once;
  *  4. a closed stream never grows and never opens again;
- *  5. fork_count counts the streams whose source it is; one that is STREAM_GONE has at least one of them.
+ *  5. fork_count counts the streams whose source it is; one that is STREAM_GONE has at least one of them;
+ *  6. an entry of `keys` names a living chunk of one record that lies at or behind the earliest offset.
  *
  * A fork has the records of its source before fork_offset, and, where fork_sub is not 0, as many bytes of the record there; its
  * own begin behind that, at own_offset. Nothing is copied: what is inherited is found through the source, and through its.
+ *
+ * Most streams are many and small: what few of them need stands apart, in `more`, and the first chunk needs no array.
  *
  * As with jobs a change is made in two steps: streams_prepare allocates and can fail, streams_commit cannot. */
 #pragma once
@@ -18,12 +26,7 @@
 #include "base/list.h"
 #include "stream/stream_event.h"
 
-/* One append. */
-struct chunk {
-	uint64_t offset;
-	struct body_ref ref;
-	uint32_t count;
-};
+enum { FORK_DEPTH_MAX = 64 };
 
 /* A string kept once however many streams name it. */
 struct stream_type {
@@ -34,57 +37,95 @@ struct stream_type {
 
 struct producer {
 	struct hash_node node; /* by stream and id */
-	struct list peers;     /* in stream->producers */
+	struct list peers;     /* in more->producers */
 	struct stream *stream;
 	uint64_t epoch, seq;
 	uint32_t len;
 	char id[];
 };
 
-struct stream {
-	struct hash_node node; /* by path */
-	struct hash_node by_number;
-	struct list peers; /* in streams->all, by number */
+/* The last record with a key, of those that replace the one before. */
+struct stream_keyed {
+	struct hash_node node; /* by stream and key */
+	struct list peers;     /* in more->keys, by offset */
+	struct stream *stream;
+	uint64_t offset;
+	uint32_t len;
+	char key[];
+};
+
+struct stream_more {
+	struct stream *stream;
 	struct heap_node deadline;
-	uint64_t deadline_ms; /* UINT64_MAX: none */
-	uint64_t number, next_offset, earliest_offset;
-	uint64_t created_ms, changed_end, expires_at_ms, ttl_s;
-	struct stream *source; /* NULL: it is no fork */
+	uint64_t deadline_ms; /* the earlier of the two below; UINT64_MAX: none */
+	uint64_t life_ms;     /* when it is over with the stream; UINT64_MAX: never */
+	uint64_t trim_ms;     /* when a record gets too old; UINT64_MAX: none */
+	uint64_t earliest_offset;
+	uint64_t expires_at_ms, ttl_s;
+	uint64_t max_age_ms, max_bytes; /* retention; 0: none */
+	struct stream *source;          /* NULL: it is no fork */
 	uint64_t fork_offset, fork_sub, own_offset;
-	uint32_t fork_count;
-	struct stream_type *content_type;
-	struct chunk *chunks;
-	uint32_t chunk_count, chunk_cap;
-	uint32_t watch; /* loop threads to wake, a bit each; not journalled */
-	uint32_t producer_count;
-	struct list producers;
-	char *stream_seq; /* NUL-terminated; NULL: none yet */
-	uint32_t stream_seq_len;
-	uint32_t path_len;
+	uint32_t fork_depth; /* how many sources there are in all, one behind the other */
+	uint32_t producer_count, stream_seq_len;
+	uint32_t expiring_count; /* living chunks with a time of their own */
+	struct list producers, keys;
+	char *stream_seq;                  /* NUL-terminated; NULL: none yet */
 	uint64_t closer_epoch, closer_seq; /* of the producer whose append closed it */
 	struct producer *closer;
+};
+/* What a stream is that needs no more. */
+extern const struct stream_more stream_more_none;
+
+struct stream {
+	struct hash_node node; /* by path */
+	struct stream_more *more;
+	uint64_t number, next_offset, created_ms, changed_end;
+	uint64_t bytes; /* of its living chunks at or behind the earliest offset */
+	struct stream_type *content_type;
+	struct chunk *chunks; /* an array, or &first */
+	uint32_t chunk_count, chunk_cap;
+	uint32_t dead_count; /* of these chunks, in the middle; they have no bytes any more */
+	uint32_t gathered;   /* chunks before this one need not be looked at again for gathering; not journalled */
+	uint32_t watch;      /* loop threads to wake, a bit each; not journalled */
+	uint32_t fork_count;
+	uint32_t waits; /* how many wait there, as far as they have told; not journalled */
+	uint16_t path_len;
 	uint8_t flags; /* enum stream_flag */
 	bool nameless; /* in replay only: another has its path since */
+	struct chunk first;
 	char path[];
+};
+
+enum { STREAM_PAGE = 32 };
+
+/* Streams by number, so many together. */
+struct stream_page {
+	struct hash_node node;
+	struct list peers; /* by number */
+	uint64_t base;     /* the first number in it */
+	uint32_t count;
+	struct stream *streams[STREAM_PAGE];
 };
 
 struct streams {
 	struct store *store;
 	struct hash_key hash_key;
-	struct hash table, numbers, types, producers;
-	struct list all;
-	struct list *snapped; /* in `all`: a checkpoint goes on behind this one */
+	struct hash table, pages, types, producers, keys;
+	struct list page_list;
 	struct heap deadlines;
-	uint64_t count, next_number;
+	uint64_t count, more_count, next_number;
 };
 
 struct stream_prepared {
 	struct stream *stream;   /* the stream it is about, new or known */
 	struct stream *source;   /* of a fork */
 	struct stream *replaced; /* of a checkpoint: it had the path before, and is gone since */
+	struct stream_more *more;
+	struct stream_page *page;
 	struct stream_type *type;
-	struct producer *producer; /* new */
-	struct chunk *chunks;      /* a larger array */
+	struct producer *producer;  /* new */
+	struct stream_keyed *keyed; /* new */
+	struct chunk *chunks;       /* a larger array */
 	uint32_t chunk_cap;
 	char *stream_seq;
 	bool new_stream, skip;
@@ -100,25 +141,58 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *prepared
 
 struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
-/* The one with the next higher number; NULL: there is none. */
-struct stream *stream_next_after(const struct streams *streams, uint64_t number);
 struct producer *producer_find(const struct streams *streams, const struct stream *stream, struct slice id);
+struct stream_keyed *stream_keyed_find(const struct streams *streams, const struct stream *stream, struct slice key);
+
+/* The stream with the next greater number, whichever there is; NULL: none. */
+struct stream *stream_next_after(const struct streams *streams, uint64_t number);
+
+static inline const struct stream_more *stream_more(const struct stream *stream)
+{
+	return stream->more ? stream->more : &stream_more_none;
+}
 
 /* Where the oldest record lies that can be read, inherited ones too. */
-uint64_t stream_earliest(const struct stream *stream);
+static inline uint64_t stream_earliest(const struct stream *stream)
+{
+	return stream_more(stream)->earliest_offset;
+}
 
-/* What lies at an offset, as far as this stream has it. */
+/* What lies at or behind an offset, as far as this stream has it. */
 struct chunk_place {
 	const struct chunk *chunk; /* its own, or one of a source */
-	uint64_t end;              /* behind the last record of it that belongs to this stream */
+	uint64_t from;             /* the offset asked for, or that of the chunk's first record if it lies behind */
+	uint64_t end;              /* behind the last record of the chunk that belongs to this stream */
 	uint64_t value_bytes;      /* no more of its (only) record's value than this; UINT64_MAX: all */
 };
 
-/* From stream_earliest to next_offset - 1. */
-struct chunk_place stream_chunk_at(const struct stream *stream, uint64_t offset);
+/* The first chunk with records at `offset` or behind it. False: there are none. */
+bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);
+
+/* The same in its own chunks, inherited ones left out, and only one that begins at `offset`. */
+bool stream_own_chunk(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);
+
+/* Where the last `count` records begin, counted in offsets over gaps that are known. */
+uint64_t stream_offset_before_end(const struct stream *stream, uint64_t count);
+
+/* Where the oldest record will be once the stream is no longer than its retention allows at `now_ms`: by age, then by size, whole
+ * chunks. The last chunk goes by age alone. The earliest offset: nothing is to go. */
+uint64_t stream_trim_point(const struct stream *stream, uint64_t now_ms);
+/* A chunk at or behind `offset` whose own time is over; NULL: none. */
+const struct chunk *stream_overdue(const struct stream *stream, uint64_t offset, uint64_t now_ms);
+
+/* A run of small chunks worth one longer: how many from *ret_first on; 0: none. Chunks whose bytes end behind `durable` are left
+ * alone. What was looked at is not looked at again. */
+struct gather_limits {
+	uint32_t chunks_min; /* so many small ones at least */
+	uint64_t bytes_max;  /* of the longer one; those over a fourth of it are not small */
+};
+uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first);
 
 /* A sign of life: a sliding TTL begins anew. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);
+/* When its next record gets too old is found anew. */
+void stream_plan_trim(struct streams *streams, struct stream *stream);
 /* Its deadline could not be handled; it comes again at `at_ms`. */
 void stream_postpone(struct streams *streams, struct stream *stream, uint64_t at_ms);
 
@@ -126,7 +200,7 @@ static inline struct stream *streams_next_deadline(const struct streams *streams
 {
 	struct heap_node *top = heap_top(&streams->deadlines);
 
-	return top ? container_of(top, struct stream, deadline) : NULL;
+	return top ? container_of(top, struct stream_more, deadline)->stream : NULL;
 }
 
 static inline struct slice stream_path(const struct stream *stream)

@@ -14,11 +14,15 @@ enum field_name {
 	F_FLAGS,
 	F_TTL,
 	F_EXPIRES_AT,
+	F_MAX_AGE,
+	F_MAX_BYTES,
 	F_SOURCE,
 	F_FORK_OFFSET,
 	F_FORK_SUB,
 	F_OFFSET,
 	F_COUNT,
+	F_MAX_TIME,
+	F_KEY,
 	F_EPOCH,
 	F_SEQ,
 	F_BLOB,
@@ -41,11 +45,15 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_FLAGS] = FIELD(flags, VARINT),
 	[F_TTL] = FIELD(ttl_s, VARINT),
 	[F_EXPIRES_AT] = FIELD(expires_at_ms, VARINT),
+	[F_MAX_AGE] = FIELD(max_age_ms, VARINT),
+	[F_MAX_BYTES] = FIELD(max_bytes, VARINT),
 	[F_SOURCE] = FIELD(source, VARINT),
 	[F_FORK_OFFSET] = FIELD(fork_offset, VARINT),
 	[F_FORK_SUB] = FIELD(fork_sub, VARINT),
 	[F_OFFSET] = FIELD(offset, VARINT),
 	[F_COUNT] = FIELD(count, VARINT),
+	[F_MAX_TIME] = FIELD(max_time_ms, VARINT),
+	[F_KEY] = FIELD(key, STRING),
 	[F_EPOCH] = FIELD(epoch, VARINT),
 	[F_SEQ] = FIELD(seq, VARINT),
 	[F_BLOB] = FIELD(blob, REF),
@@ -57,22 +65,28 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_CHUNKS] = FIELD(chunks, STRING),
 };
 
-enum { FIELDS_MAX = 20 };
+enum { FIELDS_MAX = 24 };
+
+#define LAYOUT(type, ...) [(type)-STREAM_EVENT_FIRST] = {__VA_ARGS__}
 
 /* To change one of these is to change the format. */
 static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] = {
-	[STREAM_CREATED - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_SOURCE, F_FORK_OFFSET,
-						 F_FORK_SUB, F_COUNT, F_BLOB},
-	[STREAM_APPENDED -
-		STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ, F_BLOB},
-	[STREAM_DELETED - STREAM_EVENT_FIRST] = {F_NUMBER},
-	[STREAM_MOVED - STREAM_EVENT_FIRST] = {F_NUMBER, F_OFFSET},
-	[STREAM_SNAP_META - STREAM_EVENT_FIRST] = {F_NEXT_NUMBER},
-	[STREAM_SNAP - STREAM_EVENT_FIRST] = {F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_SOURCE, F_FORK_OFFSET,
-					      F_FORK_SUB, F_STREAM_SEQ, F_NEXT_OFFSET, F_EARLIEST, F_CHANGED_END, F_CREATED,
-					      F_PRODUCER, F_EPOCH, F_SEQ, F_CHUNKS},
-	[STREAM_SNAP_CHUNKS - STREAM_EVENT_FIRST] = {F_NUMBER, F_CHUNKS},
-	[STREAM_SNAP_PRODUCER - STREAM_EVENT_FIRST] = {F_NUMBER, F_PRODUCER, F_EPOCH, F_SEQ},
+	LAYOUT(STREAM_CREATED, F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_MAX_AGE, F_MAX_BYTES, F_SOURCE,
+	       F_FORK_OFFSET, F_FORK_SUB, F_COUNT, F_BLOB),
+	LAYOUT(STREAM_APPENDED, F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ, F_MAX_TIME, F_KEY,
+	       F_EXPIRES_AT, F_BLOB),
+	LAYOUT(STREAM_DELETED, F_NUMBER),
+	LAYOUT(STREAM_MOVED, F_NUMBER, F_OFFSET),
+	LAYOUT(STREAM_GATHERED, F_NUMBER, F_OFFSET, F_COUNT),
+	LAYOUT(STREAM_TRIMMED, F_NUMBER, F_OFFSET),
+	LAYOUT(STREAM_DROPPED, F_NUMBER, F_OFFSET),
+	LAYOUT(STREAM_SNAP_META, F_NEXT_NUMBER),
+	LAYOUT(STREAM_SNAP, F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_MAX_AGE, F_MAX_BYTES, F_SOURCE,
+	       F_FORK_OFFSET, F_FORK_SUB, F_STREAM_SEQ, F_NEXT_OFFSET, F_EARLIEST, F_CHANGED_END, F_CREATED, F_PRODUCER, F_EPOCH,
+	       F_SEQ, F_CHUNKS),
+	LAYOUT(STREAM_SNAP_CHUNKS, F_NUMBER, F_CHUNKS),
+	LAYOUT(STREAM_SNAP_PRODUCER, F_NUMBER, F_PRODUCER, F_EPOCH, F_SEQ),
+	LAYOUT(STREAM_SNAP_KEY, F_NUMBER, F_KEY, F_OFFSET),
 };
 
 static const uint8_t *layout_of(enum stream_event_type type)
@@ -93,7 +107,8 @@ static bool in_range(const struct stream_event *e)
 	return e->number < most && e->offset < most && e->count <= UINT32_MAX && e->flags <= STREAM_FLAGS &&
 	       e->ttl_s < most / 1000 && e->expires_at_ms < most && e->next_offset < most && e->earliest_offset <= most &&
 	       e->time_ms < most && e->source < most && e->fork_offset < most && e->fork_sub < most && e->next_number < most &&
-	       e->epoch < most && e->seq < most;
+	       e->epoch < most && e->seq < most && e->max_age_ms < most && e->max_bytes < most && e->max_time_ms < most &&
+	       e->blob.size_bytes <= CHUNK_BYTES_MAX;
 }
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)
@@ -103,24 +118,40 @@ int stream_event_decode(struct stream_event *event, struct slice bytes)
 	return fields_get(bytes, fields, layout_of(event->type), event) && in_range(event) ? 0 : -EBADMSG;
 }
 
-void stream_chunk_put(struct buf *out, uint64_t offset, uint64_t count, const struct body_ref *ref)
+void stream_chunk_put(struct buf *out, const struct chunk *chunk)
 {
-	wire_put_varint(out, offset);
-	wire_put_varint(out, count);
-	body_ref_put(out, ref);
+	struct body_ref ref = chunk_ref(chunk);
+
+	wire_put_varint(out, chunk->offset);
+	wire_put_varint(out, chunk->count);
+	wire_put_varint(out, chunk->max_time_ms);
+	wire_put_varint(out, chunk->expires_s);
+	wire_put_u8(out, chunk->keyed);
+	body_ref_put(out, &ref);
 }
 
-int stream_chunk_get(struct slice *chunks, uint64_t *ret_offset, uint64_t *ret_count, struct body_ref *ret_ref)
+int stream_chunk_get(struct slice *chunks, struct chunk *ret_chunk)
 {
 	struct wire_reader r = wire_reader_of(*chunks);
-	uint64_t offset = wire_varint(&r), count = wire_varint(&r);
+	const uint64_t most = UINT64_MAX / 4;
+	uint64_t offset = wire_varint(&r), count = wire_varint(&r), time_ms = wire_varint(&r), expires_s = wire_varint(&r);
+	uint8_t keyed = wire_u8(&r);
 	struct body_ref ref = body_ref_get(&r);
 
-	if (r.failed || ref.kind == BODY_NONE || count == 0 || count > UINT32_MAX || offset > UINT64_MAX / 4)
+	if (r.failed || ref.kind == BODY_NONE || count == 0 || count > UINT32_MAX || offset > most || time_ms > most ||
+	    expires_s > UINT32_MAX || keyed > 1 || ref.size_bytes > CHUNK_BYTES_MAX)
 		return -EBADMSG;
 	*chunks = slice_from(r.at, (size_t)(r.end - r.at));
-	*ret_offset = offset;
-	*ret_count = count;
-	*ret_ref = ref;
+	*ret_chunk = (struct chunk){
+		.offset = offset,
+		.place = ref.place,
+		.kind = (uint8_t)ref.kind,
+		.size_bytes = ref.size_bytes & CHUNK_BYTES_MAX,
+		.max_time_ms = time_ms,
+		.crc = ref.crc,
+		.count = (uint32_t)count,
+		.expires_s = (uint32_t)expires_s,
+		.keyed = keyed,
+	};
 	return 0;
 }

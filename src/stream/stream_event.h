@@ -11,14 +11,19 @@ enum stream_event_type {
 	STREAM_CREATED = 32,
 	STREAM_APPENDED = 33, /* the entry's body is a record batch, unless `blob` holds one record's value; may close, too */
 	STREAM_DELETED = 34,
-	STREAM_MOVED = 35, /* the tidier wrote the same batch anew */
+	STREAM_MOVED = 35, /* the tidier wrote the same bytes anew */
+	STREAM_GATHERED =
+		36, /* what lies in `count` offsets from `offset` on is the entry's body now: batches, one behind the other */
+	STREAM_TRIMMED = 37, /* what lies before `offset` is no longer kept */
+	STREAM_DROPPED = 38, /* the chunk at `offset` is no longer kept */
 	/* Only in checkpoints: */
-	STREAM_SNAP_META = 36,
-	STREAM_SNAP = 37,
-	STREAM_SNAP_CHUNKS = 38, /* further chunks of the stream before */
-	STREAM_SNAP_PRODUCER = 39,
+	STREAM_SNAP_META = 40,
+	STREAM_SNAP = 41,
+	STREAM_SNAP_CHUNKS = 42, /* further chunks of the stream before */
+	STREAM_SNAP_PRODUCER = 43,
+	STREAM_SNAP_KEY = 44,
 };
-enum { STREAM_EVENT_END = 40, STREAM_SNAP_CHUNKS_MAX = 128 };
+enum { STREAM_EVENT_END = 45, STREAM_SNAP_CHUNKS_MAX = 128 };
 
 enum stream_flag {
 	STREAM_JSON = 1,
@@ -36,11 +41,14 @@ struct stream_event {
 
 	uint64_t number;
 	struct slice path, content_type, stream_seq, producer;
-	uint64_t flags; /* enum stream_flag; of APPENDED: STREAM_CLOSED alone */
-	uint64_t ttl_s, expires_at_ms;
+	uint64_t flags;                         /* enum stream_flag; of APPENDED: STREAM_CLOSED alone */
+	uint64_t ttl_s, expires_at_ms;          /* the stream's; of APPENDED expires_at_ms is its records' */
+	uint64_t max_age_ms, max_bytes;         /* retention; 0: none */
 	uint64_t source, fork_offset, fork_sub; /* of a fork: the source's number, what of it is inherited (struct stream) */
 	uint64_t offset, count;                 /* of the first record; APPENDED 0 records: closed without a word */
 	uint64_t epoch, seq;                    /* of the producer */
+	uint64_t max_time_ms;                   /* the latest time of these records; 0: the entry's own */
+	struct slice key; /* of the one record appended, which replaces the last with that key; empty: none does */
 	struct body_ref blob;
 	/* Snapshots. */
 	uint64_t next_offset, earliest_offset, changed_end, created_ms, next_number;
@@ -50,6 +58,31 @@ struct stream_event {
 void stream_event_encode(const struct stream_event *event, struct buf *out);
 int stream_event_decode(struct stream_event *event, struct slice fields) MUST_USE; /* 0 or -EBADMSG; event->type is set */
 
+#define CHUNK_BYTES_MAX ((1ULL << 56) - 1)
+#define EXPIRES_MAX_MS  (UINT32_MAX * 1000ULL) /* of a record */
+
+/* Where the bytes of some records of a stream lie. */
+struct chunk {
+	uint64_t offset;   /* of the first */
+	uint64_t place;    /* as in struct body_ref */
+	uint64_t kind : 8; /* enum body_kind; BODY_NONE: these records are no longer kept */
+	uint64_t size_bytes : 56;
+	uint64_t max_time_ms; /* the latest time of a record */
+	uint32_t crc, count;  /* count: offsets from the first record's to behind the last one's */
+	uint32_t expires_s;   /* unix; when these records are no longer kept; 0: as long as the others */
+	bool keyed;           /* one record, which may be replaced */
+};
+
+static inline struct body_ref chunk_ref(const struct chunk *chunk)
+{
+	return (struct body_ref){chunk->place, chunk->size_bytes, chunk->crc, (enum body_kind)chunk->kind};
+}
+
+static inline uint64_t chunk_end(const struct chunk *chunk)
+{
+	return chunk->offset + chunk->count;
+}
+
 /* One chunk of a snapshot, appended to and read from `chunks`. */
-void stream_chunk_put(struct buf *out, uint64_t offset, uint64_t count, const struct body_ref *ref);
-int stream_chunk_get(struct slice *chunks, uint64_t *ret_offset, uint64_t *ret_count, struct body_ref *ret_ref) MUST_USE;
+void stream_chunk_put(struct buf *out, const struct chunk *chunk);
+int stream_chunk_get(struct slice *chunks, struct chunk *ret_chunk) MUST_USE;

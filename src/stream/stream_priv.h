@@ -3,10 +3,29 @@
 
 #include "stream/stream.h"
 
+/* --- streams.c --- */
 uint64_t path_hash(const struct streams *streams, struct slice path);
 uint64_t producer_hash(const struct streams *streams, uint64_t stream_number, struct slice id);
 /* One more reference to the string; an empty one gives NULL and no error. -ENOMEM. */
 int type_take(struct streams *streams, struct slice s, struct stream_type **ret_type) MUST_USE;
 void type_give(struct streams *streams, struct stream_type *type);
 void stream_free(struct stream *stream); /* its memory and what hangs in no table */
-void stream_set_deadline(struct streams *streams, struct stream *stream, uint64_t at_ms); /* room in the heap must be there */
+struct stream_page *page_find(const struct streams *streams, uint64_t number);
+void page_add(struct streams *streams, struct stream_page *page); /* a new one, base set */
+void page_put(struct stream_page *page, struct stream *stream);
+void page_remove(struct streams *streams, const struct stream *stream);
+/* Its life or its next record's time has changed. */
+void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at_ms);
+void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at_ms);
+
+/* --- chunk.c: a stream's chunks, and their bytes in the store --- */
+uint32_t chunk_index(const struct stream *stream, uint64_t offset); /* of the first that ends behind it; chunk_count: none */
+void chunk_add(struct streams *streams, struct stream *stream,
+	       const struct chunk *chunk); /* room is there; next_offset is not set */
+void chunk_drop(struct streams *streams, struct stream *stream, uint32_t index);
+void chunks_gather(struct streams *streams, struct stream *stream, const struct stream_event *e);
+bool chunks_can_gather(const struct stream *stream, const struct stream_event *e);
+void chunks_trim(struct streams *streams, struct stream *stream, uint64_t earliest); /* what forks do not read is let go */
+void chunks_shed(struct streams *streams, struct stream *stream);                    /* what the last fork has left behind */
+uint64_t chunk_ends_ms(const struct stream_more *more, const struct chunk *chunk);   /* unix; UINT64_MAX: never by itself */
+void chunks_release(struct streams *streams, struct stream *stream);                 /* all of them */

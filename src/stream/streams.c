@@ -6,10 +6,12 @@
 
 #include <errno.h>
 
+const struct stream_more stream_more_none = {.deadline_ms = UINT64_MAX, .life_ms = UINT64_MAX, .trim_ms = UINT64_MAX};
+
 static bool deadline_before(const struct heap_node *a, const struct heap_node *b)
 {
-	return container_of(a, const struct stream, deadline)->deadline_ms <
-	       container_of(b, const struct stream, deadline)->deadline_ms;
+	return container_of(a, const struct stream_more, deadline)->deadline_ms <
+	       container_of(b, const struct stream_more, deadline)->deadline_ms;
 }
 
 /* A table's first insert is the only one that can fail; it is made here. */
@@ -27,11 +29,10 @@ static int table_init(struct hash *table)
 int streams_init(struct streams *streams, struct store *store, const struct hash_key *hash_key)
 {
 	*streams = (struct streams){.store = store, .hash_key = *hash_key, .next_number = 1};
-	list_init(&streams->all);
-	streams->snapped = &streams->all;
+	list_init(&streams->page_list);
 	heap_init(&streams->deadlines, deadline_before);
-	if (table_init(&streams->table) || table_init(&streams->numbers) || table_init(&streams->types) ||
-	    table_init(&streams->producers)) {
+	if (table_init(&streams->table) || table_init(&streams->pages) || table_init(&streams->types) ||
+	    table_init(&streams->producers) || table_init(&streams->keys)) {
 		streams_deinit(streams);
 		return -ENOMEM;
 	}
@@ -40,37 +41,46 @@ int streams_init(struct streams *streams, struct store *store, const struct hash
 
 void stream_free(struct stream *stream)
 {
-	list_each_safe (node, &stream->producers)
-		mem_free(container_of(node, struct producer, peers));
-	mem_free(stream->chunks);
-	mem_free(stream->stream_seq);
+	struct stream_more *more = stream->more;
+
+	if (more) {
+		list_each_safe (node, &more->producers)
+			mem_free(container_of(node, struct producer, peers));
+		list_each_safe (node, &more->keys)
+			mem_free(container_of(node, struct stream_keyed, peers));
+		mem_free(more->stream_seq);
+		mem_free(more);
+	}
+	if (stream->chunks != &stream->first)
+		mem_free(stream->chunks);
 	mem_free(stream);
 }
 
 /* The store is not told: this is the end of the process or of a simulated one. */
 void streams_deinit(struct streams *streams)
 {
-	list_each_safe (node, &streams->all) {
-		struct stream *stream = container_of(node, struct stream, peers);
+	list_each_safe (node, &streams->page_list) {
+		struct stream_page *page = container_of(node, struct stream_page, peers);
 
-		type_give(streams, stream->content_type);
-		stream_free(stream);
+		for (unsigned i = 0; i < STREAM_PAGE; i++) {
+			if (!page->streams[i])
+				continue;
+			type_give(streams, page->streams[i]->content_type);
+			stream_free(page->streams[i]);
+		}
+		mem_free(page);
 	}
 	hash_deinit(&streams->table);
-	hash_deinit(&streams->numbers);
+	hash_deinit(&streams->pages);
 	hash_deinit(&streams->types);
 	hash_deinit(&streams->producers);
+	hash_deinit(&streams->keys);
 	heap_deinit(&streams->deadlines);
 }
 
 uint64_t path_hash(const struct streams *streams, struct slice path)
 {
 	return hash_bytes(&streams->hash_key, path.ptr, path.len);
-}
-
-static uint64_t number_hash(const struct streams *streams, uint64_t number)
-{
-	return hash_u64(&streams->hash_key, number, 1);
 }
 
 uint64_t producer_hash(const struct streams *streams, uint64_t stream_number, struct slice id)
@@ -91,29 +101,87 @@ struct stream *stream_find(const struct streams *streams, struct slice path)
 	return NULL;
 }
 
-struct stream *stream_find_number(const struct streams *streams, uint64_t number)
+struct stream_keyed *stream_keyed_find(const struct streams *streams, const struct stream *stream, struct slice key)
 {
-	uint64_t hash = number_hash(streams, number);
+	uint64_t hash = producer_hash(streams, stream->number, key);
 
-	for (struct hash_node *n = hash_first(&streams->numbers, hash); n; n = hash_next(&streams->numbers, n)) {
-		struct stream *stream = container_of(n, struct stream, by_number);
+	for (struct hash_node *n = hash_first(&streams->keys, hash); n; n = hash_next(&streams->keys, n)) {
+		struct stream_keyed *keyed = container_of(n, struct stream_keyed, node);
 
-		if (n->hash == hash && stream->number == number)
-			return stream;
+		if (n->hash == hash && keyed->stream == stream && slice_eq(slice_from(keyed->key, keyed->len), key))
+			return keyed;
 	}
 	return NULL;
 }
 
+/* --- by number --- */
+
+static uint64_t page_hash(const struct streams *streams, uint64_t base)
+{
+	return hash_u64(&streams->hash_key, base, 1);
+}
+
+struct stream_page *page_find(const struct streams *streams, uint64_t number)
+{
+	uint64_t base = number - number % STREAM_PAGE, hash = page_hash(streams, base);
+
+	for (struct hash_node *n = hash_first(&streams->pages, hash); n; n = hash_next(&streams->pages, n)) {
+		struct stream_page *page = container_of(n, struct stream_page, node);
+
+		if (n->hash == hash && page->base == base)
+			return page;
+	}
+	return NULL;
+}
+
+/* Nearly always the last. */
+void page_add(struct streams *streams, struct stream_page *page)
+{
+	struct list *before = streams->page_list.prev;
+
+	while (before != &streams->page_list && container_of(before, struct stream_page, peers)->base > page->base)
+		before = before->prev;
+	list_push_front(before, &page->peers);
+	/* Only a table's first insert can lack memory, and that was made at the start. */
+	ENSURE(hash_insert(&streams->pages, &page->node, page_hash(streams, page->base)) == 0);
+}
+
+void page_put(struct stream_page *page, struct stream *stream)
+{
+	page->streams[stream->number % STREAM_PAGE] = stream;
+	page->count++;
+}
+
+void page_remove(struct streams *streams, const struct stream *stream)
+{
+	struct stream_page *page = page_find(streams, stream->number);
+
+	page->streams[stream->number % STREAM_PAGE] = NULL;
+	if (--page->count > 0)
+		return;
+	hash_remove(&streams->pages, &page->node);
+	list_remove(&page->peers);
+	mem_free(page);
+}
+
+struct stream *stream_find_number(const struct streams *streams, uint64_t number)
+{
+	const struct stream_page *page = page_find(streams, number);
+
+	return page ? page->streams[number % STREAM_PAGE] : NULL;
+}
+
 struct stream *stream_next_after(const struct streams *streams, uint64_t number)
 {
-	struct stream *stream = number ? stream_find_number(streams, number) : NULL;
-	struct list *node = stream ? stream->peers.next : streams->all.next;
+	struct stream_page *here = page_find(streams, number), *page = here ? here : page_find(streams, number + 1);
+	struct list *node = page ? &page->peers : streams->page_list.next;
 
-	/* A number that nobody has any more was passed by whoever was made later. */
-	for (; node != &streams->all; node = node->next) {
-		stream = container_of(node, struct stream, peers);
-		if (stream->number > number)
-			return stream;
+	for (; node != &streams->page_list; node = node->next) {
+		page = container_of(node, struct stream_page, peers);
+		for (unsigned i = 0; i < STREAM_PAGE; i++) {
+			if (page->streams[i] && page->streams[i]->number > number)
+				return page->streams[i];
+		}
 	}
 	return NULL;
 }
@@ -129,51 +197,6 @@ struct producer *producer_find(const struct streams *streams, const struct strea
 			return producer;
 	}
 	return NULL;
-}
-
-uint64_t stream_earliest(const struct stream *stream)
-{
-	uint64_t earliest;
-
-	if (!stream->source)
-		return stream->earliest_offset;
-	earliest = stream_earliest(stream->source);
-	return earliest < stream->fork_offset ? earliest : stream->fork_offset;
-}
-
-static const struct chunk *own_chunk(const struct stream *stream, uint64_t offset)
-{
-	size_t low = 0, high = stream->chunk_count;
-
-	ENSURE(offset >= stream->earliest_offset && offset < stream->next_offset);
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (stream->chunks[middle].offset <= offset)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &stream->chunks[low];
-}
-
-struct chunk_place stream_chunk_at(const struct stream *stream, uint64_t offset)
-{
-	struct chunk_place place = {.end = UINT64_MAX, .value_bytes = UINT64_MAX};
-
-	while (stream->source && offset < stream->own_offset) {
-		uint64_t end = offset < stream->fork_offset ? stream->fork_offset : stream->own_offset;
-
-		if (offset >= stream->fork_offset && stream->fork_sub < place.value_bytes)
-			place.value_bytes = stream->fork_sub;
-		if (end < place.end)
-			place.end = end;
-		stream = stream->source;
-	}
-	place.chunk = own_chunk(stream, offset);
-	if (place.chunk->offset + place.chunk->count < place.end)
-		place.end = place.chunk->offset + place.chunk->count;
-	return place;
 }
 
 /* --- content types --- */
@@ -216,74 +239,121 @@ void type_give(struct streams *streams, struct stream_type *type)
 
 /* --- time --- */
 
-void stream_set_deadline(struct streams *streams, struct stream *stream, uint64_t at_ms)
+static void plan(struct streams *streams, struct stream_more *more, uint64_t at_ms)
 {
-	stream->deadline_ms = at_ms;
+	more->deadline_ms = at_ms;
 	if (at_ms == UINT64_MAX)
-		heap_remove(&streams->deadlines, &stream->deadline);
-	else if (heap_holds(&stream->deadline))
-		heap_moved(&streams->deadlines, &stream->deadline);
+		heap_remove(&streams->deadlines, &more->deadline);
+	else if (heap_holds(&more->deadline))
+		heap_moved(&streams->deadlines, &more->deadline);
 	else
-		ENSURE(heap_push(&streams->deadlines, &stream->deadline) == 0);
+		ENSURE(heap_push(&streams->deadlines, &more->deadline) == 0);
+}
+
+static void replan(struct streams *streams, struct stream_more *more)
+{
+	plan(streams, more, more->life_ms < more->trim_ms ? more->life_ms : more->trim_ms);
+}
+
+void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at_ms)
+{
+	stream->more->life_ms = at_ms;
+	replan(streams, stream->more);
+}
+
+void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at_ms)
+{
+	stream->more->trim_ms = at_ms;
+	replan(streams, stream->more);
 }
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)
 {
 	if (stream->flags & STREAM_HAS_TTL && !(stream->flags & STREAM_GONE))
-		stream_set_deadline(streams, stream, now_ms + stream->ttl_s * 1000);
+		stream_set_life(streams, stream, now_ms + stream->more->ttl_s * 1000);
 }
 
 void stream_postpone(struct streams *streams, struct stream *stream, uint64_t at_ms)
 {
-	stream_set_deadline(streams, stream, at_ms);
+	plan(streams, stream->more, at_ms);
 }
 
 /* --- invariants --- */
 
-static void stream_check(const struct streams *streams, const struct stream *stream)
+static uint64_t check_chunks(const struct stream *stream)
 {
-	uint64_t offset = stream->earliest_offset;
-	uint32_t producers = 0;
+	uint64_t offset = stream_more(stream)->own_offset, bytes = 0;
+	uint32_t dead = 0, expiring = 0;
 
 	for (uint32_t i = 0; i < stream->chunk_count; i++) {
-		ENSURE(stream->chunks[i].offset == offset && stream->chunks[i].count > 0);
-		ENSURE(stream->chunks[i].ref.kind != BODY_NONE);
-		offset += stream->chunks[i].count;
+		const struct chunk *chunk = &stream->chunks[i];
+
+		ENSURE(chunk->offset >= offset && chunk->count > 0);
+		ENSURE(stream->fork_count || chunk->kind == BODY_NONE || chunk_end(chunk) > stream_earliest(stream));
+		offset = chunk_end(chunk);
+		dead += chunk->kind == BODY_NONE;
+		expiring += chunk->expires_s != 0;
+		if (offset > stream_earliest(stream))
+			bytes += chunk->size_bytes;
 	}
-	ENSURE(offset == stream->next_offset);
+	ENSURE(offset <= stream->next_offset && stream_earliest(stream) <= stream->next_offset);
 	ENSURE(stream->chunk_count <= stream->chunk_cap);
-	ENSURE(stream->nameless || stream_find(streams, stream_path(stream)) == stream);
-	ENSURE(stream_find_number(streams, stream->number) == stream);
-	ENSURE(heap_holds(&stream->deadline) == (stream->deadline_ms != UINT64_MAX));
-	ENSURE(stream->number < streams->next_number);
-	ENSURE(!stream->source || (stream->earliest_offset == stream->own_offset && stream->source->number < stream->number &&
-				   stream->own_offset == stream->fork_offset + (stream->fork_sub > 0) &&
-				   stream->own_offset <= stream->source->next_offset));
-	ENSURE(!(stream->flags & STREAM_GONE) || stream->fork_count > 0);
-	list_each (node, &stream->producers) {
+	ENSURE(dead == stream->dead_count && expiring == stream_more(stream)->expiring_count && bytes == stream->bytes);
+	return offset;
+}
+
+static void check_more(const struct streams *streams, const struct stream *stream)
+{
+	const struct stream_more *more = stream->more;
+	uint32_t producers = 0;
+
+	ENSURE(more->stream == stream);
+	ENSURE(heap_holds(&more->deadline) == (more->deadline_ms != UINT64_MAX));
+	list_each (node, &more->producers) {
 		const struct producer *producer = container_of(node, struct producer, peers);
 
 		ENSURE(producer->stream == stream);
 		ENSURE(producer_find(streams, stream, slice_from(producer->id, producer->len)) == producer);
 		producers++;
 	}
-	ENSURE(producers == stream->producer_count);
+	ENSURE(producers == more->producer_count);
+	list_each (node, &more->keys) {
+		const struct stream_keyed *keyed = container_of(node, struct stream_keyed, peers);
+		uint32_t i = chunk_index(stream, keyed->offset);
+
+		ENSURE(keyed->stream == stream && keyed->offset >= more->earliest_offset);
+		ENSURE(stream_keyed_find(streams, stream, slice_from(keyed->key, keyed->len)) == keyed);
+		ENSURE(i < stream->chunk_count && stream->chunks[i].offset == keyed->offset && stream->chunks[i].keyed);
+	}
+	ENSURE(!more->source ||
+	       (more->source->number < stream->number && more->own_offset == more->fork_offset + (more->fork_sub > 0) &&
+		more->own_offset <= more->source->next_offset));
+}
+
+static void stream_check(const struct streams *streams, const struct stream *stream)
+{
+	check_chunks(stream);
+	ENSURE(stream->nameless || stream_find(streams, stream_path(stream)) == stream);
+	ENSURE(stream_find_number(streams, stream->number) == stream);
+	ENSURE(stream->number < streams->next_number);
+	ENSURE(!(stream->flags & STREAM_GONE) || stream->fork_count > 0);
+	if (stream->more)
+		check_more(streams, stream);
 }
 
 void streams_check(const struct streams *streams)
 {
-	uint64_t count = 0, named = 0, forks = 0, counted = 0;
+	uint64_t count = 0, named = 0, forks = 0, counted = 0, more = 0;
 
-	list_each (node, &streams->all) {
-		const struct stream *stream = container_of(node, struct stream, peers);
-
+	for (struct stream *stream = stream_next_after(streams, 0); stream; stream = stream_next_after(streams, stream->number)) {
 		stream_check(streams, stream);
-		forks += stream->source != NULL;
+		forks += stream_more(stream)->source != NULL;
 		counted += stream->fork_count;
 		named += !stream->nameless;
+		more += stream->more != NULL;
 		count++;
 	}
 	ENSURE(forks == counted);
-	ENSURE(count == streams->count);
-	ENSURE(streams->table.count == named && streams->numbers.count == count);
+	ENSURE(count == streams->count && more == streams->more_count);
+	ENSURE(streams->table.count == named);
 }

@@ -170,6 +170,7 @@ void api_thread_message(struct api_thread *api, struct message *message)
 	case MESSAGE_HOOK: /* nobody calls webhooks here; its lease runs out */
 		message_free(message);
 		return;
+	case MESSAGE_STREAM_LEFT:
 	case MESSAGE_RELEASE:
 	case MESSAGE_HTTP:
 	case MESSAGE_SERVER:

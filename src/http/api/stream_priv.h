@@ -61,8 +61,18 @@ void stream_reply_place(struct reply *reply, struct slice name, uint64_t number,
 void stream_reply_closed(struct reply *reply);
 void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stream_view *view);
 
-/* The first `used` chunks' values from `from` on, as the answer's body, into `out`: 0, -EIO or -ENOMEM. */
-int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from, enum format format) MUST_USE;
+/* Which records of a view an answer has, and in which form. */
+struct stream_part {
+	uint64_t from;    /* an offset */
+	uint64_t limit;   /* records */
+	struct slice key; /* ptr == NULL: whatever their key is */
+	enum format format;
+};
+/* Records' values as the answer's body, into `out`, and where that ends: all that the view has before its first blob (which only
+ * FORMAT_RECORDS tells of), if `part` wants no less. 0, -EIO or -ENOMEM. */
+int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after) MUST_USE;
+/* Where an answer with all that can be in one ends: a blob flows alone. */
+uint64_t stream_after(const struct stream_view *view, enum format format);
 /* Head of an answer that tells from `from` up to `after`. */
 void stream_reply_read(struct reply *reply, const struct reading *reading, const struct stream_view *view, uint64_t from,
 		       uint64_t after, uint64_t unix_ms, uint64_t chance);
@@ -70,8 +80,6 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 void stream_answer_none(struct exchange *ex, const struct reading *reading, uint64_t number, uint64_t offset, bool closed);
 void stream_was_read(struct exchange *ex, struct ask *ask);
 uint64_t stream_chance(void);
-/* How many of the view's chunks go into one answer, and where that ends: whole chunks up to `limit` records, a blob alone. */
-size_t stream_chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after);
 /* Of a blob's value, as far as this stream has it. */
 static inline uint64_t stream_blob_bytes(const struct stream_chunk_view *chunk)
 {
@@ -91,6 +99,11 @@ void stream_blob_json(struct buf *out, const struct stream_view *view, const str
 static inline bool stream_flows(const struct stream_chunk_view *chunk, enum format format)
 {
 	return chunk->ref.kind == BODY_BLOB && format == FORMAT_VALUES;
+}
+/* What comes first does. */
+static inline bool stream_flows_first(const struct stream_view *view, enum format format)
+{
+	return view->chunk_count && stream_flows(&view->chunks[0], format) && view->chunks[0].pin;
 }
 
 /* --- stream_sse_event.c: pure --- */

@@ -160,14 +160,14 @@ uint64_t stream_chance(void)
 struct values {
 	struct buf *out;
 	const struct stream_view *view;
-	uint64_t from;
-	enum format format;
-	char *room; /* for the longest batch */
+	const struct stream_part *part;
+	char *room; /* for the longest chunk */
+	uint64_t left, after;
 };
 
 static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
 {
-	if (v->format == FORMAT_RECORDS) {
+	if (v->part->format == FORMAT_RECORDS) {
 		stream_record_json(v->out, v->view, record, offset, time_ms);
 		return;
 	}
@@ -176,36 +176,78 @@ static void value_add(struct values *v, const struct batch_record *record, uint6
 	buf_append_slice(v->out, record->value);
 }
 
-static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
+static bool is_wanted(const struct stream_part *part, const struct batch_record *record)
+{
+	return !part->key.ptr || (record->key.ptr && slice_eq(record->key, part->key));
+}
+
+/* 1: there is to be no more of this chunk; 0: all of the batch; -EIO. */
+static int batch_values(struct values *v, const struct stream_chunk_view *chunk, struct batch_reader *reader)
 {
 	struct batch_record record;
-	struct batch_reader reader;
 	uint64_t offset;
 	int r;
 
-	if (chunk->ref.kind == BODY_BLOB) {
-		stream_blob_json(v->out, v->view, chunk);
-		return 0;
-	}
-	r = chunk->pin->ops->read_whole(chunk->pin, v->room);
-	if (r || batch_open(&reader, slice_from(v->room, (size_t)chunk->ref.size_bytes)))
-		return -EIO;
-	while ((r = batch_next(&reader, &record, &offset)) > 0) {
-		if (offset < v->from)
+	while ((r = batch_next(reader, &record, &offset)) > 0) {
+		if (offset < v->part->from)
 			continue;
-		if (offset - chunk->first_offset >= chunk->count)
-			break; /* the view's chunk may end before its batch does */
+		if (!v->left || offset - chunk->first_offset >= chunk->count)
+			return 1; /* the view's chunk may end before its batches do */
+		v->after = offset + 1;
+		if (!is_wanted(v->part, &record))
+			continue;
 		if (record.value.len > chunk->value_bytes)
 			record.value.len = (size_t)chunk->value_bytes;
-		value_add(v, &record, offset, reader.time_ms);
+		value_add(v, &record, offset, reader->record_time_ms);
+		v->left--;
 	}
 	return r < 0 ? -EIO : 0;
 }
 
-int stream_body(struct buf *out, const struct stream_view *view, size_t used, uint64_t from, enum format format)
+static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
 {
-	struct values v = {.out = out, .view = view, .from = from, .format = format};
-	bool array = view->json || format == FORMAT_RECORDS;
+	struct slice rest = slice_from(v->room, (size_t)chunk->ref.size_bytes), batch;
+	struct batch_reader reader;
+	int r;
+
+	if (chunk->ref.kind == BODY_BLOB) {
+		if (v->part->key.ptr)
+			return 0; /* long records have none */
+		stream_blob_json(v->out, v->view, chunk);
+		v->left--;
+		v->after = chunk->first_offset + 1;
+		return 0;
+	}
+	r = chunk->pin->ops->read_whole(chunk->pin, v->room);
+	if (r)
+		return -EIO;
+	while (!r && (r = batch_cut(&rest, &batch)) > 0)
+		r = batch_open(&reader, batch) ? -EIO : batch_values(v, chunk, &reader);
+	return r < 0 ? -EIO : 0;
+}
+
+/* How many of the view's chunks can be in one answer: those before the next that flows alone. */
+static size_t chunks_joined(const struct stream_view *view, enum format format)
+{
+	size_t count = 0;
+
+	while (count < view->chunk_count && !stream_flows(&view->chunks[count], format))
+		count++;
+	return count;
+}
+
+uint64_t stream_after(const struct stream_view *view, enum format format)
+{
+	size_t count = stream_flows_first(view, format) ? 1 : chunks_joined(view, format);
+
+	return count < view->chunk_count ? view->chunks[count].first_offset : view->after_offset;
+}
+
+int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
+{
+	size_t used = chunks_joined(view, part->format);
+	struct values v = {.out = out, .view = view, .part = part, .left = part->limit, .after = part->from};
+	bool array = view->json || part->format == FORMAT_RECORDS;
 	uint64_t longest = 1;
 	int error = 0;
 
@@ -213,7 +255,7 @@ int stream_body(struct buf *out, const struct stream_view *view, size_t used, ui
 	if (array)
 		buf_append_char(out, '[');
 	for (size_t i = 0; i < used; i++) {
-		if (!view->chunks[i].pin || stream_flows(&view->chunks[i], format))
+		if (!view->chunks[i].pin)
 			return -EIO;
 		if (view->chunks[i].ref.kind == BODY_INLINE && view->chunks[i].ref.size_bytes > longest)
 			longest = view->chunks[i].ref.size_bytes;
@@ -221,34 +263,13 @@ int stream_body(struct buf *out, const struct stream_view *view, size_t used, ui
 	v.room = mem_alloc((size_t)longest);
 	if (!v.room)
 		return -ENOMEM;
-	for (size_t i = 0; i < used && !error; i++)
+	for (size_t i = 0; i < used && !error && v.left; i++)
 		error = chunk_values(&v, &view->chunks[i]);
 	mem_free(v.room);
 	if (array)
 		buf_append_char(out, ']');
-	if (!error && out->failed)
-		error = -ENOMEM;
-	return error;
-}
-
-size_t stream_chunks_used(const struct stream_view *view, uint64_t limit, uint64_t *ret_after)
-{
-	uint64_t records = 0;
-	size_t used = 0;
-
-	*ret_after = view->from_offset;
-	while (used < view->chunk_count) {
-		const struct stream_chunk_view *chunk = &view->chunks[used];
-
-		if (used && (chunk->ref.kind == BODY_BLOB || records + chunk->count > limit))
-			break;
-		used++;
-		records += chunk->count;
-		*ret_after = chunk->first_offset + chunk->count;
-		if (chunk->ref.kind == BODY_BLOB)
-			break;
-	}
-	return used;
+	*ret_after = v.left ? stream_after(view, part->format) : v.after;
+	return error ? error : out->failed ? -ENOMEM : 0;
 }
 
 /* --- answers --- */
@@ -272,34 +293,48 @@ static bool not_modified(const struct exchange *ex, const struct reading *readin
 			    etag_write(etag, view->number, view->from_offset, after, after == view->next_offset && view->closed));
 }
 
+/* Where it will end can be told beforehand unless records are counted. */
+static bool answer_not_modified(struct exchange *ex, const struct reading *reading, const struct stream_view *view)
+{
+	struct api_thread *api = api_of(ex);
+	uint64_t after = stream_after(view, reading->format);
+	struct reply reply;
+
+	if (reading->limit != UINT64_MAX || !not_modified(ex, reading, view, after))
+		return false;
+	stream_reply_read(&reply, reading, view, view->from_offset, after, api->config.unix_ms(api->ctx), stream_chance());
+	reply.answer.status = 304;
+	reply.answer.content_type = (struct slice){0};
+	reply_send(ex, &reply, NULL);
+	return true;
+}
+
 static void answer_read(struct exchange *ex, const struct reading *reading, struct stream_view *view)
 {
 	struct api_thread *api = api_of(ex);
 	struct buf *out = &api->out;
-	uint64_t after;
-	size_t used = stream_chunks_used(view, reading->limit, &after);
+	uint64_t after = stream_after(view, reading->format), unix_ms = api->config.unix_ms(api->ctx);
+	bool flows = stream_flows_first(view, reading->format);
 	struct reply reply;
 	int error;
 
-	stream_reply_read(&reply, reading, view, view->from_offset, after, api->config.unix_ms(api->ctx), stream_chance());
-	if (not_modified(ex, reading, view, after)) {
-		reply.answer.status = 304;
-		reply.answer.content_type = (struct slice){0};
-		reply_send(ex, &reply, NULL);
+	if (answer_not_modified(ex, reading, view))
 		return;
-	}
-	if (used && stream_flows(&view->chunks[0], reading->format) && view->chunks[0].pin) {
-		struct stream_chunk_view *chunk = &view->chunks[0];
-
-		reply.answer.pin = chunk->pin;
-		reply.answer.range_bytes = stream_blob_bytes(chunk);
-		chunk->pin = NULL;
-		reply_send(ex, &reply, NULL);
-		return;
-	}
-	error = stream_body(out, view, used, view->from_offset, reading->format);
+	error = flows ? 0
+		      : stream_body(out, view,
+				    &(struct stream_part){
+					    .from = view->from_offset, .limit = reading->limit, .format = reading->format},
+				    &after);
 	if (error) {
 		stream_answer_failed(ex, error);
+		return;
+	}
+	stream_reply_read(&reply, reading, view, view->from_offset, after, unix_ms, stream_chance());
+	if (flows) {
+		reply.answer.pin = view->chunks[0].pin;
+		reply.answer.range_bytes = stream_blob_bytes(&view->chunks[0]);
+		view->chunks[0].pin = NULL;
+		reply_send(ex, &reply, NULL);
 		return;
 	}
 	reply.answer.body = buf_slice(out);

@@ -209,24 +209,40 @@ static int record_add(struct exchange *ex, struct sse *sse, struct buf *out)
 	return error;
 }
 
-/* What the view's chunks are, up to sse->at, as one event, or the beginning of a long one. */
-static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *view, size_t used, uint64_t from, struct buf *out)
+/* Where it stands once it has heard what comes before `after`. */
+static void place_set(struct sse *sse, const struct stream_view *view, uint64_t after)
+{
+	struct stream_read_in *in = &sse->ask.command.in.stream_read;
+
+	sse->at = (struct sse_control){.number = view->number, .offset = after, .up_to_date = after == view->next_offset};
+	sse->at.closed = sse->at.up_to_date && view->closed;
+	in->from = STREAM_FROM_OFFSET;
+	in->number = view->number;
+	in->offset = after;
+}
+
+/* What the view has as one event, or the beginning of a long one. */
+static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *view, struct buf *out)
 {
 	enum format format = (enum format)sse->ask.format;
-	bool base64 = tells_base64(view, format);
+	bool base64 = tells_base64(view, format), told = sse->told;
 	struct buf *values = &api_of(ex)->out;
+	uint64_t after = stream_after(view, format);
 	int error;
 
-	if (used && stream_flows(&view->chunks[0], format) && view->chunks[0].pin) {
+	if (stream_flows_first(view, format)) {
 		sse->pin = view->chunks[0].pin;
 		view->chunks[0].pin = NULL;
 		sse->sent_bytes = 0;
 		sse->pin_bytes = stream_blob_bytes(&view->chunks[0]);
+		place_set(sse, view, after);
 		sse_data_begin(&sse->data, out, base64);
 		return record_add(ex, sse, out);
 	}
-	if (used) {
-		error = stream_body(values, view, used, from, format);
+	if (view->chunk_count) {
+		error = stream_body(values, view,
+				    &(struct stream_part){.from = view->from_offset, .limit = sse->ask.limit, .format = format},
+				    &after);
 		if (error)
 			return error;
 		sse_data_begin(&sse->data, out, base64);
@@ -235,25 +251,17 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 		if (values->cap > SSE_EVENT_KEEP)
 			buf_deinit(values);
 	}
-	if (used || !sse->told || sse->at.closed)
+	place_set(sse, view, after);
+	if (view->chunk_count || !told || sse->at.closed)
 		control_add(ex, sse, out);
 	return 0;
 }
 
 static void sse_tell(struct exchange *ex, struct sse *sse, struct stream_view *view, bool parked)
 {
-	struct stream_read_in *in = &sse->ask.command.in.stream_read;
 	struct buf event = {0};
-	uint64_t after;
-	size_t used = stream_chunks_used(view, sse->ask.limit, &after);
-	int error;
+	int error = event_make(ex, sse, view, &event);
 
-	sse->at = (struct sse_control){.number = view->number, .offset = after, .up_to_date = after == view->next_offset};
-	sse->at.closed = sse->at.up_to_date && view->closed;
-	in->from = STREAM_FROM_OFFSET;
-	in->number = view->number;
-	in->offset = after;
-	error = event_make(ex, sse, view, used, view->from_offset, &event);
 	if (!error && event.failed)
 		error = -ENOMEM;
 	if (error) {
@@ -323,8 +331,6 @@ struct sse_waking {
 	struct api_thread *api;
 	struct stream_view *view; /* NULL: the stream is gone */
 	uint64_t key, unix_ms, chance, told;
-	size_t used; /* of the view's chunks */
-	struct sse_control at;
 	/* What was appended, as an event, for each format. */
 	struct sse_made {
 		struct buf event;  /* and behind it the control event of the reader at hand */
@@ -338,11 +344,15 @@ static bool has_event(struct sse_waking *w, enum format format)
 	struct sse_made *made = &w->made[format];
 	struct buf *values = &w->api->out;
 	struct sse_data data;
+	uint64_t after;
 
 	if (made->data_bytes || made->none)
 		return !made->none;
-	made->none = stream_flows(&w->view->chunks[0], format) ||
-		     stream_body(values, w->view, w->used, w->view->chunks[0].first_offset, format);
+	made->none =
+		stream_flows(&w->view->chunks[0], format) ||
+		stream_body(values, w->view,
+			    &(struct stream_part){.from = w->view->chunks[0].first_offset, .limit = UINT64_MAX, .format = format},
+			    &after);
 	if (made->none)
 		return false;
 	sse_data_begin(&data, &made->event, tells_base64(w->view, format));
@@ -407,13 +417,23 @@ static void sse_move(struct sse_waking *w, struct exchange *ex, const struct sse
 	stream_sse_close(ex);
 }
 
+/* Where whoever has heard of what came stands then. */
+static struct sse_control place_after(const struct stream_view *view, enum format format)
+{
+	uint64_t after = stream_after(view, format);
+	bool at_end = after == view->next_offset;
+
+	return (struct sse_control){
+		.number = view->number, .offset = after, .up_to_date = at_end, .closed = at_end && view->closed};
+}
+
 static void wake_one(struct sse_waking *w, struct exchange *ex)
 {
 	struct stream_place place = stream_place_of(call_of(ex));
 	bool at_end = place.offset >= w->view->next_offset;
-	bool here = w->used && w->view->chunks[0].first_offset == place.offset;
-	struct sse_control at = w->at;
+	bool here = w->view->chunk_count && w->view->chunks[0].first_offset == place.offset;
 	enum format format = (enum format)call_of(ex)->format;
+	struct sse_control at = place_after(w->view, format);
 	struct sse_made *made = &w->made[format];
 	size_t from = 0;
 
@@ -474,7 +494,7 @@ static bool watch_again(const struct sse_waking *w)
 		.path = slice_from(rewatch->path, path.len),
 		.from = STREAM_FROM_OFFSET,
 		.number = w->view->number,
-		.offset = w->at.offset,
+		.offset = stream_after(w->view, FORMAT_VALUES),
 		.max_bytes = SSE_READ_BYTES,
 		.watch = true,
 	};
@@ -506,10 +526,6 @@ uint64_t stream_sse_woken(struct api_thread *api, uint64_t key, struct stream_vi
 	}
 	w.unix_ms = api->config.unix_ms(api->ctx);
 	w.chance = stream_chance();
-	w.used = stream_chunks_used(view, UINT64_MAX, &w.at.offset);
-	w.at.number = view->number;
-	w.at.up_to_date = w.at.offset == view->next_offset;
-	w.at.closed = w.at.up_to_date && view->closed;
 	for (struct wait *wait = first; wait; wait = next) {
 		/* Whoever is first may leave, and another be first then. */
 		next = board_next(board_find(&api->streams, ~key), wait);

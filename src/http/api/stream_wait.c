@@ -50,6 +50,7 @@ struct stream_waking {
 	uint64_t unix_ms, chance, answered;
 	struct {
 		struct buf bytes;
+		uint64_t after; /* where that ends */
 		bool made, none;
 	} body[FORMAT_COUNT]; /* what was appended, as an answer's body */
 	struct {
@@ -72,7 +73,9 @@ static bool has_body(struct stream_waking *w, const struct stream_place *place, 
 	if (w->body[format].made)
 		return true;
 	if (stream_flows(&view->chunks[0], format) ||
-	    stream_body(&w->body[format].bytes, view, view->chunk_count, place->offset, format))
+	    stream_body(&w->body[format].bytes, view,
+			&(struct stream_part){.from = place->offset, .limit = UINT64_MAX, .format = format},
+			&w->body[format].after))
 		w->body[format].none = true;
 	else
 		w->body[format].made = true;
@@ -82,7 +85,7 @@ static bool has_body(struct stream_waking *w, const struct stream_place *place, 
 static void wake_reply(struct stream_waking *w, struct reply *reply, const struct reading *reading,
 		       const struct stream_place *place)
 {
-	stream_reply_read(reply, reading, w->view, place->offset, w->view->after_offset, w->unix_ms, w->chance);
+	stream_reply_read(reply, reading, w->view, place->offset, w->body[reading->format].after, w->unix_ms, w->chance);
 	reply->answer.body = buf_slice(&w->body[reading->format].bytes);
 }
 

@@ -1,0 +1,290 @@
+/* What a stream keeps: the bytes behind its chunks, when they go, how small ones become a longer one, how all of it comes into a
+ * checkpoint, and how the tidier moves them.
+ *
+ * When records go is decided here, with the time and the limits of now, and then told by an event; so the fold of the journal
+ * knows no policy. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+#include "stream/batch.h"
+
+#include <errno.h>
+
+enum { DROPS_A_TURN = 256 };
+
+/* --- bytes --- */
+
+int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes)
+{
+	struct body_ref ref = chunk_ref(chunk);
+	struct store_pin *pin = s->store->ops->pin(s->store, &ref);
+	char *bytes = mem_alloc((size_t)ref.size_bytes + 1);
+	int r = pin && bytes ? pin->ops->read_whole(pin, bytes) : -ENOMEM;
+
+	if (pin)
+		pin->ops->unpin(pin);
+	if (r)
+		mem_free(bytes);
+	else
+		*ret_bytes = bytes;
+	return r;
+}
+
+int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset)
+{
+	struct batch_reader reader;
+	struct batch_record record;
+	struct slice rest, batch;
+	uint64_t offset;
+	char *bytes;
+	int r = chunk_read(s, place->chunk, &bytes);
+
+	if (r)
+		return r;
+	rest = slice_from(bytes, (size_t)place->chunk->size_bytes);
+	while (batch_cut(&rest, &batch) == 1 && !batch_open(&reader, batch)) {
+		while (batch_next(&reader, &record, &offset) == 1) {
+			if (offset < place->from || reader.record_time_ms < time_ms)
+				continue;
+			*ret_offset = offset < place->end ? offset : place->end;
+			mem_free(bytes);
+			return 0;
+		}
+	}
+	mem_free(bytes);
+	*ret_offset = place->end;
+	return 0;
+}
+
+/* --- letting go --- */
+
+static enum outcome trim(struct sequencer *s, struct stream *stream)
+{
+	uint64_t point = stream_trim_point(stream, s->now_ms);
+
+	if (point == stream_earliest(stream))
+		return OUTCOME_OK;
+	return stream_emit(s, &(struct stream_event){.type = STREAM_TRIMMED, .offset = point}, stream, (struct slice){0});
+}
+
+/* Records whose own time is over, a share of them. */
+static enum outcome drop_overdue(struct sequencer *s, struct stream *stream)
+{
+	const struct chunk *chunk;
+	enum outcome outcome = OUTCOME_OK;
+	uint64_t offset = 0;
+
+	for (unsigned n = 0; n < DROPS_A_TURN && outcome == OUTCOME_OK; n++) {
+		chunk = stream_overdue(stream, offset, s->now_ms);
+		if (!chunk)
+			break;
+		offset = chunk->offset;
+		outcome = stream_emit(s, &(struct stream_event){.type = STREAM_DROPPED, .offset = offset}, stream,
+				      (struct slice){0});
+	}
+	return outcome;
+}
+
+enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
+{
+	enum outcome outcome;
+
+	if (stream->more->life_ms <= s->now_ms)
+		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
+	outcome = trim(s, stream);
+	if (outcome == OUTCOME_OK)
+		outcome = drop_overdue(s, stream);
+	if (outcome == OUTCOME_OK)
+		stream_plan_trim(&s->streams, stream);
+	return outcome;
+}
+
+/* --- gathering --- */
+
+/* The bytes of `count` chunks from `first` on, one behind the other: 0, -ENOMEM or -EIO. */
+static int read_run(struct sequencer *s, const struct stream *stream, uint32_t first, uint32_t count, struct buf *out)
+{
+	for (uint32_t i = first; i < first + count; i++) {
+		const struct chunk *chunk = &stream->chunks[i];
+		char *bytes;
+		int r = chunk_read(s, chunk, &bytes);
+
+		if (r)
+			return r;
+		buf_append(out, bytes, (size_t)chunk->size_bytes);
+		mem_free(bytes);
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* When it cannot be they stay as they are, and are not looked at again. */
+static void gather(struct sequencer *s, struct stream *stream)
+{
+	const struct gather_limits limits = {s->config.gather_chunks, s->config.gather_bytes};
+	uint32_t first, count = stream_gather_run(stream, &limits, s->store->ops->durable_position(s->store), &first);
+	struct buf bytes = {0};
+	uint64_t offset, end;
+
+	if (!count)
+		return;
+	offset = stream->chunks[first].offset;
+	end = chunk_end(&stream->chunks[first + count - 1]);
+	stream->gathered = first + count;
+	if (read_run(s, stream, first, count, &bytes) == 0) {
+		struct stream_event e = {.type = STREAM_GATHERED, .offset = offset, .count = end - offset};
+
+		(void)!stream_emit(s, &e, stream, buf_slice(&bytes));
+	}
+	buf_deinit(&bytes);
+}
+
+void stream_keep(struct sequencer *s, struct stream *stream)
+{
+	/* Too much is let go at once, for it may be much; whether small ones lie together is looked at now and then. */
+	if (stream_more(stream)->max_bytes)
+		(void)!trim(s, stream);
+	if (stream->chunk_count - stream->gathered >= 4 && stream->chunk_count % 4 == 0)
+		gather(s, stream);
+}
+
+/* --- checkpoint --- */
+
+static int put(struct sequencer *s, const struct stream_event *e, const struct stream_sink *sink)
+{
+	buf_clear(&s->fields);
+	stream_event_encode(e, &s->fields);
+	return s->fields.failed ? -ENOMEM : sink->add(sink->ctx, (uint8_t)e->type, buf_slice(&s->fields));
+}
+
+static int put_chunks(struct sequencer *s, const struct stream *stream, struct stream_event *e, const struct stream_sink *sink)
+{
+	struct buf chunks = {0};
+	uint32_t i = 0;
+	int r = 0;
+
+	do {
+		buf_clear(&chunks);
+		for (uint32_t n = 0; n < STREAM_SNAP_CHUNKS_MAX && i < stream->chunk_count; i++) {
+			if (stream->chunks[i].kind == BODY_NONE)
+				continue;
+			stream_chunk_put(&chunks, &stream->chunks[i]);
+			n++;
+		}
+		e->chunks = buf_slice(&chunks);
+		r = chunks.failed ? -ENOMEM : put(s, e, sink);
+		*e = (struct stream_event){.type = STREAM_SNAP_CHUNKS, .number = stream->number};
+	} while (!r && i < stream->chunk_count);
+	buf_deinit(&chunks);
+	return r;
+}
+
+/* Producers, and the records that may be replaced. */
+static int put_names(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
+{
+	struct stream_event e;
+	int r = 0;
+
+	if (!stream->more)
+		return 0;
+	list_each (node, &stream->more->producers) {
+		const struct producer *producer = container_of(node, struct producer, peers);
+
+		e = (struct stream_event){.type = STREAM_SNAP_PRODUCER,
+					  .number = stream->number,
+					  .producer = slice_from(producer->id, producer->len),
+					  .epoch = producer->epoch,
+					  .seq = producer->seq};
+		if (!r)
+			r = put(s, &e, sink);
+	}
+	list_each (node, &stream->more->keys) {
+		const struct stream_keyed *keyed = container_of(node, struct stream_keyed, peers);
+
+		e = (struct stream_event){.type = STREAM_SNAP_KEY,
+					  .number = stream->number,
+					  .key = slice_from(keyed->key, keyed->len),
+					  .offset = keyed->offset};
+		if (!r)
+			r = put(s, &e, sink);
+	}
+	return r;
+}
+
+int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
+{
+	const struct stream_more *more = stream_more(stream);
+	struct stream_event e = {
+		.type = STREAM_SNAP,
+		.number = stream->number,
+		.path = stream_path(stream),
+		.content_type = stream_type_slice(stream),
+		.flags = stream->flags,
+		.ttl_s = more->ttl_s,
+		.expires_at_ms = more->expires_at_ms,
+		.max_age_ms = more->max_age_ms,
+		.max_bytes = more->max_bytes,
+		.source = more->source ? more->source->number : 0,
+		.fork_offset = more->fork_offset,
+		.fork_sub = more->fork_sub,
+		.stream_seq = slice_from(more->stream_seq, more->stream_seq_len),
+		.next_offset = stream->next_offset,
+		.earliest_offset = more->earliest_offset,
+		.changed_end = stream->changed_end,
+		.created_ms = stream->created_ms,
+		.epoch = more->closer_epoch,
+		.seq = more->closer_seq,
+	};
+	int r;
+
+	if (more->closer)
+		e.producer = slice_from(more->closer->id, more->closer->len);
+	r = put_chunks(s, stream, &e, sink);
+	return r ? r : put_names(s, stream, sink);
+}
+
+int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink)
+{
+	return put(s, &(struct stream_event){.type = STREAM_SNAP_META, .next_number = s->streams.next_number}, sink);
+}
+
+/* --- the tidier --- */
+
+/* The chunk whose bytes these are; NULL: nobody names them any more. */
+static const struct chunk *chunk_of(struct sequencer *s, const struct store_replay *entry, struct stream **ret_stream)
+{
+	struct stream_event old = {.type = (enum stream_event_type)entry->type};
+	struct chunk_place place;
+	struct stream *stream;
+
+	if (entry->body_bytes == 0 || stream_event_decode(&old, entry->fields))
+		return NULL;
+	stream = stream_find_number(&s->streams, old.number);
+	if (!stream)
+		return NULL;
+	if (old.type == STREAM_CREATED)
+		old.offset = stream_more(stream)->own_offset;
+	*ret_stream = stream;
+	if (!stream_own_chunk(stream, old.offset, &place) || place.chunk->kind != BODY_INLINE)
+		return NULL;
+	return place.chunk->place == entry->body_place ? place.chunk : NULL;
+}
+
+int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes)
+{
+	struct stream *stream = NULL;
+	const struct chunk *chunk = chunk_of(s, entry, &stream);
+	struct stream_event e = {.type = STREAM_MOVED};
+	struct store_pin *pin;
+	int r;
+
+	if (!chunk)
+		return 0;
+	e.offset = chunk->offset;
+	pin = s->store->ops->pin(s->store, &(struct body_ref){chunk->place, chunk->size_bytes, chunk->crc, BODY_INLINE});
+	r = pin ? pin->ops->read_whole(pin, bytes) : -ENOMEM;
+	if (!r)
+		r = stream_emit(s, &e, stream, slice_from(bytes, entry->body_bytes)) == OUTCOME_OK ? 0 : STORE_NO_SPACE;
+	if (pin)
+		pin->ops->unpin(pin);
+	return r;
+}

@@ -1,0 +1,264 @@
+/* An event on its way into the state: what it needs is allocated, and whether it fits is judged, before anything changes. */
+#include "stream/stream_priv.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+static bool is_new(const struct stream_event *e)
+{
+	return e->type == STREAM_CREATED || e->type == STREAM_SNAP;
+}
+
+/* What it is forked from. 0: go on; p->skip: both are gone since, as the journal tells further on; -EBADMSG. */
+static int prepare_source(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	if (!e->source)
+		return 0;
+	p->source = stream_find_number(streams, e->source);
+	if (!p->source) {
+		p->skip = true;
+		p->replaced = NULL;
+		return 0;
+	}
+	if (p->source == p->replaced || e->fork_offset > p->source->next_offset ||
+	    (e->fork_sub && e->fork_offset >= p->source->next_offset) || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
+		return -EBADMSG;
+	return 0;
+}
+
+static int prepare_page(struct streams *streams, uint64_t number, struct stream_prepared *p)
+{
+	if (page_find(streams, number))
+		return 0;
+	p->page = mem_zalloc(sizeof(*p->page));
+	if (!p->page)
+		return -ENOMEM;
+	p->page->base = number - number % STREAM_PAGE;
+	return 0;
+}
+
+static int prepare_new(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	struct stream *stream;
+	int r;
+
+	if (stream_find_number(streams, e->number)) {
+		p->skip = true; /* a checkpoint holds it already */
+		return 0;
+	}
+	if (!e->path.len || e->path.len > UINT16_MAX)
+		return -EBADMSG;
+	/* While a checkpoint was taken the path was given up and taken anew. Of the two streams the checkpoint may hold the later
+	 * one only, or both; the earlier one's end stands in the journal. */
+	p->replaced = stream_find(streams, e->path);
+	if (p->replaced && p->replaced->number > e->number) {
+		p->replaced = NULL;
+		p->skip = true;
+		return 0;
+	}
+	if (p->replaced && e->type != STREAM_SNAP)
+		return -EBADMSG;
+	r = prepare_source(streams, e, p);
+	if (r || p->skip)
+		return r;
+	stream = mem_zalloc(sizeof(*stream) + e->path.len);
+	if (!stream)
+		return -ENOMEM;
+	p->stream = stream;
+	p->new_stream = true;
+	stream->number = e->number;
+	stream->chunks = &stream->first;
+	stream->chunk_cap = 1;
+	stream->path_len = (uint16_t)e->path.len;
+	memcpy(stream->path, e->path.ptr, e->path.len);
+	r = prepare_page(streams, e->number, p);
+	return r ? r : type_take(streams, e->content_type, &p->type);
+}
+
+static int prepare_known(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	p->stream = stream_find_number(streams, e->number);
+	/* Gone since, or in the checkpoint already. An event that is being made now has no end yet (UINT64_MAX). */
+	if (!p->stream || (e->end && e->end <= p->stream->changed_end))
+		p->skip = true;
+	return 0;
+}
+
+/* Room for `more` chunks behind those that are there. */
+static int prepare_chunks(struct stream_prepared *p, uint32_t more)
+{
+	const struct stream *stream = p->stream;
+	uint32_t cap = stream->chunk_cap;
+
+	if (more > UINT32_MAX / 4 || stream->chunk_count > UINT32_MAX / 4)
+		return -ENOMEM;
+	if (stream->chunk_count + more <= stream->chunk_cap)
+		return 0;
+	while (cap < stream->chunk_count + more)
+		cap = cap < 8 ? cap * 2 : cap + cap / 2;
+	p->chunks = mem_alloc(cap * sizeof(*p->chunks));
+	p->chunk_cap = cap;
+	return p->chunks ? 0 : -ENOMEM;
+}
+
+static bool needs_more(const struct stream_event *e)
+{
+	if (e->type == STREAM_CREATED || e->type == STREAM_SNAP) {
+		if (e->flags & STREAM_HAS_TTL || e->expires_at_ms || e->max_age_ms || e->max_bytes || e->source ||
+		    e->earliest_offset)
+			return true;
+	}
+	return e->type == STREAM_TRIMMED || e->type == STREAM_SNAP_KEY || e->producer.len || e->stream_seq.len || e->key.len ||
+	       (e->type == STREAM_APPENDED && e->expires_at_ms);
+}
+
+static int prepare_more(struct streams *streams, struct stream_prepared *p)
+{
+	struct stream_more *more;
+
+	if (p->stream->more || p->more)
+		return 0;
+	if (streams->more_count >= UINT32_MAX - 1 || heap_reserve(&streams->deadlines, (uint32_t)streams->more_count + 1))
+		return -ENOMEM;
+	more = mem_alloc(sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	*more = stream_more_none;
+	more->stream = p->stream;
+	list_init(&more->producers);
+	list_init(&more->keys);
+	p->more = more;
+	return 0;
+}
+
+static int prepare_producer(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	if (!e->producer.len || producer_find(streams, p->stream, e->producer))
+		return 0;
+	p->producer = mem_zalloc(sizeof(*p->producer) + e->producer.len);
+	if (!p->producer)
+		return -ENOMEM;
+	p->producer->len = (uint32_t)e->producer.len;
+	memcpy(p->producer->id, e->producer.ptr, e->producer.len);
+	return 0;
+}
+
+static int prepare_key(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	if (!e->key.len || stream_keyed_find(streams, p->stream, e->key))
+		return 0;
+	p->keyed = mem_zalloc(sizeof(*p->keyed) + e->key.len);
+	if (!p->keyed)
+		return -ENOMEM;
+	p->keyed->len = (uint32_t)e->key.len;
+	memcpy(p->keyed->key, e->key.ptr, e->key.len);
+	return 0;
+}
+
+static int prepare_seq(const struct stream_event *e, struct stream_prepared *p)
+{
+	if (!e->stream_seq.len)
+		return 0;
+	p->stream_seq = mem_dup(e->stream_seq.ptr, e->stream_seq.len);
+	return p->stream_seq ? 0 : -ENOMEM;
+}
+
+/* The chunks of a snapshot: sound, and one behind the other. *ret_more: one has a time of its own. */
+static int snapshot_chunks(const struct stream *stream, const struct stream_event *e, uint32_t *ret_count, bool *ret_more)
+{
+	uint64_t at = stream->chunk_count ? chunk_end(&stream->chunks[stream->chunk_count - 1]) : 0;
+	uint64_t end = e->type == STREAM_SNAP ? e->next_offset : stream->next_offset;
+	struct slice rest = e->chunks;
+	struct chunk chunk;
+
+	*ret_count = 0;
+	while (rest.len) {
+		if (stream_chunk_get(&rest, &chunk) || chunk.offset < at || chunk_end(&chunk) > end)
+			return -EBADMSG;
+		at = chunk_end(&chunk);
+		*ret_more |= chunk.expires_s != 0;
+		(*ret_count)++;
+	}
+	return 0;
+}
+
+/* Only of what the journal says; what is made now has been judged. */
+static int judge(const struct stream *stream, const struct stream_event *e)
+{
+	switch ((unsigned)e->type) {
+	case STREAM_APPENDED:
+		return stream->flags & STREAM_CLOSED || e->offset != stream->next_offset || (e->key.len && e->count != 1) ||
+				       e->expires_at_ms > EXPIRES_MAX_MS
+			       ? -EBADMSG
+			       : 0;
+	case STREAM_GATHERED:
+		return e->bytes.kind == BODY_INLINE && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
+	case STREAM_TRIMMED:
+		return e->offset < stream_earliest(stream) || e->offset > stream->next_offset ? -EBADMSG : 0;
+	case STREAM_SNAP_KEY: {
+		uint32_t i = chunk_index(stream, e->offset);
+
+		return i == stream->chunk_count || stream->chunks[i].offset != e->offset || !stream->chunks[i].keyed ? -EBADMSG
+														     : 0;
+	}
+	default:
+		return 0;
+	}
+}
+
+static int prepare_change(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
+{
+	bool with_more = needs_more(e);
+	uint32_t chunks = 0;
+	int r = judge(p->stream, e);
+
+	if (!r && (e->type == STREAM_CREATED || e->type == STREAM_APPENDED))
+		chunks = e->count > 0;
+	else if (!r && (e->type == STREAM_SNAP || e->type == STREAM_SNAP_CHUNKS))
+		r = snapshot_chunks(p->stream, e, &chunks, &with_more);
+	if (!r)
+		r = prepare_chunks(p, chunks);
+	if (!r && with_more)
+		r = prepare_more(streams, p);
+	if (!r && e->type != STREAM_CREATED)
+		r = prepare_producer(streams, e, p);
+	if (!r)
+		r = prepare_key(streams, e, p);
+	return r ? r : prepare_seq(e, p);
+}
+
+int streams_prepare(struct streams *streams, const struct stream_event *e, struct stream_prepared *ret_prepared)
+{
+	struct stream_prepared p = {0};
+	int r = 0;
+
+	if (e->type == STREAM_SNAP_META)
+		p.skip = false;
+	else if (is_new(e))
+		r = prepare_new(streams, e, &p);
+	else
+		r = prepare_known(streams, e, &p);
+	if (!r && !p.skip && p.stream)
+		r = prepare_change(streams, e, &p);
+	if (r) {
+		streams_unprepare(streams, &p);
+		return r;
+	}
+	*ret_prepared = p;
+	return 0;
+}
+
+void streams_unprepare(struct streams *streams, struct stream_prepared *p)
+{
+	if (p->new_stream)
+		stream_free(p->stream);
+	type_give(streams, p->type);
+	mem_free(p->more);
+	mem_free(p->page);
+	mem_free(p->producer);
+	mem_free(p->keyed);
+	mem_free(p->chunks);
+	mem_free(p->stream_seq);
+	*p = (struct stream_prepared){0};
+}
