@@ -20,16 +20,17 @@ sequencer     | base wait job stream
 journal       | base sequencer/store.h
 net           | base wait
 http/codec    | base
+kafka/codec   | base
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
 http/api      | base wait job stream sequencer net http/codec http/exchange
 cli           | base
 sim           | base wait job stream sequencer
-server        | base wait job stream sequencer journal net http/codec http/exchange http/api cli
+server        | base wait job stream sequencer journal net http/codec http/exchange http/api kafka/codec cli
 """
 
 # Folders that make no system call, read no clock, and take their memory from base/mem.h alone; and all they may include
 # from outside. Tests are free.
-PURE = {"base", "wait", "job", "stream", "sequencer"}
+PURE = {"base", "wait", "job", "stream", "sequencer", "kafka/codec"}
 PURE_HEADERS = set("""
     endian.h errno.h inttypes.h limits.h math.h stdarg.h stdbool.h stddef.h stdint.h stdlib.h string.h
 """.split())
@@ -193,7 +194,7 @@ def libraries(root):
         where = path.relative_to(root / "src").parent.as_posix()
         text = re.sub(r"#[^\n]*", "", path.read_text(encoding="utf-8"))
         for m in re.finditer(r"bide_library\(\s*(\w+)\s+SOURCES\b(.*?)(?:\bDEPS\b(.*?))?\)", text, re.S):
-            linked = {lib.replace("http_", "http/") for lib in (m[3] or "").split()}
+            linked = {re.sub("^(http|kafka)_", r"\1/", lib) for lib in (m[3] or "").split()}
             yield path, text.count("\n", 0, m.start()) + 1, where, m[1], m[2].split(), linked & set(ARROWS)
 
 
