@@ -53,18 +53,36 @@ static int tail_sink(struct http_call *call, const char *ptr, size_t len)
 	return tail_take(call->owner, call, ptr, len);
 }
 
+/* Where "now" is, or any other start that is told in words, must be known before anything is waited for, or what comes while a
+ * server is away would be missed. */
+static bool tail_is_live(const struct tail *tail)
+{
+	return tail->follow && !tail->start && !tail->alone && strcmp(tail->offset, "now") != 0;
+}
+
 /* The names in the order of the alphabet, for the sake of caches (protocol §10). */
 static void tail_ask(struct tail *tail, struct http_call *call)
 {
-	/* Where "now" is must be known before anything is waited for, or what comes while a server is away would be missed. */
-	bool live = tail->follow && strcmp(tail->offset, "now") != 0;
+	bool live = tail_is_live(tail), finds = tail->start != NULL;
 
 	stream_call(&tail->at, call, "GET");
+	if (finds && !strcmp(tail->start, "at"))
+		http_call_query(call, "at", tail->start_value);
 	if (live && *tail->cursor)
 		http_call_query(call, "cursor", tail->cursor);
+	if (finds || (tail->records && !tail->alone))
+		http_call_query(call, "format", "records");
+	http_call_query(call, "key", tail->key);
+	if (finds)
+		http_call_query(call, "limit", "1");
 	if (live)
 		http_call_query(call, "live", "long-poll");
-	http_call_query(call, "offset", tail->offset);
+	if (finds)
+		http_call_query(call, "max_bytes", "1");
+	else
+		http_call_query(call, "offset", tail->offset);
+	if (finds && !strcmp(tail->start, "tail"))
+		http_call_query(call, "tail", tail->start_value);
 	if (live)
 		http_call_query_ms(call, "wait", SESSION_WAIT_MS);
 	call->patience_ms = SESSION_WAIT_MS + 15000;
@@ -84,7 +102,7 @@ static int tail_local_error(struct tail *tail, struct http_call *call)
 		return CLI_FAILED;
 	}
 	if (tail->too_long) {
-		cli_say("an append to %s is longer than %d MiB; that is read without --json only", tail->path,
+		cli_say("an append to %s is longer than %d MiB; that is read without --json and --format only", tail->path,
 			HTTP_ANSWER_LIMIT >> 20);
 		return CLI_FAILED;
 	}
@@ -131,17 +149,19 @@ static int tail_away(struct tail *tail, struct http_call *call)
 
 static int tail_answered(struct tail *tail, struct http_call *call, uint64_t asked_ns)
 {
-	const char *cursor = http_answer_header(call, "Stream-Cursor");
-	bool nothing = !tail->taken, live = tail->follow && strcmp(tail->offset, "now") != 0;
+	const char *cursor = http_answer_header(call, "Stream-Cursor"), *offset = stream_offset(call);
+	bool live = tail_is_live(tail), found = tail->start, nothing = !tail->taken && !strcmp(offset, tail->offset);
 
 	if (call->status != 200 && call->status != 204)
 		return tail_refused(tail, call);
-	if (!*stream_offset(call)) /* a head that broke off */
+	if (!*offset) /* a head that broke off */
 		return tail_away(tail, call);
 	retry_reset(&tail->session->retry);
-	if (tail_take_end(tail, stream_offset(call)))
+	if (tail_take_end(tail, offset))
 		return tail_local_error(tail, call);
-	snprintf(tail->offset, sizeof(tail->offset), "%s", stream_offset(call));
+	if (found || tail->alone)
+		return 0;
+	snprintf(tail->offset, sizeof(tail->offset), "%s", offset);
 	snprintf(tail->cursor, sizeof(tail->cursor), "%s", cursor ? cursor : "");
 	tail->ended = stream_flag(call, "Stream-Closed") || (!tail->follow && stream_flag(call, "Stream-Up-To-Date"));
 	if (nothing && live && !tail->ended && cli_now_ns() - asked_ns < HASTE_MS * 1000000ULL)
@@ -201,16 +221,10 @@ static void tail_tell(const struct tail *tail, int rc)
 
 static int tail_run_open(struct tail *tail)
 {
-	const char *from = cli_args_value(&tail->session->args, "from");
 	int rc = tail_open(&tail->output, cli_args_value(&tail->session->args, "output"));
 
 	if (rc)
 		return rc;
-	if (!from || !strcmp(from, "start"))
-		from = "-1";
-	else if (!strcmp(from, "end"))
-		from = "now";
-	snprintf(tail->offset, sizeof(tail->offset), "%s", from);
 	tail->signal_fd = signals_open();
 	while (!rc && !tail->ended && !tail->stopped)
 		rc = tail_once(tail);
@@ -224,18 +238,64 @@ static int tail_run_open(struct tail *tail)
 	return rc;
 }
 
+/* "2026-03-02", and perhaps a time behind it. */
+static bool is_time(const char *text)
+{
+	static const char form[] = "0000-00-00";
+
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+			return false;
+	return !text[strlen(form)] || text[strlen(form)] == 'T' || text[strlen(form)] == 't';
+}
+
+static int tail_from(struct tail *tail, const char *from)
+{
+	uint64_t count = 0;
+
+	if (!from || !strcmp(from, "start"))
+		from = "-1";
+	else if (!strcmp(from, "end"))
+		from = "now";
+	else if (from[0] == '-' && (slice_u64(slice_str(from + 1), &count) || !count || strlen(from) > 16))
+		return cli_usage_error(tail->session->command, "--from %s: of the last N records begin at the first with -N",
+				       from);
+	else if (!*from || strlen(from) >= sizeof(tail->offset) ||
+		 (is_time(from) && strlen(from) + 11 > sizeof(tail->start_text)))
+		return cli_usage_error(tail->session->command,
+				       "--from is start, end, -N, a time, or an offset that was told before");
+	else if (count || is_time(from)) {
+		tail->start = count ? "tail" : "at";
+		snprintf(tail->start_text, sizeof(tail->start_text), "%s%s", count ? from + 1 : from,
+			 !count && strlen(from) == 10 ? "T00:00:00Z" : "");
+		tail->start_value = tail->start_text;
+		return 0;
+	}
+	snprintf(tail->offset, sizeof(tail->offset), "%s", from);
+	return 0;
+}
+
 static int tail_checked(struct session *session)
 {
-	struct tail tail = {.session = session, .follow = !cli_args_has(&session->args, "no-follow"), .signal_fd = -1};
-	const char *from = cli_args_value(&session->args, "from");
+	struct tail tail = {.session = session, .signal_fd = -1};
 	int rc;
 
 	if (session->args.operand_count != 1)
 		return cli_usage_error(session->command, "one stream, please");
-	if (from && (!*from || strlen(from) >= sizeof(tail.offset)))
-		return cli_usage_error(session->command, "--from is start, end, or an offset that was told before");
+	tail.follow = !cli_args_has(&session->args, "no-follow");
+	tail.key = cli_args_value(&session->args, "key");
+	tail.format = cli_args_value(&session->args, "format");
+	tail.records = tail.format || session->json;
+	if (tail.format && session->json)
+		return cli_usage_error(session->command, "--format or --json, not both");
+	if (!tail.follow && cli_args_has(&session->args, "follow"))
+		return cli_usage_error(session->command, "--follow or --no-follow, not both");
+	rc = tail.format ? tail_format_check(session, tail.format) : 0;
+	if (!rc)
+		rc = tail_from(&tail, cli_args_value(&session->args, "from"));
 	tail.path = session->args.operands[0];
-	rc = stream_at_init(&tail.at, session, tail.path);
+	if (!rc)
+		rc = stream_at_init(&tail.at, session, tail.path);
 	if (rc)
 		return rc;
 	rc = tail_run_open(&tail);
@@ -252,7 +312,13 @@ static int tail_run(int argc, char **argv)
 }
 
 static const struct cli_option tail_table[] = {
-	{"from", 'f', "start|end|now|CURSOR", "where to begin: CURSOR is an offset that was told before (default start)"},
+	{"from", 'f', "start|end|-N|TIME|CURSOR",
+	 "where to begin: at the last N records; with what came since TIME, like 2026-03-02T16:20:00Z; or at an offset that was "
+	 "told "
+	 "before (default start)"},
+	{"key", 'k', "KEY", "only records that have this key"},
+	{"format", 0, "FORMAT", "how a record is written: %o offset, %n the one behind it, %t time, %k key, %v value"},
+	{"follow", 0, NULL, "go on until the stream is closed (the default)"},
 	{"no-follow", 0, NULL, "end where the stream ends now"},
 	{"output", 'o', "FILE", "write it there, as it comes (default: stdout)"},
 	{NULL, 0, NULL, NULL},
@@ -267,9 +333,10 @@ const struct cli_command tail_command = {
 	.detail =
 		"Writes the bytes as they come, each once: a server that is away is waited for (--retry, default 60s) and asked\n"
 		"for what follows. Of a stream of JSON a record a line. Ctrl-C ends it, and tells where to go on.\n\n"
-		"With --json each answer is a line {\"offset\":…,\"text\":…}, with \"base64\" for what is no UTF-8, and each "
-		"record\n"
-		"of a stream of JSON a line {\"offset\":…,\"value\":…}; where offset is null there is none to go on from.",
+		"With --json each record is a line {\"offset\":…,\"next\":…,\"timestamp\":…,\"key\":…,\"value\":…}; --from NEXT "
+		"goes\n"
+		"on behind it. A value is JSON in a stream of JSON, else a string, or {\"base64\":…} for what is no UTF-8.\n\n"
+		"  bide tail logs/app --from -10 --format '%t %v\\n'",
 	.group = "Streams",
 	.client = true,
 };

@@ -138,7 +138,10 @@ def test_a_path_that_makes_no_sense_is_refused_and_not_mended(cli, path, name):
     ("stream", "create", "x", "--ttl", "forever"), ("stream", "create", "x", "--ttl", "1", "--expires-at", "2100-01-01T00:00:00Z"),
     ("append",), ("append", "x", "y", "z"), ("append", "x", "--lines", "--seq", "a"), ("append", "x", "--epoch", "1"),
     ("append", "x", "--producer", "p"), ("append", "x", "--producer", "p", "--producer-seq", "-1"), ("append", "x", "--producer", ""),
-    ("streams", "x"), ("streams", "-n", "0"), ("append", "x"), ("append", "x", "--seq", ""), ("tail",), ("tail", "x", "y"), ("tail", "x", "--from", "")])
+    ("streams", "x"), ("streams", "-n", "0"), ("append", "x"), ("append", "x", "--seq", ""), ("tail",), ("tail", "x", "y"), ("tail", "x", "--from", ""),
+    ("tail", "x", "--from", "-0"), ("tail", "x", "--from", "-x"), ("tail", "x", "--from", "2026-03-02T" + "0" * 40),
+    ("tail", "x", "--format", "%x"), ("tail", "x", "--format", "%"), ("tail", "x", "--format", "\\x"), ("tail", "x", "--format", "\\"),
+    ("tail", "x", "--format", "%v", "--json"), ("tail", "x", "--follow", "--no-follow")])
 def test_wrong_use_is_exit_code_2(cli, arguments):
     assert b"Usage" in cli.run(*arguments, code=2).stderr
 
@@ -324,21 +327,57 @@ def test_who_follows_is_told_that_the_stream_is_gone(server, cli, path):
     end(reader, 3)
 
 
-def test_json_tells_an_offset_with_each_answer(cli, path):
-    cli.make(path, type="application/octet-stream")
-    parts = ["text \u20ac\n".encode(), b"\xff\x00" + b"y" * (1 << 20)]
-    offsets = [cli.out("append", path, input=part).decode().strip() for part in parts]
-    lines = [json.loads(line) for line in cli.out("tail", path, "--no-follow", "--json").splitlines()]
-    assert lines == [{"offset": offsets[0], "text": parts[0].decode()}, {"offset": offsets[1], "base64": base64.b64encode(parts[1]).decode()}]
+def told(cli, path, *arguments):
+    return [json.loads(line) for line in cli.out("tail", path, "--no-follow", "--json", *arguments).splitlines()]
+
+
+def test_json_tells_each_record_with_its_place(cli, path):
+    start = cli.make(path, type="application/octet-stream") and cli.json("stream", "info", path)["offset"]
+    parts = ["text \u20ac\n".encode(), b"\xff\x00", b"\xfe" + b"y" * (2 << 20), b"z" * (2 << 20), b"end"]
+    offsets = [start] + [cli.out("append", path, input=part).decode().strip() for part in parts]
+    lines = told(cli, path)
+    assert [(one["offset"], one["next"]) for one in lines] == list(zip(offsets, offsets[1:]))
+    assert [one["value"].encode() if isinstance(one["value"], str) else base64.b64decode(one["value"]["base64"]) for one in lines] == parts
+    assert [one["timestamp"] is not None for one in lines] == [True, True, False, False, True]
+    for n, one in enumerate(lines):
+        assert told(cli, path, "--from", one["next"]) == lines[n + 1:]
 
 
 def test_of_a_stream_of_json_a_record_a_line(cli, path):
     cli.make(path, type="application/json")
-    told = cli.out("append", path, input=b'[{"a":\n [1,\r\n2]}, "x\\ny" ,null]').decode().strip()
-    assert [json.loads(line) for line in cli.out("tail", path, "--no-follow").splitlines()] == [{"a": [1, 2]}, "x\ny", None]
-    lines = [json.loads(line) for line in cli.out("tail", path, "--no-follow", "--json").splitlines()]
-    assert lines == [{"offset": None, "value": {"a": [1, 2]}}, {"offset": None, "value": "x\ny"}, {"offset": told, "value": None}]
+    end = cli.out("append", path, input=b'[{"a":\n [1,\r\n2]}, "x\\ny" ,null,1e999, ",\\"value\\":"]').decode().strip()
+    assert cli.out("tail", path, "--no-follow").splitlines() == [
+        b'{"a":  [1,  2]}', b'"x\\ny"', b"null", b"1e999", b'",\\"value\\":"']
+    lines = cli.out("tail", path, "--no-follow", "--json").replace(b"1e999", b'"big"').splitlines()
+    lines = [json.loads(line) for line in lines]
+    assert [one["value"] for one in lines] == [{"a": [1, 2]}, "x\ny", None, "big", ',"value":'] and lines[-1]["next"] == end
     assert cli.out("tail", path, "--no-follow", "--from", "end") == b""
+    assert cli.out("tail", path, "--no-follow", "--from", lines[1]["next"]).splitlines()[0] == b"null"
+    assert cli.out("tail", path, "--no-follow", "--format", "%v\\n").splitlines()[3] == b"1e999"
+
+
+def test_a_format_says_how_a_record_is_written(cli, path):
+    cli.make(path)
+    start = cli.json("stream", "info", path)["offset"]
+    end = cli.out("append", path, input=b"one").decode().strip()
+    assert cli.out("tail", path, "--no-follow", "--format", r"%o %n [%k] %v%%\t\\\n\0").decode() == f"{start} {end} [] one%\t\\\n\0"
+    assert cli.out("tail", path, "--no-follow", "--format", "%t").endswith(b"Z")
+    cli.run("append", path, input=b"x" * 3_000_000)
+    cli.run("append", path, input=b"\xff\0")
+    assert cli.out("tail", path, "--no-follow", "--format", "%v|") == b"one|" + b"x" * 3_000_000 + b"|\xff\0|"
+
+
+def test_records_are_followed_until_the_end(server, cli, path):
+    cli.make(path, type="application/json")
+    before = server.parked()
+    reader = cli.start("tail", path, "--format", "%v\\n", "--follow")
+    server.until_parked(before + 1)
+    for value in (b"[1,2]", b"3"):
+        cli.run("append", path, input=value)
+        expected = value.strip(b"[]").replace(b",", b"\n") + b"\n"
+        assert take(reader, len(expected)) == expected
+    cli.run("append", path, "--close", input=b"4")
+    assert end(reader)[0] == b"4\n"
 
 
 def test_a_file_grows_as_the_bytes_come(server, cli, path, tmp_path):
@@ -386,7 +425,7 @@ def test_lines_whose_answers_were_lost_are_not_taken_twice(cli, path, relay):
     assert cli.out("tail", path, "--no-follow") == lines
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
+@pytest.mark.parametrize("more", [(), ("--json",), ("--format", "%v")])
 def test_an_answer_that_breaks_off_is_gone_on_with(cli, path, relay, more):
     broken = relay([600, 100, 50_000, 700_000, 1, 1_000_000])
     cli.make(path)
@@ -394,8 +433,8 @@ def test_an_answer_that_breaks_off_is_gone_on_with(cli, path, relay, more):
     for part in parts:
         cli.run("append", path, input=part)
     got = cli.out("tail", path, "--no-follow", "--server", f"http://127.0.0.1:{broken.port}", *more)
-    if more:
-        got = b"".join(json.loads(line)["text"].encode() for line in got.splitlines())
+    if "--json" in more:
+        got = b"".join(json.loads(line)["value"].encode() for line in got.splitlines())
     assert got == b"".join(parts) and not broken.limits
 
 
@@ -408,12 +447,12 @@ def stop(server, how):
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
-def test_lines_are_neither_lost_nor_doubled_when_the_server_restarts(fresh, cli_of, how):
+@pytest.mark.parametrize("how,more", [("kill", ()), ("stop", ()), ("kill", ("--format", "%v"))])
+def test_lines_are_neither_lost_nor_doubled_when_the_server_restarts(fresh, cli_of, how, more):
     server = fresh()
     cli, lines = cli_of(server), [b"line %d\n" % i for i in range(3000)]
     cli.make("log")
-    reader, writer = cli.start("tail", "log"), cli.start("append", "log", "--lines", "--close", stdin=subprocess.PIPE)
+    reader, writer = cli.start("tail", "log", *more), cli.start("append", "log", "--lines", "--close", stdin=subprocess.PIPE)
     got = b""
     for begin in range(0, 3000, 1000):
         writer.stdin.write(b"".join(lines[begin:begin + 1000]))
