@@ -63,12 +63,13 @@ enum command_kind {
 	COMMAND_SUB_DELETE,
 	COMMAND_SUB_LINK, /* further explicit streams: OK, FULL */
 	COMMAND_SUB_UNLINK,
-	COMMAND_SUB_CLAIM,   /* OK, BUSY (the view has the holder), EMPTY (nothing is pending), TYPE (no pull-wake) */
-	COMMAND_SUB_ACK,     /* OK, TOKEN, FENCED, RANGE (an unknown stream, or an offset before or behind what may be), TYPE */
-	COMMAND_SUB_RELEASE, /* OK, TOKEN, FENCED, TYPE */
-	COMMAND_SUB_HOOKED,  /* OK, FENCED (that wake is over) */
+	COMMAND_SUB_CLAIM,     /* OK, BUSY (the view has the holder), EMPTY (nothing is pending), TYPE (no pull-wake) */
+	COMMAND_SUB_ACK,       /* OK, TOKEN, FENCED, RANGE (an unknown stream, or an offset before or behind what may be), TYPE */
+	COMMAND_SUB_RELEASE,   /* OK, TOKEN, FENCED, TYPE */
+	COMMAND_SUB_HOOKED,    /* OK, FENCED (that wake is over) */
+	COMMAND_OUTPUT_APPEND, /* STREAM_APPEND by a worker to its job's output */
 };
-enum { COMMAND_COUNT = COMMAND_SUB_HOOKED + 1 };
+enum { COMMAND_COUNT = COMMAND_OUTPUT_APPEND + 1 };
 
 enum outcome {
 	OUTCOME_OK = 0,
@@ -100,8 +101,9 @@ enum outcome {
 	OUTCOME_OTHER,       /* READ: the cursor is of a stream that was here before; APPEND, READ: before the earliest */
 	OUTCOME_TOKEN,       /* SUB_ACK, SUB_RELEASE: no token of this subscription's */
 	OUTCOME_BUSY,        /* SUB_CLAIM: another worker holds it */
+	OUTCOME_OUTPUT_FULL, /* OUTPUT_APPEND: limit of bytes of one job's output */
 };
-enum { OUTCOME_COUNT = OUTCOME_BUSY + 1 };
+enum { OUTCOME_COUNT = OUTCOME_OUTPUT_FULL + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -253,8 +255,8 @@ struct command {
 		struct queue_in queue;
 		struct queues_in queues;
 		struct stream_create_in stream_create;
-		struct stream_append_in stream_append;
-		struct stream_read_in stream_read; /* DELETE: path alone */
+		struct stream_append_in stream_append; /* OUTPUT_APPEND, too */
+		struct stream_read_in stream_read;     /* DELETE: path alone */
 		struct stream_list_in stream_list;
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back

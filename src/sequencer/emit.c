@@ -82,11 +82,14 @@ enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct 
 		s->forgotten_end = e->end;
 		wake_watchers(s, job, e->end, true);
 		jobs_commit(&s->jobs, e, &prepared);
+		output_follow(s, e->number);
 		return OUTCOME_OK;
 	}
 	jobs_commit(&s->jobs, e, &prepared);
 	if (job && job->revision != revision && (job->watch_any | job->watch_done))
 		wake_watchers(s, job, e->end, false);
+	if (job)
+		output_follow(s, e->number);
 	return OUTCOME_OK;
 }
 

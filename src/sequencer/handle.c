@@ -45,18 +45,23 @@ uint64_t handle_key(struct slice handle)
 	return wire_load_u64(bytes + TAG_BYTES);
 }
 
-struct job *handle_find(const struct sequencer *s, struct slice handle)
+uint64_t handle_number(const struct sequencer *s, struct slice handle)
 {
 	uint8_t bytes[HANDLE_BYTES], tag[TAG_BYTES], differ = 0;
 	uint64_t number;
 
 	if (handle.len != JOB_HANDLE_CHARS || text_base32_decode(handle, bytes))
-		return NULL;
+		return 0;
 	number = wire_load_u64(bytes + TAG_BYTES) ^ hash_bytes(&s->mix_key, bytes, TAG_BYTES);
 	tag_make(s, number, tag);
 	for (unsigned i = 0; i < TAG_BYTES; i++) /* in the same time whichever byte differs */
 		differ |= (uint8_t)(tag[i] ^ bytes[i]);
-	return differ ? NULL : jobs_find(&s->jobs, number);
+	return differ ? 0 : number;
+}
+
+struct job *handle_find(const struct sequencer *s, struct slice handle)
+{
+	return jobs_find(&s->jobs, handle_number(s, handle));
 }
 
 /* Every lease that ends without ending the job raises one of these counts. */

@@ -13,6 +13,7 @@ const struct sequencer_config sequencer_defaults = {
 	.claims_max = 1000000,
 	.streams_max = 10000000,
 	.producers_max = 10000,
+	.output_bytes_max = 64 << 20,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
@@ -38,6 +39,7 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	list_init(&s->dirty);
 	list_init(&s->parked);
 	hash_init(&s->claims);
+	outputs_init(s);
 	if (jobs_init(&s->jobs, store, &key, config->tombstone_ms))
 		return mem_free(s);
 	if (streams_init(&s->streams, store, &key)) {
@@ -69,6 +71,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 	for (unsigned t = 0; t < COMMAND_THREADS_MAX; t++)
 		drop_all(&s->out[t]);
 	claims_free(s);
+	outputs_free(s);
 	jobs_deinit(&s->jobs);
 	streams_deinit(&s->streams);
 	buf_deinit(&s->fields);
@@ -152,6 +155,8 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
+	if (outputs_restore(s))
+		return -ENOMEM;
 	/* When somebody last read is not written down: whoever can expire begins anew. */
 	for (struct stream *stream = stream_next_after(&s->streams, 0); stream;
 	     stream = stream_next_after(&s->streams, stream->number))
@@ -242,6 +247,7 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 {
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
+	outputs_turn(s);
 	return jobs_turn(s, &limit) || streams_turn(s, &limit);
 }
 
@@ -253,6 +259,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 
 	if (stream && stream->more->deadline_ms < at_ms)
 		at_ms = stream->more->deadline_ms;
+	if (outputs_next_ms(s) < at_ms)
+		at_ms = outputs_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -290,6 +298,7 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_SUB_ACK] = command_subscription,
 	[COMMAND_SUB_RELEASE] = command_subscription,
 	[COMMAND_SUB_HOOKED] = command_subscription,
+	[COMMAND_OUTPUT_APPEND] = command_output_append,
 };
 
 static void apply(struct sequencer *s, struct command *c)
@@ -352,6 +361,7 @@ void sequencer_check(const struct sequencer *s)
 
 	jobs_check(&s->jobs);
 	streams_check(&s->streams);
+	outputs_check(s);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);
 		size_t here = 0;

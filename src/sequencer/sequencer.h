@@ -30,6 +30,7 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t claims_max; /* parked claims */
 	uint64_t streams_max;
 	uint64_t producers_max;     /* of one stream */
+	uint64_t output_bytes_max;  /* of one job's output, as they lie in the store */
 	uint64_t delivery_lease_ms; /* an offer not confirmed by then goes to the next worker */
 	uint64_t tombstone_ms;      /* how long an expired job answers 410 */
 	uint64_t retry_base_ms;     /* back-off after the first failure; doubles with each */

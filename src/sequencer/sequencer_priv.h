@@ -29,6 +29,9 @@ struct sequencer {
 	struct store *store;
 	struct jobs jobs;
 	struct streams streams;
+	struct hash outputs;                       /* of jobs that have some, or are waited for: output.c */
+	struct list outputs_settled, outputs_late; /* the same */
+	uint64_t outputs_late_ms;                  /* when the late ones are tried again */
 	struct hash claims;
 	struct list parked;
 	size_t claim_count;
@@ -52,6 +55,7 @@ struct sequencer {
 void handle_keys(struct sequencer *s); /* once the secret is known */
 /* What a job's handle and board key are. */
 uint64_t handle_make(const struct sequencer *s, uint64_t number, char ret_handle[JOB_HANDLE_CHARS]);
+uint64_t handle_number(const struct sequencer *s, struct slice handle);  /* 0: not one of ours */
 struct job *handle_find(const struct sequencer *s, struct slice handle); /* NULL: not one of ours, or forgotten */
 uint64_t token_make(const struct sequencer *s, const struct job *job);
 void token_format(uint64_t token, char ret_text[TOKEN_CHARS + 1]);
@@ -108,6 +112,22 @@ bool claim_serve(struct sequencer *s, struct queue *queue); /* its waiters, as l
 void claims_free(struct sequencer *s);
 /* --- worker.c --- */
 enum outcome lease_timed_out(struct sequencer *s, struct job *job) MUST_USE;
+/* The job that the worker holds a lease of. Another outcome than OK: what to answer, from *ret_gate on; *ret_job is set if there
+ * is such a job. */
+enum outcome worker_leased(struct sequencer *s, const struct worker_in *in, struct job **ret_job, uint64_t *ret_gate) MUST_USE;
+
+/* --- output.c --- */
+void outputs_init(struct sequencer *s);
+void outputs_free(struct sequencer *s);
+int outputs_restore(struct sequencer *s) MUST_USE;     /* once all is replayed and the secret is known: 0 or -ENOMEM */
+void output_follow(struct sequencer *s, uint64_t job); /* the job with this number has changed, or is no more */
+void outputs_turn(struct sequencer *s);                /* tries again what lacked memory */
+uint64_t outputs_next_ms(const struct sequencer *s);   /* unix ms of that; UINT64_MAX: nothing is to be tried */
+void outputs_check(const struct sequencer *s);
+/* stream_look, where there is no stream at the path. */
+enum outcome output_look(struct sequencer *s, const struct stream_read_in *in, unsigned thread, struct stream_view **ret_view,
+			 uint64_t *gate) MUST_USE;
+void command_output_append(struct sequencer *s, struct command *c);
 
 /* --- stream.c, stream_read.c --- */
 struct stream_sink {

@@ -9,6 +9,22 @@
 
 enum { STREAM_CHUNKS_MAX = 1024, STREAM_PATH_MAX = 1024, STREAM_SEQ_MAX = 256, PRODUCER_ID_MAX = 256 };
 
+/* A job's output is a stream at this and the job's handle. Only COMMAND_OUTPUT_APPEND writes there, and whoever lists streams
+ * leaves these out: the handle is the secret of who asked for the job. */
+#define OUTPUT_ROOT "__jobs/"
+#define OUTPUT_TYPE "text/plain; charset=utf-8" /* of an output whose first append has not come, or did not say */
+
+static inline bool path_is_output(struct slice path)
+{
+	return slice_starts_with(path, SLICE(OUTPUT_ROOT));
+}
+
+/* The handle of the job whose output lies there. */
+static inline struct slice output_handle(struct slice path)
+{
+	return slice_from(path.ptr + sizeof(OUTPUT_ROOT) - 1, path.len - (sizeof(OUTPUT_ROOT) - 1));
+}
+
 /* Bytes to append. Either a finished batch (stream/batch.h) whose base offset the sequencer sets in place, or, for one long
  * record, a sealed blob that holds its value as it is. */
 struct records_in {
@@ -51,6 +67,9 @@ struct stream_append_in {
 	bool if_waiting;      /* kept only if somebody waits: else OUTCOME_EMPTY, and nothing has changed */
 	uint64_t ttl_ms;      /* these records are kept so long; 0: as the stream's others */
 	uint64_t max_time_ms; /* the latest time of these records; 0: now */
+	/* Of a job's output (COMMAND_OUTPUT_APPEND), which the first append makes. */
+	struct slice token;
+	bool json;
 };
 
 enum stream_from {

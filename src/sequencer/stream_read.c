@@ -246,7 +246,7 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 	if (end > *gate)
 		*gate = end;
 	if (!stream)
-		return OUTCOME_NOT_FOUND;
+		return output_look(s, in, thread, ret_view, gate);
 	if (in->look || stream->flags & STREAM_GONE) {
 		outcome = stream->flags & STREAM_GONE ? OUTCOME_GONE : OUTCOME_OK;
 		*ret_view = stream_view_new(s, stream, 0);

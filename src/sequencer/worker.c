@@ -42,6 +42,13 @@ static enum outcome too_late(const struct job *job)
 	return OUTCOME_FENCED;
 }
 
+enum outcome worker_leased(struct sequencer *s, const struct worker_in *in, struct job **ret_job, uint64_t *ret_gate)
+{
+	enum outcome outcome = worker_job(s, in, ret_job, ret_gate);
+
+	return outcome == OUTCOME_OK && !leased(*ret_job) ? too_late(*ret_job) : outcome;
+}
+
 static void answer(struct sequencer *s, struct command *c, enum outcome outcome, struct job *job, uint64_t gate)
 {
 	if (job && outcome != OUTCOME_FENCED)
@@ -53,10 +60,8 @@ void command_body(struct sequencer *s, struct command *c)
 {
 	struct job *job = NULL;
 	uint64_t gate;
-	enum outcome outcome = worker_job(s, &c->in.worker, &job, &gate);
+	enum outcome outcome = worker_leased(s, &c->in.worker, &job, &gate);
 
-	if (outcome == OUTCOME_OK && !leased(job))
-		outcome = too_late(job);
 	if (outcome == OUTCOME_OK) {
 		c->out.view = view_new(s, job, PIN_BODY);
 		outcome = c->out.view ? OUTCOME_OK : OUTCOME_NO_MEMORY;

@@ -52,6 +52,8 @@ const struct setting settings[] = {
 	{"max-claims", SETTING_COUNT, AT(claims), "1000000", 1, UINT32_MAX, true, "N", "workers waiting at once"},
 	{"max-streams", SETTING_COUNT, AT(streams), "10000000", 1, UINT32_MAX, true, "N", "streams"},
 	{"max-producers", SETTING_COUNT, AT(producers), "10000", 1, UINT32_MAX, true, "N", "idempotent producers of one stream"},
+	{"max-output-bytes", SETTING_SIZE, AT(job_output_bytes), "64M", KIB, UINT64_MAX / 4, true, "SIZE",
+	 "output of one job: what its workers write while they run"},
 	{"delivery-lease", SETTING_DURATION, AT(delivery_lease_ms), "5s", 10, HOUR, true, "DUR",
 	 "a job handed to a worker that does not take it goes to the next after so long"},
 	{"tombstone", SETTING_DURATION, AT(tombstone_ms), "1h", 0, 365 * 24 * HOUR, true, "DUR",

@@ -187,6 +187,7 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_LIST:
 	case COMMAND_MANY:
 	case COMMAND_STREAM_LIST:
+	case COMMAND_OUTPUT_APPEND:
 	case COMMAND_DELIVERED:
 	case COMMAND_QUEUES:
 	case COMMAND_SUB_CREATE:
@@ -287,6 +288,7 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 	case COMMAND_DELIVERED:
 	case COMMAND_MANY:
 	case COMMAND_STREAM_LIST:
+	case COMMAND_OUTPUT_APPEND:
 	case COMMAND_SUB_CREATE:
 	case COMMAND_SUB_GET:
 	case COMMAND_SUB_DELETE:

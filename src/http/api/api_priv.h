@@ -269,6 +269,10 @@ void fail_body(struct exchange *ex, const struct request_body *body);
 void release_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void release_body(struct exchange *ex, const struct request_body *body);
 
+/* --- output.c --- */
+void output_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void output_append_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+
 /* --- queue.c --- */
 void queues_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void queue_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

@@ -60,6 +60,10 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 		{"too-large", 413, 0, "The body is too long",
 		 "Bodies and results may be as long as the setting max-body; JSON that the server itself reads may have "
 		 "256 KiB."},
+	[PROBLEM_OUTPUT_FULL] =
+		{"output-full", 413, 0, "The job has as much output as it may",
+		 "What the workers of one job write while they run may be as long as the setting max-output-bytes. What is there "
+		 "stays, and the job goes on: its beats and its result are not touched. Write no more."},
 	[PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, 0, "The target is too long", "See the setting max-target-bytes."},
 	[PROBLEM_RANGE] = {"range-not-satisfiable", 416, 0, "The range lies behind the end",
 			   "Content-Range tells how many bytes there are."},
@@ -119,6 +123,8 @@ enum problem problem_of_outcome(enum outcome outcome)
 		return PROBLEM_CANCELED_WORK;
 	case OUTCOME_ALREADY:
 		return PROBLEM_ALREADY_DONE;
+	case OUTCOME_OUTPUT_FULL:
+		return PROBLEM_OUTPUT_FULL;
 	case OUTCOME_QUEUE_FULL:
 		return PROBLEM_QUEUE_FULL;
 	case OUTCOME_NO_SPACE:

@@ -15,7 +15,7 @@ static struct ask *stream_ask(struct exchange *ex, struct slice raw, enum comman
 }
 
 /* JSON is held in memory as a whole: what says itself that it is too long for that is refused before it is sent. */
-static void take_body(struct exchange *ex, struct ask *ask, bool json)
+void stream_take_body(struct exchange *ex, struct ask *ask, bool json)
 {
 	uint64_t length = ex->request->content_length;
 
@@ -104,7 +104,7 @@ void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MA
 	    !input_stream_life(ex, in))
 		return;
 	in->json = type_is_json(in->content_type);
-	take_body(ex, ask, in->json);
+	stream_take_body(ex, ask, in->json);
 }
 
 void stream_create_body(struct exchange *ex, const struct request_body *body)
@@ -163,7 +163,7 @@ static void answer_gap(struct exchange *ex, const struct stream_append_in *in, c
 	reply_send(ex, &reply, out);
 }
 
-static void appended(struct exchange *ex, struct ask *ask)
+void stream_appended(struct exchange *ex, struct ask *ask)
 {
 	struct command *c = &ask->command;
 	const struct stream_append_in *in = &c->in.stream_append;
@@ -189,7 +189,7 @@ void stream_append_head(struct exchange *ex, const struct slice params[PARAMS_MA
 {
 	struct stream_append_in *in;
 	struct slice path;
-	struct ask *ask = stream_ask(ex, params[0], COMMAND_STREAM_APPEND, appended, &path);
+	struct ask *ask = stream_ask(ex, params[0], COMMAND_STREAM_APPEND, stream_appended, &path);
 
 	if (!ask)
 		return;
@@ -198,7 +198,7 @@ void stream_append_head(struct exchange *ex, const struct slice params[PARAMS_MA
 	if (!input_content_type(ex, (struct slice){0}, &in->content_type) || !input_stream_producer(ex, &in->producer) ||
 	    !input_stream_seq(ex, &in->stream_seq))
 		return;
-	take_body(ex, ask, type_is_json(in->content_type));
+	stream_take_body(ex, ask, type_is_json(in->content_type));
 }
 
 void stream_append_body(struct exchange *ex, const struct request_body *body)

@@ -53,6 +53,11 @@ bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_
 		}
 		if (r || !segment_is_valid(segment) || len + segment.len + 1 > STREAM_PATH_MAX + (rest.len ? 0 : 1))
 			return bad_path(ex);
+		if (len == 0 && slice_eq(segment, SLICE("__jobs"))) {
+			call_problem(ex, PROBLEM_BAD_REQUEST,
+				     "Paths under __jobs are the server's own; a job's output is at /v1/jobs/{id}/output.");
+			return false;
+		}
 		if (len == 0 && slice_eq(segment, SLICE("__ds"))) {
 			call_problem(ex, PROBLEM_NOT_IMPLEMENTED, "Subscriptions (paths under __ds) are not there yet.");
 			return false;

@@ -44,6 +44,11 @@ bool type_is_json(struct slice content_type);
 bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, bool may_be_none,
 		       struct records_in *ret_records);
 
+/* --- stream.c --- */
+
+void stream_take_body(struct exchange *ex, struct ask *ask, bool json);
+void stream_appended(struct exchange *ex, struct ask *ask);
+
 /* --- stream_read.c --- */
 
 /* How a request wants to be answered. */
@@ -79,6 +84,7 @@ void stream_reply_read(struct reply *reply, const struct reading *reading, const
 /* Nothing is there, and the time is over or the stream has ended: 204. */
 void stream_answer_none(struct exchange *ex, const struct reading *reading, uint64_t number, uint64_t offset, bool closed);
 void stream_was_read(struct exchange *ex, struct ask *ask);
+void stream_tell(struct exchange *ex, struct slice path); /* GET and HEAD */
 uint64_t stream_chance(void);
 /* Of a blob's value, as far as this stream has it. */
 static inline uint64_t stream_blob_bytes(const struct stream_chunk_view *chunk)

@@ -53,12 +53,14 @@ void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stre
 		[OUTCOME_EPOCH_START] = "A new Producer-Epoch begins with Producer-Seq 0.",
 		[OUTCOME_OTHER] = "The offset is of a stream that was here before, or of records that are no longer kept; "
 				  "Stream-Earliest-Offset tells where reading can begin.",
+		[OUTCOME_OUTPUT_FULL] = "The output would be longer than max-output-bytes allows.",
 		[OUTCOME_FULL] = "The server holds as many streams as it may, or the stream as many producers.",
 	};
+	bool of_job = !route_is_stream(call_of(ex)->route) && (outcome == OUTCOME_NOT_FOUND || outcome == OUTCOME_GONE);
 	struct buf *out = &api_of(ex)->out;
 	struct reply reply;
 
-	if (!details[outcome]) {
+	if (!details[outcome] || of_job) {
 		call_outcome(ex, outcome);
 		return;
 	}
@@ -498,13 +500,10 @@ static void read_head(struct exchange *ex, struct slice path)
 		ask_send(ex, ask);
 }
 
-void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
+void stream_tell(struct exchange *ex, struct slice path)
 {
-	struct slice path;
 	struct ask *ask;
 
-	if (!input_stream_path(ex, params[0], &path))
-		return;
 	if (ex->request->method != HTTP_HEAD) {
 		read_head(ex, path);
 		return;
@@ -515,4 +514,12 @@ void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 	ask->command.in.stream_read.path = path;
 	ask->command.in.stream_read.look = true;
 	ask_send(ex, ask);
+}
+
+void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
+{
+	struct slice path;
+
+	if (input_stream_path(ex, params[0], &path))
+		stream_tell(ex, path);
 }

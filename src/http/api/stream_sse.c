@@ -260,8 +260,15 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 static void sse_tell(struct exchange *ex, struct sse *sse, struct stream_view *view, bool parked)
 {
 	struct buf event = {0};
-	int error = event_make(ex, sse, view, &event);
+	int error;
 
+	/* Begun as text, before the first append told what a job's output is: whoever comes back hears it in base64. */
+	if (call_of(ex)->flags & CALL_SSE && sse->ask.command.in.stream_read.number == 0 &&
+	    tells_base64(view, (enum format)sse->ask.format)) {
+		stream_sse_close(ex);
+		return;
+	}
+	error = event_make(ex, sse, view, &event);
 	if (!error && event.failed)
 		error = -ENOMEM;
 	if (error) {
