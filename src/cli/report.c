@@ -28,6 +28,7 @@ static const struct advice advices[] = {
 	{"gone", CLI_EXPIRED,
 	 "The result was kept for as long as the job's --retain said. Submit the job again if it is still wanted."},
 	{"too-large", CLI_FAILED, "The server takes no body of this size; see its limits in:  bide top --json"},
+	{"output-full", CLI_FAILED, NULL},
 	{"queue-full", CLI_FAILED, "Too many jobs wait in this queue. Try later, add workers, or wait for room with --retry 5m."},
 	{"server-full", CLI_UNREACHABLE, "The server is at its limits. Try later, or with --retry 1m."},
 	{"draining", CLI_UNREACHABLE, "The server is about to stop. Try again once it is back, or with --retry 1m."},

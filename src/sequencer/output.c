@@ -365,7 +365,8 @@ static enum outcome output_open(struct sequencer *s, const struct job *job, cons
 	*ret_output = output;
 	if (!output->stream)
 		return stream_begin(s, output, in);
-	if (output->stream->bytes + bytes_of(&in->records) > s->config.output_bytes_max && !is_repeated(s, output->stream, &in->producer))
+	if (output->stream->bytes + bytes_of(&in->records) > s->config.output_bytes_max &&
+	    !is_repeated(s, output->stream, &in->producer))
 		return OUTCOME_OUTPUT_FULL;
 	return OUTCOME_OK;
 }
