@@ -1,27 +1,30 @@
-// Shows a mark for each test as it ends, and leaves all outcomes in results.json for run.mjs, which judges them: vitest itself
-// does not know which tests may fail.
+// Shows a mark for each test as it ends, and leaves all outcomes in a file for suite.mjs, which judges them: vitest itself does
+// not know which tests may fail. Several runs may share a terminal, so a mark is all there is.
 import { writeFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
 
 const marks = { passed: ".", failed: "x", skipped: "", pending: "" }
 
 export default class Reporter {
-	#column = 0
+	#path
+
+	constructor(path) {
+		this.#path = path
+	}
 
 	onTestCaseResult(test) {
 		const mark = marks[test.result().state] ?? "?"
-		if (mark) process.stdout.write(mark + (++this.#column % 100 ? "" : "\n"))
+		if (mark) process.stdout.write(mark)
 	}
 
 	onTestRunEnd(modules, unhandled, reason) {
-		if (this.#column % 100) process.stdout.write("\n")
 		const results = { reason, errors: unhandled.map(describe), tests: [] }
 		for (const module of modules) {
 			results.errors.push(...module.errors().map(describe))
 			for (const suite of module.children.allSuites()) results.errors.push(...suite.errors().map(describe))
 			for (const test of module.children.allTests()) results.tests.push(outcome(test))
 		}
-		writeFileSync("results.json", JSON.stringify(results, null, "\t"))
+		writeFileSync(this.#path, JSON.stringify(results, null, "\t"))
 	}
 }
 

@@ -1,7 +1,10 @@
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 import Reporter from "./reporter.mjs"
 
+const out = process.env.CONFORMANCE_OUT
+
 export default defineConfig({
-	cacheDir: "cache",
-	test: { include: ["streams.test.mjs"], pool: "forks", testTimeout: 10_000, reporters: [new Reporter()] },
+	cacheDir: join(out, "cache"),
+	test: { include: ["streams.test.mjs"], pool: "forks", testTimeout: 10_000, reporters: [new Reporter(join(out, "results.json"))] },
 })
