@@ -18,6 +18,11 @@ void handle_keys(struct sequencer *s)
 	s->token_key = (struct hash_key){hash_u64(&secret, 3, 0), hash_u64(&secret, 3, 1)};
 }
 
+void sequencer_secret(const struct sequencer *s, uint8_t ret_secret[16])
+{
+	memcpy(ret_secret, s->jobs.secret, EVENT_SECRET_BYTES);
+}
+
 static void tag_make(const struct sequencer *s, uint64_t number, uint8_t tag[TAG_BYTES])
 {
 	wire_store_u64(tag, hash_u64(&s->tag_key, number, 1));

@@ -52,6 +52,9 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry) MUST
 /* After recovery, before the first command. 0 or the store's error. `now_ms`: unix. */
 int sequencer_start(struct sequencer *s, uint64_t now_ms) MUST_USE;
 
+/* The journal's secret, from which the server's keys are derived. After sequencer_start. */
+void sequencer_secret(const struct sequencer *s, uint8_t ret_secret[16]);
+
 /* The largest time any event carried: the server's clock must not begin before it. */
 uint64_t sequencer_last_ms(const struct sequencer *s);
 

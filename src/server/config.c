@@ -54,6 +54,11 @@ const struct setting settings[] = {
 	{"max-producers", SETTING_COUNT, AT(producers), "10000", 1, UINT32_MAX, true, "N", "idempotent producers of one stream"},
 	{"max-output-bytes", SETTING_SIZE, AT(job_output_bytes), "64M", KIB, UINT64_MAX / 4, true, "SIZE",
 	 "output of one job: what its workers write while they run"},
+	{"webhook-allow", SETTING_CHOICE, AT(webhook_allow), "loopback", ANY, false, "public|loopback|any",
+	 "where webhooks may go: https to public addresses; also http to localhost and 127.0.0.x; anywhere"},
+	{"webhook-timeout", SETTING_DURATION, AT(webhook_timeout_ms), "30s", 10, HOUR, false, "DUR",
+	 "a webhook that is not answered within so long, or within its subscription's lease, has failed"},
+	{"max-webhooks", SETTING_COUNT, AT(webhooks), "64", 1, 10000, false, "N", "webhooks under way at once; the others wait"},
 	{"delivery-lease", SETTING_DURATION, AT(delivery_lease_ms), "5s", 10, HOUR, true, "DUR",
 	 "a job handed to a worker that does not take it goes to the next after so long"},
 	{"tombstone", SETTING_DURATION, AT(tombstone_ms), "1h", 0, 365 * 24 * HOUR, true, "DUR",
@@ -109,6 +114,29 @@ static int flag_parse(struct slice text, uint64_t *ret_value)
 	return -EINVAL;
 }
 
+/* Which of the words between '|'s. */
+static int choice_parse(const char *arg, struct slice text, uint64_t *ret_value)
+{
+	struct slice words = slice_str(arg);
+
+	for (uint64_t i = 0; words.len; i++) {
+		if (slice_eq(slice_cut(&words, '|'), text)) {
+			*ret_value = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static struct slice choice_word(const char *arg, uint64_t value)
+{
+	struct slice words = slice_str(arg), word = slice_cut(&words, '|');
+
+	while (value--)
+		word = slice_cut(&words, '|');
+	return word;
+}
+
 static int number_parse(const struct setting *setting, struct slice text, uint64_t *ret_value)
 {
 	switch (setting->kind) {
@@ -120,6 +148,8 @@ static int number_parse(const struct setting *setting, struct slice text, uint64
 		return slice_u64(text, ret_value);
 	case SETTING_FLAG:
 		return flag_parse(text, ret_value);
+	case SETTING_CHOICE:
+		return choice_parse(setting->arg, text, ret_value);
 	case SETTING_TEXT:
 	case SETTING_SYNC:
 		break;
@@ -138,7 +168,7 @@ static const char *form_of(const struct setting *setting)
 		[SETTING_FLAG] = "true or false",
 	};
 
-	return forms[setting->kind];
+	return setting->kind == SETTING_CHOICE ? setting->arg : forms[setting->kind];
 }
 
 /* 0 or -EINVAL, told. `where`: "config.ini:12", "BIDE_SYNC", "--sync". */
@@ -159,7 +189,8 @@ static int value_set(struct config *config, const struct setting *setting, const
 	}
 	r = setting->kind == SETTING_SYNC ? sync_parse(config, s) : number_parse(setting, s, &value);
 	if (r) {
-		fprintf(errors, "bide: %s: \"%s\" is not %s\n", where, text, form_of(setting));
+		fprintf(errors, "bide: %s: \"%s\" is not %s%s\n", where, text, setting->kind == SETTING_CHOICE ? "one of " : "",
+			form_of(setting));
 		return -EINVAL;
 	}
 	if (setting->kind == SETTING_SYNC)
@@ -407,6 +438,12 @@ void config_value(const struct config *config, const struct setting *setting, ch
 	case SETTING_FLAG:
 		snprintf(out, size, "%s", number ? "true" : "false");
 		return;
+	case SETTING_CHOICE: {
+		struct slice word = choice_word(setting->arg, number);
+
+		snprintf(out, size, "%.*s", (int)word.len, word.ptr);
+		return;
+	}
 	case SETTING_SYNC:
 		if (number == JOURNAL_SYNC_INTERVAL)
 			duration_write(config->sync_interval_ms, out, size);

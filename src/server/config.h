@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum setting_kind { SETTING_TEXT, SETTING_DURATION, SETTING_SIZE, SETTING_COUNT, SETTING_SYNC, SETTING_FLAG };
+enum setting_kind { SETTING_TEXT, SETTING_DURATION, SETTING_SIZE, SETTING_COUNT, SETTING_SYNC, SETTING_FLAG, SETTING_CHOICE };
 enum setting_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct config {
@@ -24,6 +24,8 @@ struct config {
 	uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
 	uint64_t header_count, header_bytes, target_bytes, pipeline, connections, body_bytes, output_bytes;
 	uint64_t jobs, queue_jobs, queues, claims, streams, producers, job_output_bytes;
+	uint64_t webhook_allow; /* enum hook_allow */
+	uint64_t webhook_timeout_ms, webhooks;
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;
 };
@@ -34,8 +36,8 @@ struct setting {
 	size_t offset; /* in struct config: a char * or a uint64_t */
 	const char *initial;
 	uint64_t min, max;
-	bool reload; /* SIGHUP takes a new value over */
-	const char *arg;
+	bool reload;     /* SIGHUP takes a new value over */
+	const char *arg; /* of a choice: its words, between '|'s; the value is which of them */
 	const char *help;
 };
 

@@ -207,7 +207,8 @@ static void limits_write(const struct config *config, struct buf *out)
 	json_key(out, "limits");
 	json_open(out, '{');
 	for (size_t i = 0; i < setting_count; i++) {
-		if (settings[i].kind == SETTING_TEXT || settings[i].kind == SETTING_FLAG || settings[i].kind == SETTING_SYNC)
+		if (settings[i].kind == SETTING_TEXT || settings[i].kind == SETTING_FLAG || settings[i].kind == SETTING_SYNC ||
+		    settings[i].kind == SETTING_CHOICE)
 			continue;
 		config_value(config, &settings[i], value, sizeof(value));
 		json_key(out, settings[i].name);

@@ -136,6 +136,32 @@ static void paused(void *ctx, int error)
 		strerror(-error));
 }
 
+static void hooked(void *ctx, const struct hooked_in *hooked)
+{
+	server_say(ctx, 0, (struct server_message){.word = WORD_HOOKED, .hooked = *hooked});
+}
+
+/* Nothing of this costs more than its memory before a webhook is due. */
+static int webhooks_init(struct server *server)
+{
+	uint8_t secret[HOOK_SECRET_BYTES];
+
+	sequencer_secret(server->sequencer, secret);
+	server->hook_signer = hook_signer_new(secret);
+	if (!server->hook_signer)
+		return -ENOMEM;
+	server->tuning->api.hook_signer = server->hook_signer;
+	server->webhooks = webhooks_new(&(struct webhooks_config){
+		.allow = (enum hook_allow)server->config->webhook_allow,
+		.at_once_max = (unsigned)server->config->webhooks,
+		.timeout_ms = server->config->webhook_timeout_ms,
+		.signer = server->hook_signer,
+		.report = hooked,
+		.ctx = server,
+	});
+	return server->webhooks ? 0 : -ENOMEM;
+}
+
 static int thread_init(struct server *server, unsigned index)
 {
 	struct thread *thread = &server->threads[index];
@@ -208,7 +234,9 @@ static int start(struct server *server)
 
 	if (r)
 		return r;
-	r = threads_init(server);
+	r = webhooks_init(server);
+	if (!r)
+		r = threads_init(server);
 	if (!r)
 		r = signals_watch(server);
 	if (!r)
@@ -266,6 +294,7 @@ static void stop(struct server *server)
 		server_say(server, t, (struct server_message){.word = WORD_STOP});
 		pthread_join(server->threads[t].id, NULL);
 	}
+	server->webhooks = webhooks_free(server->webhooks);
 	if (server->committer) {
 		committer_stop(server);
 		if (server->committing)
@@ -289,6 +318,7 @@ static void stop(struct server *server)
 	for (unsigned t = 0; t < server->thread_count; t++)
 		loop_free(server->threads[t].loop);
 	tunings_free(server->tuning);
+	hook_signer_free(server->hook_signer);
 	mem_free(server->threads);
 }
 

@@ -8,18 +8,20 @@
 #include "net/loop.h"
 #include "sequencer/sequencer.h"
 #include "server/server.h"
+#include "server/webhook.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 /* What the server's own messages say. */
-enum server_word { WORD_ACCEPT, WORD_DRAIN, WORD_CONFIGURE, WORD_FAIL, WORD_STOP, WORD_COMMITTED };
+enum server_word { WORD_ACCEPT, WORD_DRAIN, WORD_CONFIGURE, WORD_FAIL, WORD_STOP, WORD_COMMITTED, WORD_HOOKED };
 
 struct server_message {
 	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED */
 	enum server_word word;
 	int fd;                      /* WORD_ACCEPT */
 	const struct tuning *tuning; /* WORD_CONFIGURE */
+	struct hooked_in hooked;     /* WORD_HOOKED */
 };
 
 /* The configuration as the folders below want it. Made anew by each reload, kept until the end: threads refer to it. */
@@ -56,6 +58,8 @@ struct server {
 	struct journal *journal;
 	struct sequencer *sequencer;
 	struct listener *listener;
+	struct hook_signer *hook_signer;
+	struct webhooks *webhooks;
 	struct thread *threads;
 	unsigned thread_count, next_thread;
 	uint64_t unix_offset_ms; /* unix = monotonic + this, from the start to the end, whatever the wall clock does */
@@ -97,6 +101,7 @@ void *thread_main(void *thread);                       /* loops until told to st
 void turn_send(void *thread, struct command *command); /* struct api_config.send */
 void turn_send_message(void *thread, struct message *message);
 void server_say(struct server *server, unsigned thread, struct server_message word);
+void turn_hook(void *thread, struct hook *hook); /* struct api_config.hook */
 
 /* --- commit.c --- */
 int committer_start(struct server *server);

@@ -8,6 +8,7 @@
 #include "server/server_priv.h"
 
 #include "base/mem.h"
+#include "http/api/hook.h"
 
 #include <unistd.h>
 
@@ -44,6 +45,13 @@ void server_say(struct server *server, unsigned thread, struct server_message wo
 	loop_send(server->threads[thread].loop, &message->message.mail);
 }
 
+void turn_hook(void *ctx, struct hook *hook)
+{
+	struct thread *thread = ctx;
+
+	webhooks_send(thread->server->webhooks, hook);
+}
+
 static void obey(struct thread *thread, struct server_message *message)
 {
 	struct server *server = thread->server;
@@ -66,6 +74,9 @@ static void obey(struct thread *thread, struct server_message *message)
 		break;
 	case WORD_STOP:
 		thread->stop = true;
+		break;
+	case WORD_HOOKED:
+		api_thread_hooked(thread->api, &message->hooked);
 		break;
 	case WORD_COMMITTED:
 		commit_ended(server);

@@ -69,8 +69,11 @@ def test_head_tells_when_it_expires(api, path, sent, told):
     assert api.ok("HEAD", path).header("stream-expires-at") == told
 
 
-def test_subscriptions_are_told_to_be_missing(api):
-    assert api.get("/v1/stream/__ds/subscriptions/x").status == 501
+@pytest.mark.parametrize("path", ["__ds", "__ds/x", "%5f_ds/x", "_%5Fds"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "GET", "HEAD", "DELETE"])
+def test_no_stream_is_below_the_reserved_segment(api, method, path):
+    answer = api.call(method, f"/v1/stream/{path}", b"x" if method in ("PUT", "POST") else None, TEXT)
+    assert answer.status == 404
 
 
 # --- paths

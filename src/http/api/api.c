@@ -167,8 +167,8 @@ void api_thread_message(struct api_thread *api, struct message *message)
 	case MESSAGE_OFFER:
 		claim_offered(api, container_of(message, struct offer, message));
 		return;
-	case MESSAGE_HOOK: /* nobody calls webhooks here; its lease runs out */
-		message_free(message);
+	case MESSAGE_HOOK:
+		api->config.hook(api->ctx, container_of(message, struct hook, message));
 		return;
 	case MESSAGE_STREAM_LEFT:
 	case MESSAGE_RELEASE:

@@ -5,10 +5,12 @@
  * exchanges; `send` takes them to the sequencer, api_thread_message brings them back, once each. */
 #pragma once
 
+#include "http/api/hook_url.h"
 #include "http/exchange/exchange.h"
 #include "sequencer/command.h"
 
 struct api_thread;
+struct hook_signer;
 
 struct api_config {
 	uint64_t default_wait_ms;   /* of claims and waits that do not say */
@@ -16,9 +18,12 @@ struct api_config {
 	uint64_t body_bytes;        /* longest body or result */
 	uint64_t delivery_lease_ms; /* the sequencer's: an offer under way is confirmed or renewed more often */
 	const char *version;
+	struct hook_signer *hook_signer;
+	enum hook_allow hook_allow;
 	/* All are called with the `ctx` of api_thread_new. */
 	void (*send)(void *ctx, struct command *command);
 	void (*send_message)(void *ctx, struct message *message); /* of kind MESSAGE_RELEASE */
+	void (*hook)(void *ctx, struct hook *hook);               /* a webhook is to be called; taken over */
 	void (*metrics)(void *ctx, struct buf *out);              /* Prometheus text */
 	void (*info)(void *ctx, struct buf *out);                 /* members of an open JSON object */
 	bool (*ready)(void *ctx);

@@ -138,7 +138,8 @@ struct route {
 extern const struct route routes[];
 extern const size_t route_count;
 bool route_is_stream(const struct route *route); /* NULL is none */
-void route_head(struct exchange *ex);            /* finds the route, decodes its parameters, calls `head` */
+bool route_is_subscription(const struct route *route);
+void route_head(struct exchange *ex); /* finds the route, decodes its parameters, calls `head` */
 
 /* --- call.c: asking and answering --- */
 
@@ -197,6 +198,8 @@ bool input_header_u32(struct exchange *ex, const char *name, uint32_t min, uint3
 bool input_header_text(struct exchange *ex, const char *name, size_t max_bytes, struct slice *value); /* absent: untouched */
 bool input_content_type(struct exchange *ex, struct slice fallback, struct slice *ret_type);
 bool input_token(struct exchange *ex, struct slice *ret_token);
+/* "http://host", or https, by which the client came; empty when it did not tell. False: no memory, and that has been answered. */
+bool input_origin(struct exchange *ex, struct slice *ret_origin);
 bool input_handle(struct exchange *ex, struct slice handle); /* 404 when it cannot be one */
 struct json_in;
 bool json_in_answer(struct exchange *ex, struct json_in *in); /* closes it; false: it made no sense, and that has been answered */
@@ -297,6 +300,22 @@ void stream_wait_expired(struct exchange *ex);
 void stream_sse_drained(struct exchange *ex);
 void stream_sse_gone(struct exchange *ex);  /* off the board; whatever it holds is let go */
 void stream_sse_close(struct exchange *ex); /* the same, and its answer ends in good order: the client comes back */
+
+/* --- subscription.c, subscription_work.c --- */
+void subscription_create_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_create_body(struct exchange *ex, const struct request_body *body);
+void subscription_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_delete_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_link_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_link_body(struct exchange *ex, const struct request_body *body);
+void subscription_unlink_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_claim_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_claim_body(struct exchange *ex, const struct request_body *body);
+void subscription_ack_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_callback_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_release_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void subscription_ack_body(struct exchange *ex, const struct request_body *body);
+void jwks_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 
 /* --- operations.c, openapi.c --- */
 void health_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

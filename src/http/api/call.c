@@ -1,6 +1,7 @@
 /* Asking the sequencer, and answering whoever asked us. */
 #include "http/api/api_priv.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/panic.h"
 #include "base/text.h"
@@ -94,6 +95,26 @@ void call_park(struct exchange *ex, uint64_t timeout_ms)
 	exchange_park(ex, timeout_ms);
 }
 
+/* In the shape that the Durable Streams protocol has for errors about subscriptions, beside ours. */
+static void reply_coded(struct reply *reply, struct buf *out, const struct problem_row *row, struct slice detail)
+{
+	reply->answer.status = row->status;
+	buf_clear(out);
+	json_open(out, '{');
+	problem_members(out, row, row->status, detail);
+	json_key(out, "error");
+	json_open(out, '{');
+	json_key(out, "code");
+	json_str(out, slice_str(row->code));
+	json_key(out, "message");
+	json_str(out, detail);
+	json_close(out, '}');
+	json_close(out, '}');
+	reply_json(reply, out);
+	if (row->status == 401)
+		reply_header(reply, SLICE("WWW-Authenticate"), SLICE("Bearer"));
+}
+
 void call_problem(struct exchange *ex, enum problem problem, const char *detail_fmt, ...)
 {
 	struct buf *out = &api_of(ex)->out;
@@ -105,9 +126,12 @@ void call_problem(struct exchange *ex, enum problem problem, const char *detail_
 	vsnprintf(detail, sizeof(detail), detail_fmt, args);
 	va_end(args);
 	reply_init(&reply, 0);
-	if (route_is_stream(call_of(ex)->route))
+	if (route_is_stream(call_of(ex)->route) || route_is_subscription(call_of(ex)->route))
 		stream_reply_headers(&reply);
-	reply_problem(&reply, out, problem, detail);
+	if (route_is_subscription(call_of(ex)->route) && problems[problem].code)
+		reply_coded(&reply, out, &problems[problem], slice_str(detail));
+	else
+		reply_problem(&reply, out, problem, detail);
 	reply_send(ex, &reply, out);
 }
 

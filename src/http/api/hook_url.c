@@ -7,19 +7,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 
-int hook_allow_parse(struct slice text, enum hook_allow *ret_allow)
-{
-	static const struct slice words[] = {SLICE_INIT("public"), SLICE_INIT("loopback"), SLICE_INIT("any")};
-
-	for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
-		if (slice_eq(text, words[i])) {
-			*ret_allow = (enum hook_allow)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 /* --- addresses --- */
 
 struct prefix {

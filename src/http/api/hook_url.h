@@ -9,13 +9,12 @@
 
 #include <netinet/in.h>
 
-/* The setting webhook-allow. */
+/* The setting webhook-allow, in the order of its words. */
 enum hook_allow {
 	HOOK_ALLOW_PUBLIC,   /* https to public addresses */
 	HOOK_ALLOW_LOOPBACK, /* the same, and http to localhost and 127.0.0.x */
 	HOOK_ALLOW_ANY,      /* http and https to anywhere */
 };
-int hook_allow_parse(struct slice text, enum hook_allow *ret_allow) MUST_USE; /* 0 or -EINVAL */
 
 /* To what kind of address a URL may lead. */
 enum hook_reach { HOOK_REACH_PUBLIC, HOOK_REACH_LOOPBACK, HOOK_REACH_ANY };

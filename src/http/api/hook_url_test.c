@@ -3,24 +3,8 @@
 #include "http/api/hook_url.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
-
-static void words_of_the_setting(void **state)
-{
-	enum hook_allow allow = HOOK_ALLOW_ANY;
-
-	(void)state;
-	assert_int_equal(hook_allow_parse(SLICE("public"), &allow), 0);
-	assert_int_equal(allow, HOOK_ALLOW_PUBLIC);
-	assert_int_equal(hook_allow_parse(SLICE("loopback"), &allow), 0);
-	assert_int_equal(allow, HOOK_ALLOW_LOOPBACK);
-	assert_int_equal(hook_allow_parse(SLICE("any"), &allow), 0);
-	assert_int_equal(allow, HOOK_ALLOW_ANY);
-	assert_int_equal(hook_allow_parse(SLICE("none"), &allow), -EINVAL);
-	assert_int_equal(hook_allow_parse(SLICE(""), &allow), -EINVAL);
-}
 
 /* Under which settings a URL passes: p, l, a. */
 struct url_case {
@@ -289,7 +273,6 @@ static void addresses_are_judged_by_their_range(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(words_of_the_setting),
 		cmocka_unit_test(urls_of_the_public_internet_are_https),
 		cmocka_unit_test(the_exception_for_development_is_http_to_loopback),
 		cmocka_unit_test(inner_addresses_are_refused_in_every_spelling),

@@ -194,6 +194,27 @@ bool input_token(struct exchange *ex, struct slice *ret_token)
 	return false;
 }
 
+bool input_origin(struct exchange *ex, struct slice *ret_origin)
+{
+	struct slice host = request_header(ex->request, SLICE("Host"));
+	bool tls = slice_eq_nocase(request_header(ex->request, SLICE("X-Forwarded-Proto")), SLICE("https"));
+	struct slice scheme = tls ? SLICE("https://") : SLICE("http://");
+	char *out;
+
+	*ret_origin = (struct slice){0};
+	if (!host.len)
+		return true;
+	out = arena_alloc(&ex->arena, scheme.len + host.len);
+	if (!out) {
+		call_no_memory(ex);
+		return false;
+	}
+	memcpy(out, scheme.ptr, scheme.len);
+	memcpy(out + scheme.len, host.ptr, host.len);
+	*ret_origin = slice_from(out, scheme.len + host.len);
+	return true;
+}
+
 bool input_handle(struct exchange *ex, struct slice handle)
 {
 	if (handle_key(handle))

@@ -83,12 +83,13 @@ void json_in_open(struct json_in *in, struct arena *arena, struct slice body, bo
 		json_in_fail(in, "The body is not JSON: %.100s.", error.text);
 	else if (!json_is_object(in->root))
 		json_in_fail(in, "The body must be a JSON object.");
+	in->at = in->root;
 }
 
 bool json_in_close(struct json_in *in)
 {
 	json_decref(in->root);
-	in->root = NULL;
+	in->root = in->at = NULL;
 	in->room = mem_free(in->room);
 	room = (struct room){0};
 	return !json_in_failed(in);
@@ -97,9 +98,51 @@ bool json_in_close(struct json_in *in)
 /* NULL: absent, null, or something went wrong before. */
 static json_t *member(const struct json_in *in, const char *key)
 {
-	json_t *value = json_in_failed(in) ? NULL : json_object_get(in->root, key);
+	json_t *value = json_in_failed(in) ? NULL : json_object_get(in->at, key);
 
 	return json_is_null(value) ? NULL : value;
+}
+
+bool json_in_enter(struct json_in *in, const char *key)
+{
+	json_t *found = member(in, key);
+
+	if (found && !json_is_object(found))
+		json_in_fail(in, "\"%s\" must be an object.", key);
+	else if (found)
+		in->at = found;
+	return found && !json_in_failed(in);
+}
+
+size_t json_in_items(struct json_in *in, const char *key, size_t max_count)
+{
+	json_t *found = member(in, key), *item;
+	size_t i;
+	bool fits = json_is_array(found) && json_array_size(found) <= max_count;
+
+	if (!found)
+		return 0;
+	if (fits) {
+		json_array_foreach(found, i, item) fits = fits && json_is_object(item);
+	}
+	if (!fits) {
+		json_in_fail(in, "\"%s\" must be an array of at most %zu objects.", key, max_count);
+		return 0;
+	}
+	return json_array_size(found);
+}
+
+void json_in_enter_item(struct json_in *in, const char *key, size_t i)
+{
+	json_t *found = member(in, key);
+
+	if (found)
+		in->at = json_array_get(found, i);
+}
+
+void json_in_leave(struct json_in *in)
+{
+	in->at = in->root;
 }
 
 static void keep(struct json_in *in, struct slice s, struct slice *value)
@@ -132,10 +175,12 @@ void json_in_strings(struct json_in *in, const char *key, size_t max_count, size
 
 	if (!found)
 		return;
-	if (!json_is_array(found) || json_array_size(found) < 1 || json_array_size(found) > max_count) {
-		json_in_fail(in, "\"%s\" must be an array of 1 to %zu strings.", key, max_count);
+	if (!json_is_array(found) || json_array_size(found) > max_count) {
+		json_in_fail(in, "\"%s\" must be an array of at most %zu strings.", key, max_count);
 		return;
 	}
+	if (json_array_size(found) == 0)
+		return;
 	*values = arena_zalloc(in->arena, json_array_size(found) * sizeof(**values));
 	if (!*values) {
 		in->no_memory = true;
@@ -153,16 +198,26 @@ void json_in_strings(struct json_in *in, const char *key, size_t max_count, size
 	*count = json_array_size(found);
 }
 
-void json_in_u32(struct json_in *in, const char *key, uint32_t min, uint32_t max, uint32_t *value)
+void json_in_u64(struct json_in *in, const char *key, uint64_t min, uint64_t max, uint64_t *value)
 {
 	json_t *found = member(in, key);
+	json_int_t number = json_integer_value(found);
 
 	if (!found)
 		return;
-	if (!json_is_integer(found) || json_integer_value(found) < min || json_integer_value(found) > max)
-		json_in_fail(in, "\"%s\" must be a whole number from %u to %u.", key, min, max);
+	if (!json_is_integer(found) || number < 0 || (uint64_t)number < min || (uint64_t)number > max)
+		json_in_fail(in, "\"%s\" must be a whole number from %llu to %llu.", key, (unsigned long long)min,
+			     (unsigned long long)max);
 	else
-		*value = (uint32_t)json_integer_value(found);
+		*value = (uint64_t)number;
+}
+
+void json_in_u32(struct json_in *in, const char *key, uint32_t min, uint32_t max, uint32_t *value)
+{
+	uint64_t number = *value;
+
+	json_in_u64(in, key, min, max, &number);
+	*value = (uint32_t)number;
 }
 
 static int seconds_ms(const json_t *number, uint64_t *ret_ms)
@@ -246,7 +301,7 @@ void json_in_value(struct json_in *in, const char *key, size_t max_bytes, struct
 
 /* --- what the requests mean --- */
 
-static void need(struct json_in *in, bool there, const char *key)
+void json_in_need(struct json_in *in, bool there, const char *key)
 {
 	if (!there)
 		json_in_fail(in, "\"%s\" is missing.", key);
@@ -256,7 +311,7 @@ void claim_read(struct json_in *in, struct claim_request *request)
 {
 	*request = (struct claim_request){.max = 1, .wait_ms = UINT64_MAX};
 	json_in_strings(in, "queues", CLAIM_QUEUES_MAX, NAME_BYTES_MAX, &request->queues, &request->queue_count);
-	need(in, request->queue_count > 0, "queues");
+	json_in_need(in, request->queue_count > 0, "queues");
 	for (size_t i = 0; i < request->queue_count; i++) {
 		if (!queue_is_valid(request->queues[i]))
 			json_in_fail(in, "\"queues\" must hold names of queues: letters, digits, . _ ~ -, no dot at the start.");
@@ -274,7 +329,7 @@ void wait_read(struct json_in *in, struct wait_request *request)
 
 	*request = (struct wait_request){.wait_ms = UINT64_MAX};
 	json_in_strings(in, "ids", WAIT_IDS_MAX, NAME_BYTES_MAX, &request->ids, &request->count);
-	need(in, request->count > 0, "ids");
+	json_in_need(in, request->count > 0, "ids");
 	json_in_string(in, "mode", NAME_BYTES_MAX, &mode);
 	if (!slice_eq(mode, SLICE("any")) && !slice_eq(mode, SLICE("all")))
 		json_in_fail(in, "\"mode\" must be \"any\" or \"all\".");
@@ -318,5 +373,5 @@ void pause_read(struct json_in *in, bool *ret_paused)
 
 	*ret_paused = false;
 	json_in_bool(in, "paused", ret_paused, &found);
-	need(in, found, "paused");
+	json_in_need(in, found, "paused");
 }

@@ -15,6 +15,7 @@
 
 struct json_in {
 	json_t *root; /* NULL: an empty body */
+	json_t *at;   /* the object whose members are read */
 	void *room;   /* what jansson allocates from */
 	struct arena *arena;
 	bool no_memory;
@@ -35,9 +36,17 @@ static inline bool json_in_failed(const struct json_in *in)
 	return in->bad || in->no_memory;
 }
 
+/* An object within, as the member `key` or as the i-th item of the array there: readers look into it until json_in_leave, which
+ * goes back to the whole. json_in_enter: false when there is none, and then nothing was entered. */
+bool json_in_enter(struct json_in *in, const char *key);
+size_t json_in_items(struct json_in *in, const char *key, size_t max_count); /* how many objects that array has; 0: none */
+void json_in_enter_item(struct json_in *in, const char *key, size_t i);
+void json_in_leave(struct json_in *in);
+
 void json_in_string(struct json_in *in, const char *key, size_t max_bytes, struct slice *value);
 void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values,
 		     size_t *count);
+void json_in_u64(struct json_in *in, const char *key, uint64_t min, uint64_t max, uint64_t *value);
 void json_in_u32(struct json_in *in, const char *key, uint32_t min, uint32_t max, uint32_t *value);
 /* A string like "30s", or a number of seconds. */
 void json_in_duration(struct json_in *in, const char *key, uint64_t min_ms, uint64_t max_ms, uint64_t *value_ms);
@@ -45,6 +54,8 @@ void json_in_bool(struct json_in *in, const char *key, bool *value, bool *found)
 void json_in_fraction(struct json_in *in, const char *key, double *value); /* 0 … 1 */
 /* A string or an object, as compact JSON. */
 void json_in_value(struct json_in *in, const char *key, size_t max_bytes, struct slice *value);
+
+void json_in_need(struct json_in *in, bool there, const char *key); /* fails unless it is there */
 
 /* --- what the requests mean --- */
 

@@ -41,6 +41,7 @@ static const struct parameter {
 	{"Job-Retain", "header", "duration", "How long it is kept after its end (24h)."},
 	{"Cancel-After", "header", "duration", "Canceled by itself if not over by then."},
 	{"Job-Token", "header", "string", "The lease, as the claim told it. Needed."},
+	{"Authorization", "header", "string", "Bearer, and the token that the wake or the claim told. Needed."},
 	{"Job-Worker", "header", "string", "The worker's name, for people."},
 	{"Job-Attempt-Id", "header", "string", "Makes the claim repeatable: the same id gets the same job and token."},
 };
@@ -90,7 +91,7 @@ static struct slice path_parameter(struct slice segment)
 static void path_key(struct buf *out, const char *path)
 {
 	struct slice rest = slice_str(path), part = slice_cut(&rest, '*');
-	char key[64] = {0};
+	char key[128] = {0};
 
 	if (part.len + rest.len >= sizeof(key))
 		return;
@@ -118,7 +119,7 @@ static void parameters_json(struct buf *out, const struct route *route)
 		for (size_t i = 0; i < ARRAY_COUNT(parameters); i++) {
 			if (slice_eq(name, slice_str(parameters[i].name)))
 				parameter_json(out, parameters[i].in, name, parameters[i].schema, parameters[i].text,
-					       slice_eq(name, SLICE("Job-Token")));
+					       slice_eq(name, SLICE("Job-Token")) || slice_eq(name, SLICE("Authorization")));
 		}
 	}
 	json_close(out, ']');
@@ -136,6 +137,7 @@ static void body_json(struct buf *out, const struct route *route)
 
 static void answers_json(struct buf *out, const struct route *route)
 {
+	static const struct slice schema = SLICE_INIT("{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}");
 	struct slice answers = slice_str(route->answers);
 
 	json_key(out, "responses");
@@ -154,9 +156,12 @@ static void answers_json(struct buf *out, const struct route *route)
 		json_str(out, encode_reason((int)number));
 		if (number >= 400) {
 			json_key(out, "content");
-			json_raw(
-				out,
-				SLICE("{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}"));
+			json_open(out, '{');
+			/* Those that have a code of the Durable Streams protocol's are told as it shows them. */
+			json_key(out,
+				 route_is_subscription(route) && number < 500 ? "application/json" : "application/problem+json");
+			json_raw(out, schema);
+			json_close(out, '}');
 		}
 		json_close(out, '}');
 	}

@@ -6,11 +6,20 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] =
 		{"bad-request", 400, 0, "The request makes no sense",
 		 "Something in the request is missing, malformed or out of range; `detail` says what. Mend it; the same "
-		 "request will be refused again."},
+		 "request will be refused again.",
+		 "INVALID_REQUEST"},
+	[PROBLEM_WEBHOOK_URL] = {"webhook-url", 400, 0, "Webhooks are not sent there",
+				 "Webhooks go to https URLs of the public Internet, and, unless the setting webhook-allow says "
+				 "otherwise, to http://localhost and http://127.0.0.x.",
+				 "WEBHOOK_URL_REJECTED"},
+	[PROBLEM_TOKEN] = {"token", 401, 0, "The token is not good for that",
+			   "Send the callback_token of the wake, or the token of the claim, as Authorization: Bearer.",
+			   "TOKEN_INVALID"},
 	[PROBLEM_NOT_FOUND] =
 		{"not-found", 404, 0, "There is no such thing",
 		 "No job, queue, stream or path of that name. A handle is 32 lower-case letters and digits, and only the server "
-		 "that made it knows it. A job that is past its retention is forgotten after a while."},
+		 "that made it knows it. A job that is past its retention is forgotten after a while.",
+		 "SUBSCRIPTION_NOT_FOUND"},
 	[PROBLEM_METHOD_NOT_ALLOWED] =
 		{"method-not-allowed", 405, 0, "That method does nothing here",
 		 "The path exists, but not for this method. `Allow` lists those that it has. Claiming is a POST, "
@@ -22,7 +31,8 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 	[PROBLEM_CONFLICT] =
 		{"conflict", 409, 0, "It is too late for that, or the name is taken",
 		 "The name belongs to a job with a different body or different settings; or a job that is done or failed "
-		 "was to be canceled."},
+		 "was to be canceled; or the subscription of that id is configured otherwise.",
+		 "SUBSCRIPTION_ALREADY_EXISTS"},
 	[PROBLEM_STREAM_CLOSED] =
 		{"stream-closed", 409, 0, "The stream was closed",
 		 "Its writer has said that nothing more will come. What is in it can be read; Stream-Next-Offset "
@@ -41,10 +51,21 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 		{"producer-gap", 409, 0, "An append is missing",
 		 "The producer's appends are numbered one by one, and Producer-Expected-Seq comes next. Send what is missing "
 		 "first."},
+	[PROBLEM_OFFSET] = {"offset", 409, 0, "That is no offset to ack",
+			    "Acks go forward, of streams that the subscription has, and no further than their end. None of the "
+			    "request's acks was taken.",
+			    "INVALID_OFFSET"},
+	[PROBLEM_CLAIMED] = {"claimed", 409, 0, "Another worker has claimed it",
+			     "current_holder works on it until it is done, gives it back, or its lease runs out.",
+			     "ALREADY_CLAIMED"},
+	[PROBLEM_NO_WORK] = {"no-work", 409, 0, "There is nothing to do",
+			     "Read the wake stream, and claim when it tells of a wake.", "NO_PENDING_WORK"},
 	[PROBLEM_FENCED] =
 		{"fenced", 409, 0, "The lease is somebody else's now",
 		 "The Job-Token is not that of the present lease: the lease ran out, or was given back, or never was yours. "
-		 "Nothing was changed. Drop the work: whoever holds the job now will do it."},
+		 "Nothing was changed. Drop the work: whoever holds the job now will do it. Of a subscription: that wake is "
+		 "over, and what was left comes with another one.",
+		 "FENCED"},
 	[PROBLEM_CANCELED] = {"canceled", 410, 0, "The job was canceled", "Nobody works on it, and there will be no result."},
 	[PROBLEM_CANCELED_WORK] = {"canceled", 409, 0, "The job was canceled",
 				   "Nobody wants the result any more. Drop the work."},
@@ -171,9 +192,8 @@ const struct problem_row *problem_find(struct slice name)
 	return NULL;
 }
 
-void problem_json(struct buf *out, const struct problem_row *row, int status, struct slice detail)
+void problem_members(struct buf *out, const struct problem_row *row, int status, struct slice detail)
 {
-	json_open(out, '{');
 	json_key(out, "type");
 	buf_append_str(out, "\"/problems/");
 	buf_append_str(out, row->name);
@@ -186,5 +206,11 @@ void problem_json(struct buf *out, const struct problem_row *row, int status, st
 		json_key(out, "detail");
 		json_str(out, detail);
 	}
+}
+
+void problem_json(struct buf *out, const struct problem_row *row, int status, struct slice detail)
+{
+	json_open(out, '{');
+	problem_members(out, row, status, detail);
 	json_close(out, '}');
 }

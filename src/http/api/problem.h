@@ -7,6 +7,8 @@
 
 enum problem {
 	PROBLEM_BAD_REQUEST,
+	PROBLEM_WEBHOOK_URL,
+	PROBLEM_TOKEN,
 	PROBLEM_NOT_FOUND,
 	PROBLEM_METHOD_NOT_ALLOWED,
 	PROBLEM_TIMEOUT,
@@ -16,6 +18,9 @@ enum problem {
 	PROBLEM_SEQUENCE,
 	PROBLEM_PRODUCER_FENCED,
 	PROBLEM_PRODUCER_GAP,
+	PROBLEM_OFFSET,
+	PROBLEM_CLAIMED,
+	PROBLEM_NO_WORK,
 	PROBLEM_FENCED,
 	PROBLEM_CANCELED,      /* to whoever asks for the result: 410 */
 	PROBLEM_CANCELED_WORK, /* the same name, to the worker: 409 */
@@ -45,11 +50,13 @@ struct problem_row {
 	int retry_after_s; /* 0: none */
 	const char *title;
 	const char *advice;
+	const char *code; /* about subscriptions: the Durable Streams protocol's; NULL: it has none for that */
 };
 extern const struct problem_row problems[PROBLEM_COUNT];
 
 enum problem problem_of_outcome(enum outcome outcome);
 /* The first row of that name; NULL: there is none. */
 const struct problem_row *problem_find(struct slice name);
-/* A whole problem document; an empty detail is left out. */
+/* A whole problem document; an empty detail is left out. Or its members, of an object that is open. */
+void problem_members(struct buf *out, const struct problem_row *row, int status, struct slice detail);
 void problem_json(struct buf *out, const struct problem_row *row, int status, struct slice detail);

@@ -9,6 +9,8 @@
 #define SUBMIT_HEADERS                                                                                                           \
 	"wait Prefer Content-Type Idempotency-Key Job-Delay Job-Priority Job-Max-Attempts Job-Lease Job-Retain Cancel-After"
 
+#define SUBSCRIPTION "/v1/stream/__ds/subscriptions/{subscription}"
+
 const struct route routes[] = {
 	{HTTP_POST, "/v1/queues/{queue}/jobs", ROUTE_STORE, submit_head, submit_body, "submit", "jobs",
 	 "Submit a job; with a wait, hold the answer for its result", "202 200 400 413 422 429 503 507", SUBMIT_HEADERS},
@@ -55,6 +57,27 @@ const struct route routes[] = {
 	 "200 400 404 413 503", ""},
 	{HTTP_GET, "/v1/streams", ROUTE_NO_BODY, streams_head, NULL, "listStreams", "streams", "List streams, the oldest first",
 	 "200 400 503", "prefix limit after"},
+	{HTTP_PUT, SUBSCRIPTION, ROUTE_JSON, subscription_create_head, subscription_create_body, "createSubscription",
+	 "subscriptions", "Make a subscription, or see that it is there", "201 200 400 409 413 503 507", ""},
+	{HTTP_GET, SUBSCRIPTION, ROUTE_NO_BODY, subscription_get_head, NULL, "getSubscription", "subscriptions",
+	 "A subscription, with what is acked of each stream", "200 400 404 503", ""},
+	{HTTP_DELETE, SUBSCRIPTION, ROUTE_NO_BODY, subscription_delete_head, NULL, "deleteSubscription", "subscriptions",
+	 "Delete a subscription; its streams stay", "204 400 503 507", ""},
+	{HTTP_POST, SUBSCRIPTION "/streams", ROUTE_JSON, subscription_link_head, subscription_link_body, "linkStreams",
+	 "subscriptions", "Add streams to a subscription", "204 400 404 413 503 507", ""},
+	{HTTP_DELETE, SUBSCRIPTION "/streams/{path*}", ROUTE_NO_BODY, subscription_unlink_head, NULL, "unlinkStream",
+	 "subscriptions", "Take a stream out of a subscription, unless its pattern matches", "204 400 404 503 507", ""},
+	{HTTP_POST, SUBSCRIPTION "/callback", ROUTE_JSON, subscription_callback_head, subscription_ack_body, "callback",
+	 "subscriptions", "A webhook's receiver acks, asks for more time, or is done", "200 400 401 404 409 413 503 507",
+	 "Authorization"},
+	{HTTP_POST, SUBSCRIPTION "/claim", ROUTE_JSON, subscription_claim_head, subscription_claim_body, "claimSubscription",
+	 "subscriptions", "Take what is pending, on a lease", "200 400 404 409 413 503 507", ""},
+	{HTTP_POST, SUBSCRIPTION "/ack", ROUTE_JSON, subscription_ack_head, subscription_ack_body, "ack", "subscriptions",
+	 "Ack what is done; extend the lease, or end it", "200 400 401 404 409 413 503 507", "Authorization"},
+	{HTTP_POST, SUBSCRIPTION "/release", ROUTE_JSON, subscription_release_head, subscription_ack_body, "releaseSubscription",
+	 "subscriptions", "Give a claim back", "204 400 401 404 409 413 503 507", "Authorization"},
+	{HTTP_GET, "/v1/stream/__ds/jwks.json", ROUTE_NO_BODY, jwks_head, NULL, "webhookKeys", "subscriptions",
+	 "The public key that webhooks are signed with, as a JSON Web Key Set", "200 503", ""},
 	{HTTP_PUT, "/v1/stream/{path*}", ROUTE_STORE, stream_create_head, stream_create_body, "createStream", "streams",
 	 "Make a stream, or see that it is there; the body is its first content", "201 200 400 409 413 501 503 507",
 	 "Content-Type Stream-TTL Stream-Expires-At Stream-Closed"},
@@ -98,6 +121,17 @@ bool route_is_stream(const struct route *route)
 	return route && slice_eq(slice_str(route->tag), SLICE("streams"));
 }
 
+bool route_is_subscription(const struct route *route)
+{
+	return route && slice_eq(slice_str(route->tag), SLICE("subscriptions"));
+}
+
+/* What is below the reserved segment is no stream, whatever the method. */
+static bool is_reserved(const struct route *route, struct slice rest)
+{
+	return route_is_stream(route) && slice_eq(slice_cut(&rest, '/'), SLICE("__ds"));
+}
+
 /* Takes the raw path apart along the pattern; `params` are not decoded yet. */
 static bool route_matches(const struct route *route, struct slice path, struct slice params[PARAMS_MAX])
 {
@@ -111,7 +145,7 @@ static bool route_matches(const struct route *route, struct slice path, struct s
 
 		if (takes_rest(want)) {
 			params[count] = path;
-			return true;
+			return !is_reserved(route, path);
 		}
 		have = slice_cut(&path, '/');
 		if (want.len && want.ptr[0] == '{')

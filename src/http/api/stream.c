@@ -30,25 +30,23 @@ void stream_take_body(struct exchange *ex, struct ask *ask, bool json)
 
 /* --- PUT --- */
 
-/* The stream's URL as the client sees it: an absolute one when it told by which name it came. */
+/* The stream's URL as the client sees it: an absolute one when it told by which name it came. False: that has been answered. */
 static bool reply_location(struct exchange *ex, struct reply *reply)
 {
-	struct slice host = request_header(ex->request, SLICE("Host")), path = ex->request->path;
-	bool tls = slice_eq_nocase(request_header(ex->request, SLICE("X-Forwarded-Proto")), SLICE("https"));
-	struct slice scheme = tls ? SLICE("https://") : SLICE("http://");
+	struct slice origin, path = ex->request->path;
 	char *url;
 
-	if (!host.len) {
-		reply_header(reply, SLICE("Location"), path);
-		return true;
-	}
-	url = arena_alloc(&ex->arena, scheme.len + host.len + path.len);
-	if (!url)
+	if (!input_origin(ex, &origin))
 		return false;
-	memcpy(url, scheme.ptr, scheme.len);
-	memcpy(url + scheme.len, host.ptr, host.len);
-	memcpy(url + scheme.len + host.len, path.ptr, path.len);
-	reply_header(reply, SLICE("Location"), slice_from(url, scheme.len + host.len + path.len));
+	url = arena_alloc(&ex->arena, origin.len + path.len);
+	if (!url) {
+		call_no_memory(ex);
+		return false;
+	}
+	if (origin.len)
+		memcpy(url, origin.ptr, origin.len);
+	memcpy(url + origin.len, path.ptr, path.len);
+	reply_header(reply, SLICE("Location"), slice_from(url, origin.len + path.len));
 	return true;
 }
 
@@ -57,10 +55,8 @@ static void answer_created(struct exchange *ex, const struct stream_view *view, 
 	struct reply reply;
 
 	stream_reply_init(&reply, is_new ? 201 : 200);
-	if (is_new && !(call_of(ex)->flags & CALL_GONE) && !reply_location(ex, &reply)) {
-		call_no_memory(ex);
+	if (is_new && !(call_of(ex)->flags & CALL_GONE) && !reply_location(ex, &reply))
 		return;
-	}
 	reply.answer.content_type = view->content_type;
 	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), view->number, view->next_offset);
 	if (view->closed)

@@ -22,6 +22,23 @@ static bool segment_is_valid(struct slice segment)
 	return true;
 }
 
+bool stream_path_is_valid(struct slice path)
+{
+	struct slice rest = path;
+
+	if (!path.len || path.len > STREAM_PATH_MAX || path.ptr[path.len - 1] == '/')
+		return false;
+	for (bool first = true; rest.len; first = false) {
+		struct slice segment = slice_cut(&rest, '/');
+
+		if (!segment_is_valid(segment))
+			return false;
+		if (first && (slice_eq(segment, STREAM_RESERVED) || slice_eq(segment, SLICE("__jobs"))))
+			return false;
+	}
+	return true;
+}
+
 static bool bad_path(struct exchange *ex)
 {
 	call_problem(
@@ -58,8 +75,8 @@ bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_
 				     "Paths under __jobs are the server's own; a job's output is at /v1/jobs/{id}/output.");
 			return false;
 		}
-		if (len == 0 && slice_eq(segment, SLICE("__ds"))) {
-			call_problem(ex, PROBLEM_NOT_IMPLEMENTED, "Subscriptions (paths under __ds) are not there yet.");
+		if (len == 0 && slice_eq(segment, STREAM_RESERVED)) {
+			call_problem(ex, PROBLEM_NOT_FOUND, "No stream's path begins with __ds: subscriptions are kept there.");
 			return false;
 		}
 		memcpy(out + len, segment.ptr, segment.len);

@@ -2,28 +2,9 @@
 #include "http/api/stream_priv.h"
 
 #include "base/json.h"
+#include "http/codec/uri.h"
 
 enum { LIST_DEFAULT = 100, LIST_BYTES = 1 << 20 };
-
-/* As in a request line: what is not unreserved (RFC 3986 §2.3) is encoded, but for the slashes between segments. */
-static void url_json(struct buf *out, struct slice path)
-{
-	static const char digits[] = "0123456789ABCDEF";
-
-	buf_append_str(out, "\"/v1/stream/");
-	for (size_t i = 0; i < path.len; i++) {
-		unsigned char c = (unsigned char)path.ptr[i];
-
-		if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("-._~/", c))) {
-			buf_append_char(out, (char)c);
-		} else {
-			buf_append_char(out, '%');
-			buf_append_char(out, digits[c >> 4]);
-			buf_append_char(out, digits[c & 15]);
-		}
-	}
-	buf_append_char(out, '"');
-}
 
 static void stream_json(struct buf *out, const struct stream_view *view)
 {
@@ -31,7 +12,9 @@ static void stream_json(struct buf *out, const struct stream_view *view)
 	json_key(out, "path");
 	json_str(out, view->path);
 	json_key(out, "url");
-	url_json(out, view->path);
+	buf_append_str(out, "\"/v1/stream/");
+	uri_encode(view->path, "/", out);
+	buf_append_char(out, '"');
 	json_key(out, "content_type");
 	json_str(out, view->content_type);
 	stream_place_json(out, "earliest_offset", view->number, view->earliest_offset);

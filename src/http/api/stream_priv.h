@@ -29,6 +29,9 @@ bool etag_matches(struct slice if_none_match, struct slice etag); /* RFC 9110 §
 
 /* --- stream_input.c. False: it makes no sense, and that has been answered --- */
 
+/* The first segment that no stream's path has: what is below it is about streams (protocol §6). */
+#define STREAM_RESERVED SLICE("__ds")
+bool stream_path_is_valid(struct slice path); /* of a decoded one. Pure */
 bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_path);
 /* Stream-Forked-From and its companions. */
 bool input_stream_fork(struct exchange *ex, struct stream_create_in *in);

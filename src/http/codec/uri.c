@@ -51,6 +51,24 @@ int uri_decode(struct slice s, struct arena *arena, struct slice *ret_decoded)
 	return 0;
 }
 
+void uri_encode(struct slice s, const char *kept, struct buf *out)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+
+		if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		    (c && (strchr("-._~", c) || strchr(kept, c)))) {
+			buf_append_char(out, (char)c);
+		} else {
+			buf_append_char(out, '%');
+			buf_append_char(out, digits[c >> 4]);
+			buf_append_char(out, digits[c & 15]);
+		}
+	}
+}
+
 bool uri_query_next(struct slice *query, struct slice *ret_name, struct slice *ret_value)
 {
 	while (query->len) {

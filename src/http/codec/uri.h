@@ -2,9 +2,13 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 /* Decodes; without a '%' the slice itself comes back. 0, -EINVAL (broken escape, or an escaped NUL) or -ENOMEM. */
 int uri_decode(struct slice s, struct arena *arena, struct slice *ret_decoded) MUST_USE;
+
+/* Appends `s` with all encoded that is not unreserved (RFC 3986 §2.3), but for those in `kept`. */
+void uri_encode(struct slice s, const char *kept, struct buf *out);
 
 enum uri_found { URI_FOUND = 0, URI_ABSENT = 1 };
 

@@ -1,0 +1,30 @@
+/* The deliverer of webhooks: takes hooks from the sequencer's thread, posts each to its URL, and sends it back there with what
+ * became of it, once each.
+ *
+ * One thread of its own, over libcurl, begun with the first hook; without any there is neither thread nor curl. What is asked
+ * of a receiver is bounded: how long it may take, how much it may answer, how many are asked at once; the others wait in line,
+ * of which there can be no more than subscriptions. Redirects are not followed and no proxy is asked, since either would lead
+ * past the look at each address (http/api/hook_url.h). */
+#pragma once
+
+#include "http/api/hook_sign.h"
+#include "http/api/hook_url.h"
+#include "sequencer/command.h"
+
+struct webhooks;
+
+struct webhooks_config {
+	enum hook_allow allow;
+	unsigned at_once_max;
+	uint64_t timeout_ms;
+	struct hook_signer *signer;
+	void (*report)(void *ctx, const struct hooked_in *hooked); /* on whichever thread */
+	void *ctx;
+};
+
+struct webhooks *webhooks_new(const struct webhooks_config *config); /* NULL: no memory */
+/* Those that are under way are broken off, without a word. */
+struct webhooks *webhooks_free(struct webhooks *w);
+
+/* The sequencer's thread. Takes it over. */
+void webhooks_send(struct webhooks *w, struct hook *hook);
