@@ -32,21 +32,26 @@ async function write() {
 	await producer.close()
 }
 
+// A session says that it is closed when the head of its last answer has come; whether the batch in it still comes, only the batch
+// tells. So a session counts until it says so, and a moment longer; what has not come by then the next one asks for again.
 async function follow() {
-	for (let offset = "-1", closed = false; !closed; await pause(20)) {
+	const backoffOptions = { initialDelay: 20, maxDelay: 200, multiplier: 1.3, maxRetries: 5 }
+	for (let offset = "-1", closed = false; !closed; ) {
+		let counts = true
 		try {
-			const backoffOptions = { initialDelay: 20, maxDelay: 200, multiplier: 1.3, maxRetries: 5 }
 			const session = await stream({ url, offset, live: role, json: true, backoffOptions })
 			session.subscribeJson((batch) => {
+				if (!counts) return
 				for (const { n } of batch.items) console.log(n)
 				offset = batch.offset
 				closed = batch.streamClosed
 			})
 			await session.closed
-			closed ||= session.streamClosed
 		} catch (error) {
 			console.error(`${error.cause?.message ?? error}, from ${offset}`)
 		}
+		await pause(20)
+		counts = false
 	}
 }
 
