@@ -59,6 +59,8 @@ const struct setting settings[] = {
 	{"webhook-timeout", SETTING_DURATION, AT(webhook_timeout_ms), "30s", 10, HOUR, false, "DUR",
 	 "a webhook that is not answered within so long, or within its subscription's lease, has failed"},
 	{"max-webhooks", SETTING_COUNT, AT(webhooks), "64", 1, 10000, false, "N", "webhooks under way at once; the others wait"},
+	{"max-wait-items", SETTING_COUNT, AT(wait_items), "250000", 1, UINT32_MAX, true, "N",
+	 "jobs and streams waited for many at a time, on one loop thread"},
 	{"delivery-lease", SETTING_DURATION, AT(delivery_lease_ms), "5s", 10, HOUR, true, "DUR",
 	 "a job handed to a worker that does not take it goes to the next after so long"},
 	{"tombstone", SETTING_DURATION, AT(tombstone_ms), "1h", 0, 365 * 24 * HOUR, true, "DUR",

@@ -51,6 +51,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 	tuning->api = (struct api_config){
 		.default_wait_ms = c->default_wait_ms,
 		.max_wait_ms = c->max_wait_ms,
+		.many_items = c->wait_items,
 		.body_bytes = c->body_bytes,
 		.delivery_lease_ms = c->delivery_lease_ms,
 		.version = BIDE_VERSION,

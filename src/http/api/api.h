@@ -15,6 +15,7 @@ struct hook_signer;
 struct api_config {
 	uint64_t default_wait_ms;   /* of claims and waits that do not say */
 	uint64_t max_wait_ms;       /* longer ones are cut to it */
+	uint64_t many_items;        /* that waits for many may have on one thread, together */
 	uint64_t body_bytes;        /* longest body or result */
 	uint64_t delivery_lease_ms; /* the sequencer's: an offer under way is confirmed or renewed more often */
 	const char *version;

@@ -15,10 +15,10 @@
 #include "http/api/problem.h"
 #include "wait/board.h"
 
-enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM, WAIT_SSE };
+enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM, WAIT_SSE, WAIT_MANY_STREAM };
 enum { WAIT_UNTOLD = UINT16_MAX };
 
-/* One place on the board. */
+/* One place on the board; of WAIT_MANY a place for each item, of WAIT_MANY_STREAM those that are streams. */
 struct waiter {
 	struct wait wait; /* first */
 	uint32_t revision;
@@ -47,8 +47,9 @@ enum keep {
 enum format {
 	FORMAT_VALUES,  /* the bytes as they are; of JSON an array */
 	FORMAT_RECORDS, /* an array of objects, with offsets and times */
+	FORMAT_STRINGS, /* an array of values: JSON, or strings, as in those objects */
 };
-enum { FORMAT_COUNT = FORMAT_RECORDS + 1 };
+enum { FORMAT_COUNT = FORMAT_STRINGS + 1 };
 
 enum { HANDLE_BYTES = 20 };
 
@@ -112,7 +113,7 @@ struct api_thread {
 	struct wheel_entry look;     /* at those on their way, while there are any */
 	struct wheel *wheel;         /* in which it is */
 	bool looking;
-	uint64_t many_items;
+	uint64_t many_items; /* of all waits for many */
 	struct api_stats stats;
 };
 
@@ -242,9 +243,12 @@ void submit_named_head(struct exchange *ex, const struct slice params[PARAMS_MAX
 void submit_body(struct exchange *ex, const struct request_body *body);
 
 /* --- many.c --- */
-void many_body(struct exchange *ex, const struct request_body *body);
-void many_item_over(struct api_thread *api, struct waiter *waiter, struct job_view *view); /* NULL: forgotten */
-void many_answer(struct exchange *ex);
+void jobs_wait_body(struct exchange *ex, const struct request_body *body);
+void wait_body(struct exchange *ex, const struct request_body *body);
+/* Of an item. A view of NULL: forgotten; the stream is gone. */
+void many_job_woken(struct api_thread *api, struct waiter *waiter, struct job_view *view);
+void many_stream_woken(struct api_thread *api, struct waiter *waiter, struct stream_view *view);
+void many_expired(struct exchange *ex);
 void many_free(struct exchange *ex);
 
 /* --- claim.c --- */

@@ -198,6 +198,39 @@ void json_in_strings(struct json_in *in, const char *key, size_t max_count, size
 	*count = json_array_size(found);
 }
 
+void json_in_pairs(struct json_in *in, const char *key, const struct json_pairs_limits *max, struct json_pair **pairs,
+		   size_t *count)
+{
+	json_t *found = member(in, key), *item;
+	const char *name;
+	size_t i = 0;
+
+	if (!found)
+		return;
+	if (!json_is_object(found) || json_object_size(found) > max->count) {
+		json_in_fail(in, "\"%s\" must be an object of at most %zu members.", key, max->count);
+		return;
+	}
+	*pairs = arena_zalloc(in->arena, json_object_size(found) * sizeof(**pairs));
+	if (!*pairs) {
+		in->no_memory = true;
+		return;
+	}
+	json_object_foreach(found, name, item)
+	{
+		if (strlen(name) > max->key_bytes || !json_is_string(item) || json_string_length(item) > max->value_bytes) {
+			json_in_fail(in, "\"%s\" must hold strings of at most %zu bytes, under names of at most %zu.", key,
+				     max->value_bytes, max->key_bytes);
+			return;
+		}
+		keep(in, slice_str(name), &(*pairs)[i].key);
+		keep(in, slice_from(json_string_value(item), json_string_length(item)), &(*pairs)[i++].value);
+		if (json_in_failed(in))
+			return;
+	}
+	*count = i;
+}
+
 void json_in_u64(struct json_in *in, const char *key, uint64_t min, uint64_t max, uint64_t *value)
 {
 	json_t *found = member(in, key);
@@ -323,18 +356,44 @@ void claim_read(struct json_in *in, struct claim_request *request)
 	json_in_string(in, "attempt_id", NAME_BYTES_MAX, &request->attempt_id);
 }
 
-void wait_read(struct json_in *in, struct wait_request *request)
+static void wait_how(struct json_in *in, struct wait_request *request)
 {
 	struct slice mode = SLICE("any");
 
-	*request = (struct wait_request){.wait_ms = UINT64_MAX};
-	json_in_strings(in, "ids", WAIT_IDS_MAX, NAME_BYTES_MAX, &request->ids, &request->count);
-	json_in_need(in, request->count > 0, "ids");
 	json_in_string(in, "mode", NAME_BYTES_MAX, &mode);
 	if (!slice_eq(mode, SLICE("any")) && !slice_eq(mode, SLICE("all")))
 		json_in_fail(in, "\"mode\" must be \"any\" or \"all\".");
 	request->all = slice_eq(mode, SLICE("all"));
 	json_in_duration(in, "wait", 0, UINT64_MAX, &request->wait_ms);
+}
+
+void jobs_wait_read(struct json_in *in, struct wait_request *request)
+{
+	*request = (struct wait_request){.wait_ms = UINT64_MAX, .max_bytes = UINT64_MAX};
+	json_in_strings(in, "ids", WAIT_IDS_MAX, NAME_BYTES_MAX, &request->ids, &request->count);
+	json_in_need(in, request->count > 0, "ids");
+	wait_how(in, request);
+}
+
+void wait_read(struct json_in *in, struct wait_request *request)
+{
+	static const struct json_pairs_limits max = {WAIT_STREAMS_MAX, STREAM_KEY_BYTES_MAX, CURSOR_BYTES_MAX};
+	uint32_t max_bytes = UINT32_MAX;
+	struct slice format = {0};
+
+	*request = (struct wait_request){.wait_ms = UINT64_MAX};
+	json_in_pairs(in, "streams", &max, &request->streams, &request->stream_count);
+	if (json_array_size(member(in, "jobs")) || !json_is_array(member(in, "jobs")))
+		json_in_strings(in, "jobs", WAIT_IDS_MAX, NAME_BYTES_MAX, &request->ids, &request->count);
+	if (request->count + request->stream_count == 0)
+		json_in_fail(in, "Neither \"streams\" nor \"jobs\" names anything to wait for.");
+	json_in_u32(in, "max_bytes", 1, UINT32_MAX, &max_bytes);
+	request->max_bytes = max_bytes;
+	json_in_string(in, "format", NAME_BYTES_MAX, &format);
+	request->objects = format.ptr != NULL;
+	if (format.ptr && !slice_eq(format, SLICE("records")))
+		json_in_fail(in, "\"format\" is \"records\", or not there: the values alone.");
+	wait_how(in, request);
 }
 
 void beat_read(struct json_in *in, struct beat_request *request)

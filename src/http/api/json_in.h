@@ -11,6 +11,8 @@
 
 #include "base/arena.h"
 
+#include "sequencer/stream_command.h"
+
 #include <jansson.h>
 
 struct json_in {
@@ -47,6 +49,15 @@ void json_in_string(struct json_in *in, const char *key, size_t max_bytes, struc
 void json_in_strings(struct json_in *in, const char *key, size_t max_count, size_t max_bytes, struct slice **values,
 		     size_t *count);
 void json_in_u64(struct json_in *in, const char *key, uint64_t min, uint64_t max, uint64_t *value);
+/* An object of strings. */
+struct json_pair {
+	struct slice key, value;
+};
+struct json_pairs_limits {
+	size_t count, key_bytes, value_bytes;
+};
+void json_in_pairs(struct json_in *in, const char *key, const struct json_pairs_limits *max, struct json_pair **pairs,
+		   size_t *count);
 void json_in_u32(struct json_in *in, const char *key, uint32_t min, uint32_t max, uint32_t *value);
 /* A string like "30s", or a number of seconds. */
 void json_in_duration(struct json_in *in, const char *key, uint64_t min_ms, uint64_t max_ms, uint64_t *value_ms);
@@ -67,9 +78,13 @@ struct claim_request {
 	uint64_t wait_ms, lease_ms; /* UINT64_MAX, 0: not said */
 };
 struct wait_request {
-	struct slice *ids;
+	struct slice *ids; /* of jobs */
 	size_t count;
+	struct json_pair *streams; /* path, cursor */
+	size_t stream_count;
+	uint64_t max_bytes; /* UINT64_MAX: not said */
 	bool all;
+	bool objects;     /* records as objects */
 	uint64_t wait_ms; /* UINT64_MAX: not said */
 };
 struct beat_request {
@@ -85,6 +100,9 @@ struct fail_request {
 
 enum {
 	WAIT_IDS_MAX = 1000,
+	WAIT_STREAMS_MAX = 1000,
+	STREAM_KEY_BYTES_MAX = 3 * STREAM_PATH_MAX,
+	CURSOR_BYTES_MAX = 64,
 	CLAIM_QUEUES_MAX = 64,
 	CLAIM_JOBS_MAX = 1000,
 	KICK_MAX = 10000,
@@ -93,6 +111,7 @@ enum {
 };
 
 void claim_read(struct json_in *in, struct claim_request *ret_request);
+void jobs_wait_read(struct json_in *in, struct wait_request *ret_request);
 void wait_read(struct json_in *in, struct wait_request *ret_request);
 void beat_read(struct json_in *in, struct beat_request *ret_request);
 void fail_read(struct json_in *in, struct fail_request *ret_request);

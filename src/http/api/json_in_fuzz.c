@@ -38,7 +38,7 @@ static void wait_must(struct json_in *in)
 	struct wait_request r;
 	size_t bytes = 0;
 
-	wait_read(in, &r);
+	jobs_wait_read(in, &r);
 	if (json_in_failed(in))
 		return;
 	MUST(r.count >= 1 && r.count <= WAIT_IDS_MAX);
@@ -48,6 +48,20 @@ static void wait_must(struct json_in *in)
 			bytes += (unsigned char)r.ids[i].ptr[at];
 	}
 	MUST(bytes <= r.count * NAME_BYTES_MAX * 255);
+}
+
+static void many_must(struct json_in *in)
+{
+	struct wait_request r;
+
+	wait_read(in, &r);
+	if (json_in_failed(in))
+		return;
+	MUST(r.count + r.stream_count > 0 && r.count <= WAIT_IDS_MAX && r.stream_count <= WAIT_STREAMS_MAX && r.max_bytes > 0);
+	for (size_t i = 0; i < r.stream_count; i++) {
+		MUST(r.streams[i].key.ptr && r.streams[i].key.len <= STREAM_KEY_BYTES_MAX);
+		MUST(r.streams[i].value.ptr && r.streams[i].value.len <= CURSOR_BYTES_MAX);
+	}
 }
 
 static void beat_must(struct json_in *in)
@@ -86,8 +100,10 @@ static void others_must(struct json_in *in, unsigned which)
 		release_read(in, &delay_ms);
 	else if (which == 1)
 		kick_read(in, &count);
-	else
+	else if (which == 2)
 		pause_read(in, &paused);
+	else
+		many_must(in);
 	if (which == 1 && !json_in_failed(in))
 		MUST(count <= KICK_MAX);
 }

@@ -128,6 +128,33 @@ static void test_limits(void **state)
 	assert_int_equal(count, KICK_MAX);
 }
 
+static void test_a_wait_is_for_streams_or_jobs(void **state)
+{
+	struct wait_request r;
+	struct json_in in;
+
+	(void)state;
+	open_text(&in, "{\"streams\":{\"a/b\":\"now\",\"c\":\"\"},\"jobs\":[\"x\"],\"mode\":\"all\",\"max_bytes\":7,\"wait\":5}");
+	wait_read(&in, &r);
+	assert_true(json_in_close(&in));
+	assert_true(r.stream_count == 2 && r.count == 1 && r.all && r.max_bytes == 7 && r.wait_ms == 5000);
+	assert_true(slice_eq(r.streams[0].key, SLICE("a/b")) && slice_eq(r.streams[0].value, SLICE("now")));
+	assert_true(slice_eq(r.streams[1].key, SLICE("c")) && r.streams[1].value.len == 0);
+	open_text(&in, "{\"streams\":{\"a\":\"now\"},\"jobs\":[]}");
+	wait_read(&in, &r);
+	assert_true(json_in_close(&in));
+	assert_true(r.stream_count == 1 && r.count == 0 && !r.all && r.max_bytes >= UINT32_MAX && r.wait_ms == UINT64_MAX);
+	open_text(&in, "{\"jobs\":[],\"streams\":{}}");
+	wait_read(&in, &r);
+	assert_true(refused(&in, "\"streams\" nor \"jobs\""));
+	open_text(&in, "{\"streams\":{\"a\":3}}");
+	wait_read(&in, &r);
+	assert_true(refused(&in, "\"streams\""));
+	open_text(&in, "{\"streams\":[]}");
+	wait_read(&in, &r);
+	assert_true(refused(&in, "\"streams\""));
+}
+
 static void test_an_empty_body_is_an_empty_object_where_all_is_optional(void **state)
 {
 	struct beat_request beat;
@@ -191,6 +218,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_what_makes_no_sense_is_refused_with_the_member_s_name, teardown),
 		cmocka_unit_test_teardown(test_the_first_error_stays, teardown),
 		cmocka_unit_test_teardown(test_limits, teardown),
+		cmocka_unit_test_teardown(test_a_wait_is_for_streams_or_jobs, teardown),
 		cmocka_unit_test_teardown(test_an_empty_body_is_an_empty_object_where_all_is_optional, teardown),
 		cmocka_unit_test_teardown(test_null_is_the_same_as_absent, teardown),
 		cmocka_unit_test(test_every_problem_has_a_row_and_every_refusal_a_problem),

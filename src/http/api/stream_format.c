@@ -33,7 +33,7 @@ static bool is_utf8(struct slice text)
 	return true;
 }
 
-static void bytes_json(struct buf *out, struct slice bytes)
+void stream_bytes_json(struct buf *out, struct slice bytes)
 {
 	if (!bytes.ptr) {
 		json_nil(out);
@@ -70,12 +70,12 @@ void stream_record_json(struct buf *out, const struct stream_view *view, const s
 	record_open(out, view, offset);
 	json_time(out, time_ms);
 	json_key(out, "key");
-	bytes_json(out, record->key);
+	stream_bytes_json(out, record->key);
 	json_key(out, "value");
 	if (view->json && record->value.len)
 		json_raw(out, record->value);
 	else
-		bytes_json(out, record->value);
+		stream_bytes_json(out, record->value);
 	json_close(out, '}');
 }
 

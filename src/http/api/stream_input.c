@@ -52,7 +52,7 @@ static bool bad_path(struct exchange *ex)
 bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_path)
 {
 	struct slice rest = raw, segment;
-	char *out = arena_alloc(&ex->arena, STREAM_PATH_MAX);
+	char *out = arena_alloc(&ex->arena, raw.len < STREAM_PATH_MAX ? raw.len : STREAM_PATH_MAX);
 	size_t len = 0;
 	int r;
 

@@ -20,6 +20,7 @@ enum {
 /* A place in a stream, as clients keep it: fixed width, and in the order of the stream. */
 void place_write(uint64_t number, uint64_t offset, char out[PLACE_CHARS + 1]);
 int place_read(struct slice text, uint64_t *ret_number, uint64_t *ret_offset) MUST_USE; /* 0 or -EINVAL */
+int offset_read(struct slice text, struct stream_read_in *in) MUST_USE;                 /* "-1", "now" or a place: 0 or -EINVAL */
 /* What a live answer tells as Stream-Cursor: the present interval, or something beyond what the client has sent (0: nothing). */
 uint64_t cursor_next(uint64_t unix_ms, uint64_t client, uint64_t chance);
 uint64_t cursor_read(struct slice text); /* 0: none, or none of ours */
@@ -79,6 +80,9 @@ struct stream_part {
 /* Records' values as the answer's body, into `out`, and where that ends: all that the view has before its first blob (which only
  * FORMAT_RECORDS tells of), if `part` wants no less. 0, -EIO or -ENOMEM. */
 int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after) MUST_USE;
+/* The same behind what is there: with a format that is JSON, a value. */
+int stream_body_add(struct buf *out, const struct stream_view *view, const struct stream_part *part,
+		    uint64_t *ret_after) MUST_USE;
 /* Where an answer with all that can be in one ends: a blob flows alone. */
 uint64_t stream_after(const struct stream_view *view, enum format format);
 /* Head of an answer that tells from `from` up to `after`. */
@@ -100,6 +104,8 @@ void stream_answer_failed(struct exchange *ex, int error);
 
 bool input_stream_format(struct exchange *ex, struct ask *ask); /* false: it makes no sense, and that has been answered */
 void stream_place_json(struct buf *out, const char *key, uint64_t number, uint64_t offset);
+/* Bytes as a string; {"base64":…} where they are no UTF-8; null where there are none. */
+void stream_bytes_json(struct buf *out, struct slice bytes);
 /* One record as an object. */
 void stream_record_json(struct buf *out, const struct stream_view *view, const struct batch_record *record, uint64_t offset,
 			uint64_t time_ms);
@@ -107,7 +113,7 @@ void stream_blob_json(struct buf *out, const struct stream_view *view, const str
 /* Whether a chunk's bytes flow from its pin instead of being put together. */
 static inline bool stream_flows(const struct stream_chunk_view *chunk, enum format format)
 {
-	return chunk->ref.kind == BODY_BLOB && format == FORMAT_VALUES;
+	return chunk->ref.kind == BODY_BLOB && format != FORMAT_RECORDS;
 }
 /* What comes first does. */
 static inline bool stream_flows_first(const struct stream_view *view, enum format format)

@@ -4,6 +4,7 @@
  * array; a long record, which lies in a blob of its own, is answered alone and flows from its pin. */
 #include "http/api/stream_priv.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "http/codec/uri.h"
 #include "stream/batch.h"
@@ -169,13 +170,14 @@ struct values {
 
 static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
 {
-	if (v->part->format == FORMAT_RECORDS) {
+	if (v->part->format == FORMAT_RECORDS)
 		stream_record_json(v->out, v->view, record, offset, time_ms);
-		return;
-	}
-	if (v->view->json && v->out->len > 1)
-		buf_append_char(v->out, ',');
-	buf_append_slice(v->out, record->value);
+	else if (v->view->json)
+		json_raw(v->out, record->value.len ? record->value : SLICE("null"));
+	else if (v->part->format == FORMAT_STRINGS)
+		stream_bytes_json(v->out, record->value);
+	else
+		buf_append_slice(v->out, record->value);
 }
 
 static bool is_wanted(const struct stream_part *part, const struct batch_record *record)
@@ -245,15 +247,14 @@ uint64_t stream_after(const struct stream_view *view, enum format format)
 	return count < view->chunk_count ? view->chunks[count].first_offset : view->after_offset;
 }
 
-int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
+int stream_body_add(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
 {
 	size_t used = chunks_joined(view, part->format);
 	struct values v = {.out = out, .view = view, .part = part, .left = part->limit, .after = part->from};
-	bool array = view->json || part->format == FORMAT_RECORDS;
+	bool array = view->json || part->format != FORMAT_VALUES;
 	uint64_t longest = 1;
 	int error = 0;
 
-	buf_clear(out);
 	if (array)
 		buf_append_char(out, '[');
 	for (size_t i = 0; i < used; i++) {
@@ -272,6 +273,12 @@ int stream_body(struct buf *out, const struct stream_view *view, const struct st
 		buf_append_char(out, ']');
 	*ret_after = v.left ? stream_after(view, part->format) : v.after;
 	return error ? error : out->failed ? -ENOMEM : 0;
+}
+
+int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
+{
+	buf_clear(out);
+	return stream_body_add(out, view, part, ret_after);
 }
 
 /* --- answers --- */
@@ -420,21 +427,9 @@ static bool read_offset(struct exchange *ex, struct stream_read_in *in, bool *re
 		count += slice_eq(name, SLICE("offset"));
 	if (!input_query(ex, "offset", &text, ret_found))
 		return false;
-	if (!*ret_found || slice_eq(text, SLICE("-1"))) {
-		in->from = STREAM_FROM_START;
-	} else if (slice_eq(text, SLICE("now"))) {
-		in->from = STREAM_FROM_NOW;
-	} else {
-		in->from = STREAM_FROM_OFFSET;
-		if (count > 1 || place_read(text, &in->number, &in->offset)) {
-			call_problem(ex, PROBLEM_BAD_REQUEST,
-				     "offset is -1, now, or what an answer told as Stream-Next-Offset, and once only.");
-			return false;
-		}
-	}
-	if (count <= 1)
+	if (count <= 1 && (!*ret_found || !offset_read(text, in)))
 		return true;
-	call_problem(ex, PROBLEM_BAD_REQUEST, "offset may be there once only.");
+	call_problem(ex, PROBLEM_BAD_REQUEST, "offset is -1, now, or what an answer told as Stream-Next-Offset, and once only.");
 	return false;
 }
 

@@ -45,6 +45,20 @@ int place_read(struct slice text, uint64_t *ret_number, uint64_t *ret_offset)
 	return 0;
 }
 
+int offset_read(struct slice text, struct stream_read_in *in)
+{
+	if (slice_eq(text, SLICE("-1"))) {
+		in->from = STREAM_FROM_START;
+		return 0;
+	}
+	if (slice_eq(text, SLICE("now"))) {
+		in->from = STREAM_FROM_NOW;
+		return 0;
+	}
+	in->from = STREAM_FROM_OFFSET;
+	return place_read(text, &in->number, &in->offset);
+}
+
 uint64_t cursor_next(uint64_t unix_ms, uint64_t client, uint64_t chance)
 {
 	uint64_t now = unix_ms > CURSOR_EPOCH_MS ? (unix_ms - CURSOR_EPOCH_MS) / CURSOR_INTERVAL_MS : 0;

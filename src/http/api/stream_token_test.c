@@ -49,6 +49,23 @@ static void other_texts_are_no_places(void **state)
 	}
 }
 
+static void where_reading_begins(void **state)
+{
+	struct stream_read_in in = {0};
+	char text[PLACE_CHARS + 1];
+
+	(void)state;
+	assert_int_equal(offset_read(SLICE("now"), &in), 0);
+	assert_int_equal(in.from, STREAM_FROM_NOW);
+	assert_int_equal(offset_read(SLICE("-1"), &in), 0);
+	assert_int_equal(in.from, STREAM_FROM_START);
+	place_write(7, 9, text);
+	assert_int_equal(offset_read(slice_str(text), &in), 0);
+	assert_true(in.from == STREAM_FROM_OFFSET && in.number == 7 && in.offset == 9);
+	assert_int_not_equal(offset_read(SLICE("start"), &in), 0);
+	assert_int_not_equal(offset_read(SLICE(""), &in), 0);
+}
+
 static void cursors_count_intervals_and_never_stand_still(void **state)
 {
 	(void)state;
@@ -103,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(places_come_back_and_sort_as_they_lie),
 		cmocka_unit_test(other_texts_are_no_places),
+		cmocka_unit_test(where_reading_begins),
 		cmocka_unit_test(cursors_count_intervals_and_never_stand_still),
 		cmocka_unit_test(etags_differ_in_all_that_matters),
 		cmocka_unit_test(only_the_media_type_says_json),

@@ -184,8 +184,14 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 	struct wait *first = board_find(&api->streams, wake->key);
 	bool alone = first && !board_next(first, first);
 
-	while ((first = board_find(&api->streams, wake->key)))
-		wake_one(&w, container_of(container_of(first, struct waiter, wait), struct call, waiter), alone);
+	while ((first = board_find(&api->streams, wake->key))) {
+		struct waiter *waiter = container_of(first, struct waiter, wait);
+
+		if (waiter->kind == WAIT_MANY_STREAM)
+			many_stream_woken(api, waiter, wake->view);
+		else
+			wake_one(&w, container_of(waiter, struct call, waiter), alone);
+	}
 	for (size_t i = 0; i < w.count; i++)
 		shared_answer_unref(w.made[i].answer);
 	for (size_t i = 0; i < FORMAT_COUNT; i++)

@@ -27,16 +27,21 @@ static uint64_t board_key(uint64_t key, enum job_until until)
 	return until == UNTIL_DONE ? key : ~key;
 }
 
+static struct board *board_of(struct api_thread *api, const struct waiter *waiter)
+{
+	bool stream = waiter->kind == WAIT_STREAM || waiter->kind == WAIT_SSE || waiter->kind == WAIT_MANY_STREAM;
+
+	return stream ? &api->streams : &api->board;
+}
+
 bool waiter_add(struct api_thread *api, struct waiter *waiter, uint64_t key)
 {
-	return board_add(&api->board, &waiter->wait, board_key(key, (enum job_until)waiter->until)) == 0;
+	return board_add(board_of(api, waiter), &waiter->wait, board_key(key, (enum job_until)waiter->until)) == 0;
 }
 
 void waiter_remove(struct api_thread *api, struct waiter *waiter)
 {
-	bool stream = waiter->kind == WAIT_STREAM || waiter->kind == WAIT_SSE;
-
-	board_remove(stream ? &api->streams : &api->board, &waiter->wait);
+	board_remove(board_of(api, waiter), &waiter->wait);
 }
 
 void wait_leave(struct exchange *ex)
@@ -242,7 +247,7 @@ static void wake_key(struct waking *w, uint64_t key)
 			list_init(&first->peers);
 			list_push_back(&stay, &first->peers);
 		} else if (waiter->kind == WAIT_MANY) {
-			many_item_over(w->api, waiter, w->view);
+			many_job_woken(w->api, waiter, w->view);
 		} else {
 			wake_one(w, container_of(waiter, struct call, waiter));
 		}
@@ -363,7 +368,7 @@ void wait_expired(struct exchange *ex)
 
 	wait_ended(api);
 	if (call->waiter.kind == WAIT_MANY) {
-		many_answer(ex);
+		many_expired(ex);
 		return;
 	}
 	if (call->waiter.kind == WAIT_STREAM) {
