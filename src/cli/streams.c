@@ -16,10 +16,10 @@ struct streams {
 
 static void streams_heading(struct table *table)
 {
-	static const char *const names[] = {"RECORDS", "STATE", "AGE", "ENDS", "TYPE", "PATH"};
+	static const char *const names[] = {"RECORDS", "SIZE", "STATE", "AGE", "ENDS", "TYPE", "PATH"};
 
 	table->columns = ARRAY_COUNT(names);
-	table->right[0] = table->right[2] = true;
+	table->right[0] = table->right[1] = table->right[3] = true;
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
 		table_cell(table, "%s", names[i]);
 }
@@ -54,16 +54,19 @@ static void end_cell(struct table *table, const json_t *stream)
 
 static void streams_row(struct table *table, const json_t *stream)
 {
-	struct buf age = {0};
+	struct buf age = {0}, size = {0};
 
+	fmt_bytes(&size, (uint64_t)job_number(stream, "bytes", 0));
 	duration_since(&age, job_string(stream, "created"), false);
 	table_cell(table, "%.0f", job_number(stream, "records", 0));
+	table_cell(table, "%s", cli_text(&size));
 	table_cell(table, "%s", json_is_true(json_object_get(stream, "closed")) ? "closed" : "open");
 	table_cell(table, "%s", cli_text(&age));
 	end_cell(table, stream);
 	table_cell(table, "%s", job_string(stream, "content_type"));
 	table_cell(table, "%s", job_string(stream, "path"));
 	buf_deinit(&age);
+	buf_deinit(&size);
 }
 
 static void streams_print(const struct streams *streams, const json_t *page)

@@ -37,6 +37,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
 	view->earliest_offset = stream_earliest(stream);
 	view->created_ms = stream->created_ms;
+	view->bytes = stream->bytes;
 	view->expires_at_ms = more->expires_at_ms;
 	view->ttl_s = more->ttl_s;
 	view->max_age_ms = more->max_age_ms;

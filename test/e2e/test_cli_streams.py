@@ -185,10 +185,10 @@ def test_streams_are_listed(cli, path):
     assert [(one["path"], one["records"], one["closed"], one["ttl"]) for one in lines] == [
         (path, 1, True, None), (path + "/b", 0, False, 3600), (path + "/c", 0, False, None)]
     heading, *rows = [line.split() for line in cli.out("streams", "--prefix", path).decode().splitlines()]
-    assert heading == ["RECORDS", "STATE", "AGE", "ENDS", "TYPE", "PATH"]
-    assert [(row[0], row[1], row[-1]) for row in rows] == [
+    assert heading == ["RECORDS", "SIZE", "STATE", "AGE", "ENDS", "TYPE", "PATH"]
+    assert [(row[0], row[3], row[-1]) for row in rows] == [
         ("1", "closed", path), ("0", "open", path + "/b"), ("0", "open", path + "/c")]
-    assert ["idle", "1", "h"] == rows[1][4:7] and rows[2][4] == "in" and "application/json" in rows[1]
+    assert ["idle", "1", "h"] == rows[1][6:9] and rows[2][6] == "in" and "application/json" in rows[1]
 
 
 def test_a_list_of_streams_goes_on_where_it_ended(cli, path):

@@ -40,10 +40,12 @@ def test_what_is_told_of_a_stream(api, path):
     append(api, path, b"", {"Stream-Closed": "true"})
     make(api, path + "/x", {"Stream-Expires-At": "2100-01-02T03:04:05Z"})
     one, other = listed(api, prefix=name(path))["streams"]
-    assert one.pop("created").endswith("Z")
+    assert one.pop("created").endswith("Z") and one.pop("bytes") > 0
     assert one == {"path": name(path), "url": path, "content_type": "application/json", "earliest_offset": tail(answer),
-                   "next_offset": end, "records": 3, "closed": True, "ttl": 60, "expires_at": None}
-    assert (other["closed"], other["ttl"], other["expires_at"], other["records"]) == (False, None, "2100-01-02T03:04:05.000Z", 0)
+                   "next_offset": end, "records": 3, "closed": True, "ttl": 60, "max_age": None, "max_bytes": None,
+                   "expires_at": None}
+    assert (other["closed"], other["ttl"], other["expires_at"]) == (False, None, "2100-01-02T03:04:05.000Z")
+    assert (other["records"], other["bytes"]) == (0, 0)
 
 
 def test_the_url_of_any_path_leads_there(api, path):

@@ -6,6 +6,15 @@
 
 enum { LIST_DEFAULT = 100, LIST_BYTES = 1 << 20 };
 
+static void number_json(struct buf *out, const char *key, bool is_there, uint64_t value)
+{
+	json_key(out, key);
+	if (is_there)
+		json_u64(out, value);
+	else
+		json_nil(out);
+}
+
 static void stream_json(struct buf *out, const struct stream_view *view)
 {
 	json_open(out, '{');
@@ -21,15 +30,15 @@ static void stream_json(struct buf *out, const struct stream_view *view)
 	stream_place_json(out, "next_offset", view->number, view->next_offset);
 	json_key(out, "records");
 	json_u64(out, view->next_offset - view->earliest_offset);
+	json_key(out, "bytes");
+	json_u64(out, view->bytes);
 	json_key(out, "closed");
 	json_bool(out, view->closed);
 	json_key(out, "created");
 	json_time(out, view->created_ms);
-	json_key(out, "ttl");
-	if (view->has_ttl)
-		json_u64(out, view->ttl_s);
-	else
-		json_nil(out);
+	number_json(out, "ttl", view->has_ttl, view->ttl_s);
+	number_json(out, "max_age", view->max_age_ms, view->max_age_ms / 1000);
+	number_json(out, "max_bytes", view->max_bytes, view->max_bytes);
 	json_key(out, "expires_at");
 	if (view->expires_at_ms)
 		json_time(out, view->expires_at_ms);
