@@ -15,6 +15,8 @@ void append_call(const struct append *append, struct http_call *call, uint64_t s
 {
 	stream_call(&append->at, call, "POST");
 	http_call_header(call, "Content-Type: %s", append->type);
+	for (size_t i = 0; i < append->header_count; i++)
+		http_call_header(call, "%s", append->headers[i]);
 	if (!append->producer)
 		return;
 	http_call_header(call, "Producer-Id: %s", append->producer);
@@ -27,8 +29,12 @@ bool append_ok(const struct http_call *call)
 	return call->outcome == HTTP_ANSWERED && (call->status == 200 || call->status == 204);
 }
 
-void append_taken(struct append *append, const char *offset, bool closed)
+void append_taken(struct append *append, const char *offset, bool closed, const char *woken)
 {
+	uint64_t count;
+
+	if (woken && !slice_u64(slice_str(woken), &count))
+		append->woken += count;
 	if (*offset)
 		snprintf(append->offset, sizeof(append->offset), "%s", offset);
 	if (closed)
@@ -105,7 +111,8 @@ static int append_once(struct append *append)
 		http_call_source(&call, append->body.fd, append->body.start, append->body.size);
 	session_run(append->session, &call, append->producer || !append->body.size);
 	if (append_ok(&call)) {
-		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"));
+		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"),
+			     http_answer_header(&call, "Stream-Woken"));
 		append->count = append->body.size ? 1 : 0;
 		append->duplicate = append->producer && append->count && call.status == 204;
 	} else {
@@ -128,11 +135,53 @@ static int append_close(struct append *append)
 	session_run(append->session, &call, true);
 	snprintf(doing, sizeof(doing), "close %s", append->path);
 	if (append_ok(&call))
-		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"));
+		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"),
+			     http_answer_header(&call, "Stream-Woken"));
 	else
 		rc = stream_report(append->session, &call, doing);
 	http_call_deinit(&call);
 	return rc;
+}
+
+/* --- what is said of records
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void append_header(struct append *append, const char *name, const char *value)
+{
+	struct buf line = {0};
+
+	buf_printf(&line, "%s: %s", name, value);
+	append->headers[append->header_count++] = cli_dup(cli_text(&line));
+	buf_deinit(&line);
+}
+
+static int append_headers(struct append *append)
+{
+	const struct session *session = append->session;
+	const char *key = cli_args_value(&session->args, "key");
+	uint64_t ttl_ms = 0;
+	char text[32];
+	int rc = session_duration(session, "ttl", &ttl_ms);
+
+	if (rc)
+		return rc;
+	if (key && !*key)
+		return cli_usage_error(session->command, "--key needs a text");
+	if (cli_args_has(&session->args, "replace") && !key)
+		return cli_usage_error(session->command, "--replace is of the record with the same key: give --key as well");
+	if (ttl_ms == SESSION_FOREVER_MS || (!ttl_ms && cli_args_has(&session->args, "ttl")))
+		return cli_usage_error(session->command,
+				       "--ttl needs a time; without it a record is kept as the stream's others");
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(ttl_ms / 1000 + (ttl_ms % 1000 != 0)));
+	if (key)
+		append_header(append, "Record-Key", key);
+	if (ttl_ms)
+		append_header(append, "Record-TTL", text);
+	if (cli_args_has(&session->args, "if-waiting"))
+		append_header(append, "Record-Keep", "waiting");
+	if (cli_args_has(&session->args, "replace"))
+		append_header(append, "Record-Replace", "true");
+	return 0;
 }
 
 /* --- the command ---------------------------------------------------------------------------------------------------------------
@@ -167,10 +216,12 @@ static void append_tell(const struct append *append, bool lines)
 	if (!append->session->json) {
 		if (*append->offset)
 			puts(append->offset);
+		if (cli_args_has(&append->session->args, "verbose"))
+			cli_say("woke %llu wait%s", (unsigned long long)append->woken, append->woken == 1 ? "" : "s");
 		return;
 	}
-	told = json_pack("{s:s?, s:I, s:b}", "offset", *append->offset ? append->offset : NULL, "appended",
-			 (json_int_t)append->count, "closed", append->closed);
+	told = json_pack("{s:s?, s:I, s:b, s:I}", "offset", *append->offset ? append->offset : NULL, "appended",
+			 (json_int_t)append->count, "closed", append->closed, "woken", (json_int_t)append->woken);
 	if (!told || (!lines && json_object_set_new(told, "duplicate", json_boolean(append->duplicate))))
 		cli_out_of_memory();
 	session_print_json(told);
@@ -215,11 +266,15 @@ static int append_checked(struct session *session)
 		session->retry.budget_ms = APPEND_LINES_RETRY_MS;
 	rc = append_producer(&append, lines);
 	if (!rc)
+		rc = append_headers(&append);
+	if (!rc)
 		rc = stream_at_init(&append.at, session, append.path);
 	if (!rc)
 		rc = append_send(&append, lines);
 	stream_body_close(&append.body);
 	stream_at_deinit(&append.at);
+	for (size_t i = 0; i < append.header_count; i++)
+		mem_free(append.headers[i]);
 	mem_free(append.type);
 	return rc;
 }
@@ -237,6 +292,11 @@ static const struct cli_option append_table[] = {
 	{"lines", 'l', NULL, "each line is an append; none is lost or doubled when the server restarts"},
 	{"create", 0, NULL, "make the stream if there is none"},
 	{"close", 0, NULL, "nothing more will come after this"},
+	{"key", 'k', "KEY", "the key of what is appended"},
+	{"ttl", 0, "DUR", "kept for so long, whatever the stream keeps"},
+	{"if-waiting", 0, NULL, "only if somebody waits for it; else it is not kept"},
+	{"replace", 0, NULL, "the record that was appended so with the same key goes"},
+	{"verbose", 'v', NULL, "tell how many waits it woke"},
 	{"seq", 0, "TEXT", "refused unless greater, byte by byte, than that of the append before"},
 	{"producer", 0, "ID", "who numbers its appends, so that each is taken once (--lines: drawn at random)"},
 	{"epoch", 0, "N", "the producer's epoch; a higher one shuts out the lower ones (default 0)"},

@@ -3,7 +3,7 @@
 
 #include "cli/stream.h"
 
-enum { APPEND_LINES_RETRY_MS = 60000 };
+enum { APPEND_LINES_RETRY_MS = 60000, APPEND_HEADERS = 4 };
 
 struct append {
 	struct session *session;
@@ -15,17 +15,20 @@ struct append {
 	char drawn[40];       /* a producer of our own */
 	uint64_t epoch, seq;  /* of the first append */
 	bool close;
+	char *headers[APPEND_HEADERS]; /* "Name: value", of each append; what is said of its records */
+	size_t header_count;
 
 	/* What became of it. */
 	char offset[72];
 	uint64_t count; /* appends taken */
 	bool closed, duplicate;
+	uint64_t woken; /* waits, as far as the server tells */
 };
 
 /* A call that appends as number `seq`, without its body. */
 void append_call(const struct append *append, struct http_call *call, uint64_t seq);
-/* Takes note of what an answer that is not a refusal tells. */
-void append_taken(struct append *append, const char *offset, bool closed);
+/* Takes note of what an answer that is not a refusal tells; `woken` is Stream-Woken, NULL where it is not there. */
+void append_taken(struct append *append, const char *offset, bool closed, const char *woken);
 bool append_ok(const struct http_call *call);
 void append_draw_producer(struct append *append);
 

@@ -160,7 +160,8 @@ static void lines_send_one(struct lines *lines)
 	call.has_text = true;
 	session_run(append->session, &call, true);
 	if (append_ok(&call)) {
-		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"));
+		append_taken(append, stream_offset(&call), stream_flag(&call, "Stream-Closed"),
+			     http_answer_header(&call, "Stream-Woken"));
 		lines_taken(lines, 1);
 	} else {
 		snprintf(doing, sizeof(doing), "append line %llu to %s", (unsigned long long)pending->line, append->path);

@@ -41,12 +41,17 @@ void append_pipe_close(struct append_pipe *line)
 }
 
 /* What comes from the command line must not end the header it stands in. */
+static void put_line(struct buf *out, const char *line)
+{
+	for (; *line; line++)
+		buf_append_char(out, *line == '\r' || *line == '\n' ? ' ' : *line);
+	buf_append_str(out, "\r\n");
+}
+
 static void put_header(struct buf *out, const char *name, const char *value)
 {
 	buf_printf(out, "%s: ", name);
-	for (; *value; value++)
-		buf_append_char(out, *value == '\r' || *value == '\n' ? ' ' : *value);
-	buf_append_str(out, "\r\n");
+	put_line(out, value);
 }
 
 void append_pipe_put(struct append_pipe *line, const struct append *append, uint64_t seq, struct slice text)
@@ -60,6 +65,8 @@ void append_pipe_put(struct append_pipe *line, const struct append *append, uint
 	buf_printf(out, "POST %s%s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: bide/" BIDE_VERSION "\r\n", host + host_len,
 		   append->at.path, (int)host_len, host);
 	put_header(out, "Content-Type", append->type);
+	for (size_t i = 0; i < append->header_count; i++)
+		put_line(out, append->headers[i]);
 	put_header(out, "Producer-Id", append->producer);
 	buf_printf(out, "Producer-Epoch: %llu\r\nProducer-Seq: %llu\r\nContent-Length: %zu\r\n\r\n",
 		   (unsigned long long)append->epoch, (unsigned long long)seq, text.len);
@@ -121,8 +128,8 @@ static uint64_t pipe_answers(struct append_pipe *line, struct append *append)
 
 	while (at < line->in.len && !line->broken) {
 		const char *start = line->in.ptr + at, *end = memmem(start, line->in.len - at, "\r\n\r\n", 4);
-		struct slice head, offset;
-		char text[72];
+		struct slice head, offset, woken;
+		char text[72], number[24];
 
 		if (!end)
 			break;
@@ -132,7 +139,9 @@ static uint64_t pipe_answers(struct append_pipe *line, struct append *append)
 			break;
 		offset = head_value(head, "Stream-Next-Offset");
 		snprintf(text, sizeof(text), "%.*s", (int)offset.len, offset.len ? offset.ptr : "");
-		append_taken(append, text, slice_eq_nocase(head_value(head, "Stream-Closed"), SLICE("true")));
+		woken = head_value(head, "Stream-Woken");
+		snprintf(number, sizeof(number), "%.*s", (int)woken.len, woken.len ? woken.ptr : "");
+		append_taken(append, text, slice_eq_nocase(head_value(head, "Stream-Closed"), SLICE("true")), number);
 		at += head.len;
 		count++;
 	}

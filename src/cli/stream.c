@@ -1,6 +1,7 @@
 /* `bide stream`: streams are made, looked at, closed and deleted. */
 #include "cli/stream.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/fmt.h"
 #include "cli/mime.h"
 #include "cli/work.h"
@@ -97,6 +98,22 @@ int stream_report(const struct session *session, struct http_call *call, const c
 	return rc;
 }
 
+/* --- headers -----------------------------------------------------------------------------------------------------------------
+ */
+
+int stream_duration_header(const struct session *session, struct http_call *call, const char *option, const char *header)
+{
+	uint64_t ms = 0;
+	int rc = session_duration(session, option, &ms);
+
+	if (rc || !cli_args_has(&session->args, option))
+		return rc;
+	if (ms == SESSION_FOREVER_MS)
+		return cli_usage_error(session->command, "without --%s it is for ever", option);
+	http_call_header(call, "%s: %llu", header, (unsigned long long)(ms / 1000 + (ms % 1000 != 0)));
+	return 0;
+}
+
 /* --- bytes to send -----------------------------------------------------------------------------------------------------------
  */
 
@@ -172,26 +189,87 @@ void stream_body_close(struct stream_body *body)
 /* --- create ------------------------------------------------------------------------------------------------------------------
  */
 
-static int create_headers(const struct session *session, struct http_call *call)
+static int size_header(const struct session *session, struct http_call *call)
+{
+	const char *text = cli_args_value(&session->args, "max-bytes");
+	uint64_t bytes;
+
+	if (!text)
+		return 0;
+	if (text_size(slice_str(text), &bytes) || !bytes)
+		return cli_usage_error(session->command, "--max-bytes %s is no size (like 65536, 64k, 16M, 2G)", text);
+	http_call_header(call, "Stream-Max-Bytes: %llu", (unsigned long long)bytes);
+	return 0;
+}
+
+static int life_headers(const struct session *session, struct http_call *call)
 {
 	const char *expires = cli_args_value(&session->args, "expires-at");
-	uint64_t ttl_ms = 0;
-	int rc = session_duration(session, "ttl", &ttl_ms);
+	int rc = stream_duration_header(session, call, "ttl", "Stream-TTL");
 
+	if (!rc)
+		rc = stream_duration_header(session, call, "retention", "Stream-Max-Age");
+	if (!rc)
+		rc = size_header(session, call);
 	if (rc)
 		return rc;
-	if (ttl_ms == SESSION_FOREVER_MS)
-		return cli_usage_error(session->command, "without --ttl a stream is kept forever");
 	if (expires && cli_args_has(&session->args, "ttl"))
 		return cli_usage_error(session->command, "--ttl or --expires-at, not both");
-	if (cli_args_has(&session->args, "ttl"))
-		http_call_header(call, "Stream-TTL: %llu", (unsigned long long)(ttl_ms / 1000 + (ttl_ms % 1000 != 0)));
 	if (expires && !*expires)
 		return cli_usage_error(session->command, "--expires-at needs a time, like 2030-01-02T03:04:05Z");
 	if (expires)
 		http_call_header(call, "Stream-Expires-At: %s", expires);
 	if (cli_args_has(&session->args, "closed"))
 		http_call_header(call, "Stream-Closed: true");
+	return 0;
+}
+
+static int fork_headers(const struct session *session, struct http_call *call, const struct stream_at *fork)
+{
+	const char *source = cli_args_value(&session->args, "from-stream"), *offset = cli_args_value(&session->args, "at-offset");
+	struct stream_at at;
+	uint64_t sub = 0;
+	int rc = session_number(session, "sub-offset", 0, UINT32_MAX, &sub);
+
+	if (rc)
+		return rc;
+	if (!source && (offset || cli_args_has(&session->args, "sub-offset")))
+		return cli_usage_error(session->command, "which stream is to be forked? Give --from-stream");
+	if (!source)
+		return 0;
+	rc = stream_at_init(&at, session, source);
+	if (rc)
+		return rc;
+	if (strcmp(at.base, fork->base) != 0) {
+		stream_at_deinit(&at);
+		return cli_usage_error(session->command, "a fork and its source are streams of one server");
+	}
+	http_call_header(call, "Stream-Forked-From: %s", at.path);
+	if (offset)
+		http_call_header(call, "Stream-Fork-Offset: %s", offset);
+	if (sub)
+		http_call_header(call, "Stream-Fork-Sub-Offset: %llu", (unsigned long long)sub);
+	stream_at_deinit(&at);
+	return 0;
+}
+
+static int create_headers(const struct session *session, struct http_call *call, const struct stream_at *at,
+			  const struct stream_body *body)
+{
+	const char *type = cli_args_value(&session->args, "content-type");
+	bool fork = cli_args_has(&session->args, "from-stream");
+	int rc = life_headers(session, call);
+
+	if (!rc)
+		rc = fork_headers(session, call, at);
+	if (rc)
+		return rc;
+	if (fork && !type && body->fd >= 0)
+		return cli_usage_error(session->command, "a fork's first content needs --content-type: that of its source");
+	if (!type && !fork)
+		type = body->path ? mime_of(body->path) : "application/octet-stream";
+	if (type)
+		http_call_header(call, "Content-Type: %s", type);
 	return 0;
 }
 
@@ -221,20 +299,15 @@ static void create_tell(const struct session *session, const struct stream_at *a
 static int stream_create(struct session *session, const struct stream_at *at, const char *path)
 {
 	const char *file = session->args.operand_count > 2 ? session->args.operands[2] : NULL;
-	const char *type = cli_args_value(&session->args, "content-type");
 	struct stream_body body = {.fd = -1};
 	struct http_call call;
 	char doing[200];
-	int rc;
+	int rc = file ? stream_body_open(&body, session, file, true) : 0;
 
 	stream_call(at, &call, "PUT");
-	rc = create_headers(session, &call);
-	if (!rc && file)
-		rc = stream_body_open(&body, session, file, true);
+	if (!rc)
+		rc = create_headers(session, &call, at, &body);
 	if (!rc) {
-		if (!type)
-			type = body.path ? mime_of(body.path) : "application/octet-stream";
-		http_call_header(&call, "Content-Type: %s", type);
 		if (body.fd >= 0)
 			http_call_source(&call, body.fd, body.start, body.size);
 		session_run(session, &call, true);
@@ -253,11 +326,12 @@ static int stream_create(struct session *session, const struct stream_at *at, co
  */
 
 static const struct {
-	const char *name, *key, *header;
+	const char *name, *key, *header, *unit; /* of a number; NULL: it is a text */
 } infos[] = {
-	{"type", "content_type", "Content-Type"},           {"end", "offset", "Stream-Next-Offset"},
-	{"earliest", "earliest", "Stream-Earliest-Offset"}, {"ttl", "ttl_s", "Stream-TTL"},
-	{"expires", "expires_at", "Stream-Expires-At"},
+	{"type", "content_type", "Content-Type", NULL},           {"end", "offset", "Stream-Next-Offset", NULL},
+	{"earliest", "earliest", "Stream-Earliest-Offset", NULL}, {"ttl", "ttl_s", "Stream-TTL", " s"},
+	{"expires", "expires_at", "Stream-Expires-At", NULL},     {"keeps", "max_age_s", "Stream-Max-Age", " s"},
+	{"at most", "max_bytes", "Stream-Max-Bytes", " bytes"},   {"fork of", "forked_from", "Stream-Forked-From", NULL},
 };
 
 static void info_json(const struct stream_at *at, struct http_call *call)
@@ -269,7 +343,7 @@ static void info_json(const struct stream_at *at, struct http_call *call)
 		uint64_t number;
 		json_t *told_value;
 
-		if (value && !strcmp(infos[i].key, "ttl_s") && !slice_u64(slice_str(value), &number))
+		if (value && infos[i].unit && !slice_u64(slice_str(value), &number))
 			told_value = json_integer((json_int_t)number);
 		else
 			told_value = value ? json_string(value) : json_null();
@@ -289,7 +363,7 @@ static void info_tell(const struct session *session, const struct stream_at *at,
 		const char *value = http_answer_header(call, infos[i].header);
 
 		if (value)
-			printf("%-10s%s%s\n", infos[i].name, value, !strcmp(infos[i].name, "ttl") ? " s" : "");
+			printf("%-10s%s%s\n", infos[i].name, value, infos[i].unit ? infos[i].unit : "");
 	}
 	printf("%-10s%s\n", "closed", stream_flag(call, "Stream-Closed") ? "yes" : "no");
 }
@@ -358,7 +432,8 @@ static int stream_verb(struct session *session, const struct stream_verb *verb, 
 /* The options are for create; with another verb they are a mistake, and not one to be passed over. */
 static int verb_options(const struct session *session, const char *name)
 {
-	static const char *const of_create[] = {"content-type", "ttl", "expires-at", "closed"};
+	static const char *const of_create[] = {"content-type", "ttl",         "expires-at", "retention", "max-bytes",
+						"closed",       "from-stream", "at-offset",  "sub-offset"};
 
 	if (session->args.operand_count > 2)
 		return cli_usage_error(session->command, "%s takes one path", name);
@@ -405,7 +480,12 @@ static const struct cli_option stream_table[] = {
 	{"content-type", 'c', "TYPE", "create: what it holds (default: by the file's name, else application/octet-stream)"},
 	{"ttl", 0, "DUR", "create: deleted when it was neither read nor written for so long"},
 	{"expires-at", 0, "TIME", "create: deleted then, like 2030-01-02T03:04:05Z"},
+	{"retention", 0, "DUR", "create: records are kept for so long"},
+	{"max-bytes", 0, "SIZE", "create: so much is kept, like 16M; the oldest go first"},
 	{"closed", 0, NULL, "create: FILE is all there will ever be"},
+	{"from-stream", 0, "PATH", "create: a fork: it begins with what is in that stream"},
+	{"at-offset", 0, "CURSOR", "create: only with what lies before this offset of it"},
+	{"sub-offset", 0, "N", "create: and so many bytes, of JSON values, more"},
 	{NULL, 0, NULL, NULL},
 };
 

@@ -15,6 +15,10 @@ void stream_at_deinit(struct stream_at *at);
 
 void stream_call(const struct stream_at *at, struct http_call *call, const char *method);
 
+/* An option that is a duration, as a header in whole seconds, rounded up; none when it is not given. 0, or CLI_USAGE, told. */
+int stream_duration_header(const struct session *session, struct http_call *call, const char *option,
+			   const char *header) MUST_USE;
+
 /* What an answer tells of the stream. */
 const char *stream_offset(struct http_call *call); /* Stream-Next-Offset, "" when there is none */
 bool stream_flag(struct http_call *call, const char *header);

@@ -97,7 +97,7 @@ def test_a_stream_from_its_making_to_its_end(server, cli, path):
     assert b"already" in cli.run("stream", "create", path, "-c", "text/plain", "--ttl", "90m").stderr
     made = cli.json("stream", "info", path)
     assert made == {"url": url, "closed": False, "content_type": "text/plain", "offset": made["offset"], "earliest": made["offset"],
-                    "ttl_s": 5400, "expires_at": None}
+                    "ttl_s": 5400, "expires_at": None, "max_age_s": None, "max_bytes": None, "forked_from": None}
     told = cli.out("append", path, input=b"all").decode().strip()
     assert told > made["offset"] and f"end       {told}\n" in cli.out("stream", "info", url).decode()
     assert cli.out("stream", "close", path).decode().strip() == told
@@ -136,7 +136,11 @@ def test_a_path_that_makes_no_sense_is_refused_and_not_mended(cli, path, name):
     ("stream",), ("stream", "create"), ("stream", "mend", "x"), ("stream", "info"), ("stream", "info", "x", "y"), ("stream", "info", ""),
     ("stream", "delete", "x", "--ttl", "5"), ("stream", "create", "x", "y", "z"), ("stream", "create", "x", "--ttl", "soon"),
     ("stream", "create", "x", "--ttl", "forever"), ("stream", "create", "x", "--ttl", "1", "--expires-at", "2100-01-01T00:00:00Z"),
-    ("append",), ("append", "x", "y", "z"), ("append", "x", "--lines", "--seq", "a"), ("append", "x", "--epoch", "1"),
+    ("stream", "create", "x", "--retention", "forever"), ("stream", "create", "x", "--max-bytes", "0"),
+    ("stream", "create", "x", "--max-bytes", "some"), ("stream", "create", "x", "--at-offset", "1"),
+    ("stream", "create", "x", "--from-stream", ""), ("stream", "create", "x", "-", "--from-stream", "y"),
+    ("stream", "info", "x", "--retention", "1"), ("append", "x", "--key", ""), ("append", "x", "--replace"),
+    ("append", "x", "--ttl", "0"), ("append", "x", "--ttl", "forever"), ("append",), ("append", "x", "y", "z"), ("append", "x", "--lines", "--seq", "a"), ("append", "x", "--epoch", "1"),
     ("append", "x", "--producer", "p"), ("append", "x", "--producer", "p", "--producer-seq", "-1"), ("append", "x", "--producer", ""),
     ("streams", "x"), ("streams", "-n", "0"), ("append", "x"), ("append", "x", "--seq", ""), ("tail",), ("tail", "x", "y"), ("tail", "x", "--from", ""),
     ("tail", "x", "--from", "-0"), ("tail", "x", "--from", "-x"), ("tail", "x", "--from", "2026-03-02T" + "0" * 40),
@@ -172,6 +176,22 @@ def test_an_offset_of_a_stream_that_was_there_before_is_exit_code_12(cli, path):
     cli.run("stream", "delete", path)
     cli.make(path)
     assert b"--from 0" in cli.run("tail", path, "--from", old, "--no-follow", code=12).stderr
+
+
+def test_a_fork_begins_with_what_its_source_has(cli, path):
+    cli.make(path)
+    middle = cli.out("append", path, input=b"one").decode().strip()
+    cli.run("append", path, input=b"two")
+    url = cli.json("stream", "info", path)["url"]
+    cli.run("stream", "create", path + "/all", "--from-stream", path)
+    cli.run("stream", "create", path + "/some", "--from-stream", url, "--at-offset", middle, "--sub-offset", "1")
+    cli.run("stream", "create", path + "/more", "-", "--from-stream", path, "-c", "text/plain", input=b"three")
+    assert [cli.out("tail", f"{path}/{fork}", "--no-follow") for fork in ("all", "some", "more")] == [b"onetwo", b"onet", b"onetwothree"]
+    assert cli.json("stream", "info", path + "/all")["content_type"] == "text/plain"
+    cli.run("stream", "create", path + "/x", "--from-stream", path + "/none", code=3)
+    cli.run("stream", "create", path + "/x", "--from-stream", path, "--at-offset", middle[:-1] + "9", code=1)
+    cli.run("stream", "create", path + "/x", "--from-stream", path, "-c", "text/html", code=5)
+    assert b"one server" in cli.run("stream", "create", path + "/x", "--from-stream", "http://127.0.0.1:1/v1/stream/x", code=2).stderr
 
 
 # --- streams
