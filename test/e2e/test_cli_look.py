@@ -199,9 +199,10 @@ def completed(*words):
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_bash_completes():
     assert completed("") == set(COMMANDS)
-    assert completed("que") == {"queues"} and completed("-q", "s") == {"submit", "serve", "stream"}
+    assert completed("que") == {"queues"} and completed("-q", "s") == {"submit", "serve", "stream", "streams"}
     assert completed("submit", "--pri") == {"--priority"} and "--server" in completed("jobs", "--")
     assert completed("jobs", "--state", "r") == {"ready", "running"}
+    assert completed("tail", "--from", "") == {"start", "end"} and completed("stream", "cl") == {"close"}
     assert completed("queues", "") == {"list", "show", "pause", "resume", "kick"}
     assert completed("completion", "") == {"bash", "zsh", "fish"} and completed("help", "do") == {"doctor"}
     assert completed("submit", "q", "tour") == {"tour.sh"} and completed("serve", "--config", "tour") == {"tour.sh"}
