@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/api/api_priv.h"
 #include "http/api/json_in.h"
+#include "http/api/subscription_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,34 @@ static void fail_must(struct json_in *in)
 	json_decref(again);
 }
 
+static void subscription_must(struct json_in *in)
+{
+	struct subscription_in r = {0};
+
+	subscription_read(in, &r);
+	if (json_in_failed(in))
+		return;
+	MUST(r.pattern.len || r.stream_count);
+	MUST(!r.pattern.len || stream_path_is_valid(r.pattern));
+	for (size_t i = 0; i < r.stream_count; i++)
+		MUST(stream_path_is_valid(r.streams[i]));
+	MUST(r.type == SUBSCRIPTION_WEBHOOK ? r.url.len > 0 && r.url.len <= SUBSCRIPTION_URL_MAX
+					    : stream_path_is_valid(r.wake_stream));
+	MUST(r.lease_ttl_ms >= SUBSCRIPTION_LEASE_MIN_MS && r.lease_ttl_ms <= SUBSCRIPTION_LEASE_MAX_MS);
+}
+
+static void ack_must(struct json_in *in)
+{
+	struct subscription_ack_in r = {0};
+
+	subscription_ack_read(in, &r);
+	if (json_in_failed(in))
+		return;
+	MUST(r.generation > 0 && r.wake_id.len > 0 && r.ack_count <= SUBSCRIPTION_ITEMS_MAX);
+	for (size_t i = 0; i < r.ack_count; i++)
+		MUST(r.acks[i].path.len > 0 && r.acks[i].path.len <= STREAM_PATH_MAX);
+}
+
 static void others_must(struct json_in *in, unsigned which)
 {
 	uint64_t delay_ms;
@@ -120,7 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	body = slice_from(data + 2, size - 2);
 	mem_fail_nth(data[1]);
 	json_in_open(&in, &arena, body, (data[0] & 8) != 0);
-	switch (data[0] & 7) {
+	switch (data[0] & 23) {
 	case 0:
 		claim_must(&in);
 		break;
@@ -132,6 +161,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 3:
 		fail_must(&in);
+		break;
+	case 16:
+		subscription_must(&in);
+		break;
+	case 17:
+		ack_must(&in);
 		break;
 	default:
 		others_must(&in, (data[0] & 7u) - 4);
