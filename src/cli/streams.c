@@ -16,10 +16,10 @@ struct streams {
 
 static void streams_heading(struct table *table)
 {
-	static const char *const names[] = {"RECORDS", "SIZE", "STATE", "AGE", "ENDS", "TYPE", "PATH"};
+	static const char *const names[] = {"RECORDS", "SIZE", "WAITS", "STATE", "AGE", "ENDS", "TYPE", "PATH"};
 
 	table->columns = ARRAY_COUNT(names);
-	table->right[0] = table->right[1] = table->right[3] = true;
+	table->right[0] = table->right[1] = table->right[2] = table->right[4] = true;
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
 		table_cell(table, "%s", names[i]);
 }
@@ -60,6 +60,7 @@ static void streams_row(struct table *table, const json_t *stream)
 	duration_since(&age, job_string(stream, "created"), false);
 	table_cell(table, "%.0f", job_number(stream, "records", 0));
 	table_cell(table, "%s", cli_text(&size));
+	table_cell(table, "%.0f", job_number(stream, "waits", 0));
 	table_cell(table, "%s", json_is_true(json_object_get(stream, "closed")) ? "closed" : "open");
 	table_cell(table, "%s", cli_text(&age));
 	end_cell(table, stream);

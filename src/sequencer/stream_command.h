@@ -134,6 +134,7 @@ struct stream_view {
 	uint64_t after_offset; /* behind the last of these chunks */
 	uint64_t created_ms, expires_at_ms, ttl_s, max_age_ms, max_bytes;
 	uint64_t bytes; /* that its own records take */
+	uint32_t waits; /* how many wait there */
 	bool has_ttl, closed, json;
 	struct slice path, content_type;       /* in this same memory */
 	bool producer_known;                   /* APPEND with a producer that has been here before */

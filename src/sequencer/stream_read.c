@@ -38,6 +38,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->earliest_offset = stream_earliest(stream);
 	view->created_ms = stream->created_ms;
 	view->bytes = stream->bytes;
+	view->waits = stream->waits;
 	view->expires_at_ms = more->expires_at_ms;
 	view->ttl_s = more->ttl_s;
 	view->max_age_ms = more->max_age_ms;

@@ -205,10 +205,10 @@ def test_streams_are_listed(cli, path):
     assert [(one["path"], one["records"], one["closed"], one["ttl"]) for one in lines] == [
         (path, 1, True, None), (path + "/b", 0, False, 3600), (path + "/c", 0, False, None)]
     heading, *rows = [line.split() for line in cli.out("streams", "--prefix", path).decode().splitlines()]
-    assert heading == ["RECORDS", "SIZE", "STATE", "AGE", "ENDS", "TYPE", "PATH"]
-    assert [(row[0], row[3], row[-1]) for row in rows] == [
+    assert heading == ["RECORDS", "SIZE", "WAITS", "STATE", "AGE", "ENDS", "TYPE", "PATH"]
+    assert [(row[0], row[4], row[-1]) for row in rows] == [
         ("1", "closed", path), ("0", "open", path + "/b"), ("0", "open", path + "/c")]
-    assert ["idle", "1", "h"] == rows[1][6:9] and rows[2][6] == "in" and "application/json" in rows[1]
+    assert ["idle", "1", "h"] == rows[1][7:10] and rows[2][7] == "in" and "application/json" in rows[1]
 
 
 def test_a_list_of_streams_goes_on_where_it_ended(cli, path):
@@ -409,6 +409,20 @@ def test_a_file_grows_as_the_bytes_come(server, cli, path, tmp_path):
     server.eventually(lambda: file.read_bytes() == b"one", "the first bytes are in the file")
     cli.run("append", path, "--close", input=b"two")
     assert end(reader)[0] == b"" and file.read_bytes() == b"onetwo"
+
+
+@pytest.mark.parametrize("more", [(), ("--format", "%v")])
+def test_what_is_no_text_is_not_for_a_terminal(cli, path, more):
+    cli.make(path, type="application/octet-stream")
+    cli.run("append", path, input=b"\x1b]0;\xff\0")
+    master, slave = os.openpty()
+    try:
+        told = end(cli.start("tail", path, "--no-follow", *more, stdout=slave), 1)[1]
+        assert "terminal" in told and not select.select([master], [], [], 0)[0]
+        assert json.loads(cli.out("tail", path, "--no-follow", "--json"))["value"]["base64"]
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_a_reader_who_has_enough_ends_it(cli, path):

@@ -4,7 +4,7 @@ import urllib.parse
 
 import pytest
 
-from bide_streams import JSON, append, make, path, tail  # noqa: F401
+from bide_streams import JSON, append, make, path, poll, tail  # noqa: F401
 
 
 def listed(api, **query):
@@ -42,10 +42,19 @@ def test_what_is_told_of_a_stream(api, path):
     one, other = listed(api, prefix=name(path))["streams"]
     assert one.pop("created").endswith("Z") and one.pop("bytes") > 0
     assert one == {"path": name(path), "url": path, "content_type": "application/json", "earliest_offset": tail(answer),
-                   "next_offset": end, "records": 3, "closed": True, "ttl": 60, "max_age": None, "max_bytes": None,
+                   "next_offset": end, "records": 3, "waits": 0, "closed": True, "ttl": 60, "max_age": None, "max_bytes": None,
                    "expires_at": None}
     assert (other["closed"], other["ttl"], other["expires_at"]) == (False, None, "2100-01-02T03:04:05.000Z")
     assert (other["records"], other["bytes"]) == (0, 0)
+
+
+def test_who_waits_at_a_stream_is_counted(server, path):
+    make(server.api, path)
+    waiting = [poll(server, path) for _ in range(3)]
+    assert [one["waits"] for one in listed(server.api, prefix=name(path))["streams"]] == [3]
+    append(server.api, path, b"x")
+    assert [conn.answer().status for conn in waiting] == [200] * 3
+    assert listed(server.api, prefix=name(path))["streams"][0]["waits"] == 0
 
 
 def test_the_url_of_any_path_leads_there(api, path):

@@ -32,6 +32,8 @@ static void stream_json(struct buf *out, const struct stream_view *view)
 	json_u64(out, view->next_offset - view->earliest_offset);
 	json_key(out, "bytes");
 	json_u64(out, view->bytes);
+	json_key(out, "waits");
+	json_u64(out, view->waits);
 	json_key(out, "closed");
 	json_bool(out, view->closed);
 	json_key(out, "created");
