@@ -83,6 +83,17 @@ void hash_init(struct hash *table)
 	*table = (struct hash){0};
 }
 
+int hash_init_sure(struct hash *table)
+{
+	struct hash_node node;
+
+	hash_init(table);
+	if (hash_insert(table, &node, 0))
+		return -ENOMEM;
+	hash_remove(table, &node);
+	return 0;
+}
+
 void hash_deinit(struct hash *table)
 {
 	mem_free(table->buckets);

@@ -22,26 +22,14 @@ static bool deadline_before(const struct heap_node *a, const struct heap_node *b
 	       container_of(b, const struct job, deadline)->deadline_ms;
 }
 
-/* A table's first insert is the only one that can fail; it is made here. */
-static int table_init(struct hash *table)
-{
-	struct hash_node node;
-
-	hash_init(table);
-	if (hash_insert(table, &node, 0))
-		return -ENOMEM;
-	hash_remove(table, &node);
-	return 0;
-}
-
 int jobs_init(struct jobs *jobs, struct store *store, const struct hash_key *hash_key, uint64_t tombstone_ms)
 {
 	*jobs = (struct jobs){.store = store, .hash_key = *hash_key, .tombstone_ms = tombstone_ms, .next_number = 1};
 	pool_init(&jobs->pool, sizeof(struct job));
 	list_init(&jobs->queues);
 	heap_init(&jobs->deadlines, deadline_before);
-	if (table_init(&jobs->queue_table) || table_init(&jobs->atoms) || table_init(&jobs->names) || table_init(&jobs->keys) ||
-	    table_init(&jobs->attempts)) {
+	if (hash_init_sure(&jobs->queue_table) || hash_init_sure(&jobs->atoms) || hash_init_sure(&jobs->names) || hash_init_sure(&jobs->keys) ||
+	    hash_init_sure(&jobs->attempts)) {
 		jobs_deinit(jobs);
 		return -ENOMEM;
 	}

@@ -14,6 +14,8 @@ const struct sequencer_config sequencer_defaults = {
 	.streams_max = 10000000,
 	.producers_max = 10000,
 	.output_bytes_max = 64 << 20,
+	.subscriptions_max = 1000,
+	.subscription_links_max = 10000,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
@@ -46,6 +48,12 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 		jobs_deinit(&s->jobs);
 		return mem_free(s);
 	}
+	if (subscriptions_init(&s->subs, &key)) {
+		streams_deinit(&s->streams);
+		jobs_deinit(&s->jobs);
+		return mem_free(s);
+	}
+	s->relink_ms = UINT64_MAX;
 	return s;
 }
 
@@ -74,6 +82,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 	outputs_free(s);
 	jobs_deinit(&s->jobs);
 	streams_deinit(&s->streams);
+	subscriptions_deinit(&s->subs);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -117,6 +126,25 @@ static int replay_stream(struct sequencer *s, const struct store_replay *entry)
 	return 0;
 }
 
+static int replay_subscription(struct sequencer *s, const struct store_replay *entry)
+{
+	struct subscription_event e = {
+		.type = (enum subscription_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.end = entry->end,
+	};
+	struct subscription_prepared prepared;
+	int r = subscription_event_decode(&e, entry->fields);
+
+	if (!r)
+		r = subscriptions_prepare(&s->subs, &e, &prepared);
+	if (r)
+		return r;
+	subscriptions_commit(&s->subs, &e, &prepared);
+	replayed(s, e.time_ms, e.end);
+	return 0;
+}
+
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 {
 	struct event e = {
@@ -128,6 +156,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	struct prepared prepared;
 	int r;
 
+	if (entry->type >= SUB_EVENT_FIRST)
+		return replay_subscription(s, entry);
 	if (entry->type >= STREAM_EVENT_FIRST)
 		return replay_stream(s, entry);
 	if (entry->body_bytes)
@@ -161,6 +191,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 	for (struct stream *stream = stream_next_after(&s->streams, 0); stream;
 	     stream = stream_next_after(&s->streams, stream->number))
 		stream_touch(&s->streams, stream, s->now_ms);
+	subscriptions_start(s);
 	return 0;
 }
 
@@ -248,7 +279,7 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
 	outputs_turn(s);
-	return jobs_turn(s, &limit) || streams_turn(s, &limit);
+	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit);
 }
 
 uint64_t sequencer_next_ms(const struct sequencer *s)
@@ -261,6 +292,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 		at_ms = stream->more->deadline_ms;
 	if (outputs_next_ms(s) < at_ms)
 		at_ms = outputs_next_ms(s);
+	if (subscriptions_next_ms(s) < at_ms)
+		at_ms = subscriptions_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -289,15 +322,15 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_STREAM_READ] = command_stream_read,
 	[COMMAND_STREAM_LIST] = command_stream_list,
 	[COMMAND_MANY] = command_many,
-	[COMMAND_SUB_CREATE] = command_subscription,
-	[COMMAND_SUB_GET] = command_subscription,
-	[COMMAND_SUB_DELETE] = command_subscription,
-	[COMMAND_SUB_LINK] = command_subscription,
-	[COMMAND_SUB_UNLINK] = command_subscription,
-	[COMMAND_SUB_CLAIM] = command_subscription,
-	[COMMAND_SUB_ACK] = command_subscription,
-	[COMMAND_SUB_RELEASE] = command_subscription,
-	[COMMAND_SUB_HOOKED] = command_subscription,
+	[COMMAND_SUB_CREATE] = command_sub_create,
+	[COMMAND_SUB_GET] = command_sub_get,
+	[COMMAND_SUB_DELETE] = command_sub_delete,
+	[COMMAND_SUB_LINK] = command_sub_link,
+	[COMMAND_SUB_UNLINK] = command_sub_unlink,
+	[COMMAND_SUB_CLAIM] = command_sub_claim,
+	[COMMAND_SUB_ACK] = command_sub_ack,
+	[COMMAND_SUB_RELEASE] = command_sub_release,
+	[COMMAND_SUB_HOOKED] = command_sub_hooked,
 	[COMMAND_OUTPUT_APPEND] = command_output_append,
 };
 
@@ -342,6 +375,7 @@ void sequencer_settle(struct sequencer *s)
 			list_push_back(&again, &queue->dirty);
 	}
 	list_splice(&s->dirty, &again);
+	subscriptions_settle(s);
 }
 
 void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats)
@@ -350,6 +384,7 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->jobs = s->jobs.count;
 	ret_stats->queues = s->jobs.queue_count;
 	ret_stats->streams = s->streams.count;
+	ret_stats->subscriptions = s->subs.count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
 	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));
@@ -362,6 +397,7 @@ void sequencer_check(const struct sequencer *s)
 	jobs_check(&s->jobs);
 	streams_check(&s->streams);
 	outputs_check(s);
+	subscriptions_verify(s);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);
 		size_t here = 0;

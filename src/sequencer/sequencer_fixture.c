@@ -443,6 +443,32 @@ static void dump_stream(struct buf *out, const struct stream *stream)
 	dump_more(out, stream_more(stream));
 }
 
+static void dump_subscription(struct buf *out, const struct subscription *subscription)
+{
+	const uint64_t numbers[] = {
+		subscription->number,       subscription->kind,
+		subscription->flags,        subscription->generation,
+		subscription->lease_ttl_ms, subscription->lease_until_ms,
+		subscription->attempts,     subscription->next_attempt_ms,
+		subscription->created_ms,   subscription->changed_end,
+		subscription->fingerprint,  subscription->link_count,
+	};
+	const struct slice strings[] = {subscription->id,     subscription->pattern,     subscription->url,
+					subscription->origin, subscription->wake_stream, subscription->description};
+
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+		wire_put_u64(out, numbers[i]);
+	for (size_t i = 0; i < ARRAY_COUNT(strings); i++)
+		wire_put_string(out, strings[i]);
+	wire_put_string(out, subscription_holder(subscription));
+	list_each (node, &subscription->links) {
+		const struct subscription_link *link = container_of(node, struct subscription_link, peers);
+
+		link_put(out, &(struct link_item){link->flags, link->stream, link->acked, link->waked, link_path(link)});
+		wire_put_u64(out, link->tail);
+	}
+}
+
 void fixture_dump(struct fixture *f, struct buf *out)
 {
 	struct records *records = mem_zalloc(sizeof(*records));
@@ -462,6 +488,9 @@ void fixture_dump(struct fixture *f, struct buf *out)
 	for (struct stream *stream = stream_next_after(&f->s->streams, 0); stream;
 	     stream = stream_next_after(&f->s->streams, stream->number))
 		dump_stream(out, stream);
+	wire_put_u64(out, f->s->subs.next_number);
+	list_each (node, &f->s->subs.all)
+		dump_subscription(out, container_of(node, struct subscription, peers));
 	buf_append(out, f->s->jobs.secret, EVENT_SECRET_BYTES);
 	ENSURE(!out->failed);
 	buf_deinit(&records->bytes);

@@ -5,6 +5,7 @@
 #include "job/job.h"
 #include "sequencer/sequencer.h"
 #include "stream/stream.h"
+#include "subscription/subscription.h"
 
 struct claim_place {
 	struct list node; /* in queue->claims */
@@ -32,6 +33,8 @@ struct sequencer {
 	struct hash outputs;                       /* of jobs that have some, or are waited for: output.c */
 	struct list outputs_settled, outputs_late; /* the same */
 	uint64_t outputs_late_ms;                  /* when the late ones are tried again */
+	struct subscriptions subs;
+	uint64_t relink_ms; /* what a lack of memory left unlinked is linked then; UINT64_MAX: nothing */
 	struct hash claims;
 	struct list parked;
 	size_t claim_count;
@@ -46,7 +49,7 @@ struct sequencer {
 	struct mail_list out[COMMAND_THREADS_MAX];
 	struct buf fields;
 	uint8_t seed[EVENT_SECRET_BYTES];
-	struct hash_key tag_key, mix_key, token_key;
+	struct hash_key tag_key, mix_key, token_key, subscription_key;
 	bool failed;
 	struct sequencer_stats stats;
 };
@@ -183,4 +186,43 @@ void command_stream_read(struct sequencer *s, struct command *c);
 void command_stream_list(struct sequencer *s, struct command *c);
 
 /* --- subscription.c --- */
-void command_subscription(struct sequencer *s, struct command *c);
+/* As emit, for subscriptions. A DELETED one's pointer is void afterwards. */
+enum outcome subscription_emit(struct sequencer *s, struct subscription_event *e, struct subscription *subscription) MUST_USE;
+void subscriptions_follow(struct sequencer *s, const struct stream_event *e); /* to be called after each event about a stream */
+void subscriptions_start(struct sequencer *s);
+bool subscriptions_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
+void subscriptions_settle(struct sequencer *s);
+uint64_t subscriptions_next_ms(const struct sequencer *s);
+void subscriptions_verify(const struct sequencer *s);                             /* as sequencer_check */
+bool subscription_can_link(const struct stream *stream);                          /* NULL: no */
+struct stream *subscription_stream(const struct sequencer *s, struct slice path); /* NULL: none that can be linked */
+bool subscription_matches(const struct subscription *subscription, struct slice path);
+enum outcome subscription_hooked(struct sequencer *s, struct subscription *subscription, enum hook_result result) MUST_USE;
+
+/* --- subscription_view.c --- */
+enum subscription_view_of { VIEW_NOW, VIEW_HOOK };
+struct subscription_view *subscription_view_new(const struct sequencer *s, const struct subscription *subscription,
+						enum subscription_view_of of); /* NULL: no memory */
+/* The same in two steps, for who cannot go back any more; with room for a holder of that many bytes. NULL: no memory. */
+struct subscription_view *subscription_view_room(const struct subscription *subscription, size_t holder_bytes);
+void subscription_view_fill(const struct sequencer *s, struct subscription_view *room, const struct subscription *subscription,
+			    enum subscription_view_of of);
+void subscription_wake_id(const struct sequencer *s, const struct subscription *subscription,
+			  char ret_wake_id[WAKE_ID_CHARS + 1]);
+/* Whether a token is one of this subscription's, and of which wake. */
+bool subscription_token(const struct sequencer *s, const struct subscription *subscription, struct slice token,
+			uint64_t *ret_generation);
+uint64_t subscription_jitter(const struct sequencer *s, const struct subscription *subscription, uint64_t attempts);
+int subscription_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
+int subscription_snapshot(struct sequencer *s, const struct subscription *subscription, const struct stream_sink *sink) MUST_USE;
+
+/* --- subscription_ask.c --- */
+void command_sub_create(struct sequencer *s, struct command *c);
+void command_sub_get(struct sequencer *s, struct command *c);
+void command_sub_delete(struct sequencer *s, struct command *c);
+void command_sub_link(struct sequencer *s, struct command *c);
+void command_sub_unlink(struct sequencer *s, struct command *c);
+void command_sub_claim(struct sequencer *s, struct command *c);
+void command_sub_ack(struct sequencer *s, struct command *c);
+void command_sub_release(struct sequencer *s, struct command *c);
+void command_sub_hooked(struct sequencer *s, struct command *c);

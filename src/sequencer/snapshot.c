@@ -2,7 +2,8 @@
  *
  * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
  * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
- * Streams follow in the order of their numbers, each whole; the cursor then has a bit that no job's number has. */
+ * Streams follow in the order of their numbers, each whole, then subscriptions; the cursor then has bits that no
+ * job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -34,7 +35,8 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 	return r;
 }
 
-#define CURSOR_STREAMS (1ULL << 63)
+#define CURSOR_STREAMS       (1ULL << 63)
+#define CURSOR_SUBSCRIPTIONS (CURSOR_STREAMS | 1ULL << 62)
 
 static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
 {
@@ -43,12 +45,34 @@ static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limi
 
 	while (!r && limit-- > 0) {
 		stream = stream_next_after(&s->streams, *cursor & ~CURSOR_STREAMS);
-		if (!stream)
-			return 0;
+		if (!stream) {
+			*cursor = CURSOR_SUBSCRIPTIONS;
+			r = subscription_snapshot_meta(s, sink);
+			return r ? r : 1;
+		}
 		r = stream_snapshot(s, stream, sink);
 		*cursor = CURSOR_STREAMS | stream->number;
 	}
 	return r ? r : 1;
+}
+
+static int snapshot_subscriptions(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
+{
+	int r = 0;
+
+	list_each (node, &s->subs.all) {
+		const struct subscription *subscription = container_of(node, struct subscription, peers);
+
+		if (subscription->number <= *cursor - CURSOR_SUBSCRIPTIONS)
+			continue;
+		if (limit-- == 0)
+			return 1;
+		r = subscription_snapshot(s, subscription, sink);
+		if (r)
+			return r;
+		*cursor = CURSOR_SUBSCRIPTIONS + subscription->number;
+	}
+	return 0;
 }
 
 int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
@@ -64,6 +88,8 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 	struct job *job;
 	int r = *cursor == 0 ? put(s, &e, &sink) : 0;
 
+	if (*cursor >= CURSOR_SUBSCRIPTIONS)
+		return snapshot_subscriptions(s, cursor, limit, &stream_sink);
 	if (*cursor & CURSOR_STREAMS)
 		return snapshot_streams(s, cursor, limit, &stream_sink);
 	while (!r && limit-- > 0) {

@@ -71,6 +71,7 @@ enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct str
 	streams_commit(&s->streams, e, &prepared);
 	if (stream && e->type == STREAM_APPENDED)
 		stream_wake_watchers(s, stream, &waking);
+	subscriptions_follow(s, e);
 	return OUTCOME_OK;
 }
 

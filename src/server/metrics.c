@@ -108,6 +108,7 @@ static const struct metric metrics[] = {
 	{"bide_jobs", "Jobs known, finished and expired ones too.", F(sequencer.jobs), GAUGE},
 	{"bide_queues", "Queues known.", F(sequencer.queues), GAUGE},
 	{"bide_streams", "Streams known.", F(sequencer.streams), GAUGE},
+	{"bide_subscriptions", "Subscriptions known.", F(sequencer.subscriptions), GAUGE},
 	{"bide_events_total", "Events applied.", F(sequencer.events_total), COUNTER},
 	{"bide_commands_total", "Commands applied.", F(sequencer.commands_total), COUNTER},
 	{"bide_wakes_total", "Wakes sent to waits.", F(sequencer.wakes_total), COUNTER},

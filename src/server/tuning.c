@@ -74,6 +74,8 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 	tuning->sequencer.streams_max = c->streams;
 	tuning->sequencer.producers_max = c->producers;
 	tuning->sequencer.output_bytes_max = c->job_output_bytes;
+	tuning->sequencer.subscriptions_max = c->subscriptions;
+	tuning->sequencer.subscription_links_max = c->subscription_links;
 	tuning->sequencer.delivery_lease_ms = c->delivery_lease_ms;
 	tuning->sequencer.tombstone_ms = c->tombstone_ms;
 	tuning->sequencer.retry_base_ms = c->retry_base_ms;

@@ -14,25 +14,13 @@ static bool deadline_before(const struct heap_node *a, const struct heap_node *b
 	       container_of(b, const struct stream_more, deadline)->deadline_ms;
 }
 
-/* A table's first insert is the only one that can fail; it is made here. */
-static int table_init(struct hash *table)
-{
-	struct hash_node node;
-
-	hash_init(table);
-	if (hash_insert(table, &node, 0))
-		return -ENOMEM;
-	hash_remove(table, &node);
-	return 0;
-}
-
 int streams_init(struct streams *streams, struct store *store, const struct hash_key *hash_key)
 {
 	*streams = (struct streams){.store = store, .hash_key = *hash_key, .next_number = 1};
 	list_init(&streams->page_list);
 	heap_init(&streams->deadlines, deadline_before);
-	if (table_init(&streams->table) || table_init(&streams->pages) || table_init(&streams->types) ||
-	    table_init(&streams->producers) || table_init(&streams->keys)) {
+	if (hash_init_sure(&streams->table) || hash_init_sure(&streams->pages) || hash_init_sure(&streams->types) ||
+	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys)) {
 		streams_deinit(streams);
 		return -ENOMEM;
 	}
