@@ -22,7 +22,7 @@ const struct route routes[] = {
 	 "Wait until one, or all, of many are over", "200 400 413 503", "wait Prefer"},
 	{HTTP_POST, "/v1/wait", ROUTE_JSON, json_head, wait_body, "wait", "waiting",
 	 "Wait for any, or all, of many streams and jobs; answered with what is there for each, and a cursor for every stream",
-	 "200 400 413 501 503", "wait Prefer"},
+	 "200 400 413 503", "wait Prefer"},
 	{HTTP_GET, "/v1/jobs/{id}", ROUTE_NO_BODY, job_head, NULL, "getJob", "jobs",
 	 "How a job stands: now, when it is over, when anything has changed, when it has started", "200 400 404 410 503",
 	 "wait Prefer revision until"},

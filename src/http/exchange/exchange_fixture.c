@@ -21,14 +21,18 @@ void stage_turn(struct stage *stage, unsigned wait_ms)
 {
 	struct mail_list list;
 	struct mail *mail;
+	bool busy = true;
 	int turns = 0;
 
 	assert_int_equal(loop_poll(stage->loop, wait_ms ? stage_now_ms() + wait_ms : 0), 0);
 	list = loop_take_mail(stage->loop);
 	while ((mail = mail_pop(&list)))
 		http_thread_mail(stage->http, mail);
-	while (http_thread_flush(stage->http))
+	while (busy) {
+		busy = stage->turn && stage->turn(stage);
+		busy = http_thread_flush(stage->http) || busy;
 		assert_true(++turns < 10000); /* else it spins */
+	}
 }
 
 void stage_wait(struct stage *stage, uint64_t end_ms)

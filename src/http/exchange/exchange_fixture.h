@@ -21,6 +21,9 @@ struct stage {
 	struct http_config config;
 	int listen_fd;
 
+	/* Besides the engine's own share of a turn, again and again while it returns true; NULL: nothing. */
+	bool (*turn)(struct stage *stage);
+
 	/* The door. */
 	struct entry entries[STAGE_ENTRIES_MAX];
 	size_t entry_count;
