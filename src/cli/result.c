@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "cli/fetch.h"
 #include "cli/fmt.h"
+#include "cli/tail.h"
 
 #include <string.h>
 
@@ -34,6 +35,8 @@ static int result_fetch(struct session *session, const struct handle *handle, ui
 	rc = output_open(&output, cli_args_value(&session->args, "output"));
 	if (rc)
 		return rc;
+	if (cli_args_has(&session->args, "follow"))
+		tail_job_output(session, handle, fetch.deadline_ns);
 	rc = fetch_result(&fetch, handle);
 	if (!rc)
 		rc = output_commit(&output);
@@ -74,6 +77,7 @@ static int result_run(int argc, char **argv)
 
 static const struct cli_option result_table[] = {
 	{"output", 'o', "FILE", "write it there; the file appears only when it is whole (default: stdout)"},
+	{"follow", 'f', NULL, "show on stderr what the job's workers write, as it comes"},
 	{"timeout", 't', "DUR", "wait so long for the job to be done; 0: not at all (default: forever)"},
 	{NULL, 0, NULL, NULL},
 };

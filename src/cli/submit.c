@@ -6,6 +6,7 @@
 #include "cli/follow.h"
 #include "cli/live.h"
 #include "cli/mime.h"
+#include "cli/tail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ struct submit {
 	const char *path; /* NULL: stdin */
 	int fd;
 	bool wait;
+	bool follow; /* shows what the job's workers write meanwhile */
 	uint64_t deadline_ns;
 	struct output output;
 	struct fetch fetch;
@@ -156,7 +158,7 @@ static uint64_t submit_held_ms(const struct submit *submit)
 	uint64_t left_ms = submit->deadline_ns > now_ns ? (submit->deadline_ns - now_ns) / 1000000 : 0;
 	uint64_t most_ms = submit->session->live ? GLANCE_MS : SESSION_WAIT_MS;
 
-	if (!submit->wait || submit->session->json)
+	if (!submit->wait || submit->follow || submit->session->json)
 		return 0;
 	return left_ms < most_ms ? left_ms : most_ms;
 }
@@ -237,6 +239,8 @@ static int submit_await(struct submit *submit)
 
 	if (!submit->session->quiet && !submit->session->json)
 		cli_say("submitted as %s", submit->handle.id);
+	if (submit->follow)
+		tail_job_output(submit->session, &submit->handle, submit->deadline_ns);
 	if (submit->session->live || submit->session->json)
 		rc = submit_follow(submit, &job);
 	if (submit->session->json && job)
@@ -325,6 +329,9 @@ static int submit_options(struct submit *submit)
 	submit->wait = cli_args_has(args, "wait");
 	if (output && !submit->wait)
 		return cli_usage_error(submit->session->command, "-o is for the result, so it needs --wait");
+	submit->follow = cli_args_has(args, "follow");
+	if (submit->follow && !submit->wait)
+		return cli_usage_error(submit->session->command, "--follow needs --wait");
 	if (submit->wait && session_duration(submit->session, "wait", &wait_ms))
 		return CLI_USAGE;
 	submit->deadline_ns = wait_ms < UINT64_MAX / 2000000 ? cli_now_ns() + wait_ms * 1000000 : UINT64_MAX;
@@ -373,6 +380,7 @@ static const struct cli_option submit_table[] = {
 	{"text", 0, "TEXT", "the body, instead of a file"},
 	{"content-type", 'c', "TYPE", "what the body is (default: by the file's name)"},
 	{"wait", 'w', "[=DUR]", "wait for the result and write it to stdout; with =DUR not longer than that"},
+	{"follow", 'f', NULL, "with --wait: show on stderr what the job's workers write, as it comes"},
 	{"output", 'o', "FILE", "with --wait: write the result there; it appears only when it is whole"},
 	{"name", 0, "NAME", "a name of your choosing: the same request under it gives the same job, never a second"},
 	{"key", 'k', "KEY", "an idempotency key: the same, for a request without a name"},

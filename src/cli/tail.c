@@ -63,6 +63,7 @@ static bool tail_is_live(const struct tail *tail)
 /* The names in the order of the alphabet, for the sake of caches (protocol §10). */
 static void tail_ask(struct tail *tail, struct http_call *call)
 {
+	uint64_t now_ns = cli_now_ns(), left_ms = tail->deadline_ns > now_ns ? (tail->deadline_ns - now_ns) / 1000000 : 0;
 	bool live = tail_is_live(tail), finds = tail->start != NULL;
 
 	stream_call(&tail->at, call, "GET");
@@ -84,7 +85,7 @@ static void tail_ask(struct tail *tail, struct http_call *call)
 	if (finds && !strcmp(tail->start, "tail"))
 		http_call_query(call, "tail", tail->start_value);
 	if (live)
-		http_call_query_ms(call, "wait", SESSION_WAIT_MS);
+		http_call_query_ms(call, "wait", left_ms < SESSION_WAIT_MS ? left_ms : SESSION_WAIT_MS);
 	call->patience_ms = SESSION_WAIT_MS + 15000;
 	call->owner = tail;
 	call->sink = tail_sink;
@@ -121,6 +122,13 @@ static int tail_refused(struct tail *tail, struct http_call *call)
 	const char *earliest = http_answer_header(call, "Stream-Earliest-Offset");
 	char doing[200];
 
+	if (tail->of_job && call->status == 410 && earliest) { /* the job was kicked, and its output begins anew */
+		snprintf(tail->offset, sizeof(tail->offset), "%s", earliest);
+		tail->written = 0;
+		return 0;
+	}
+	if (tail->of_job)
+		return session_exit_code(call);
 	if (call->status == 410 && earliest) {
 		cli_say("cannot read %s from %s: that is of a stream that was there before, or no longer kept", tail->path,
 			tail->offset);
@@ -190,6 +198,15 @@ static int tail_once(struct tail *tail)
 	return rc;
 }
 
+int tail_read(struct tail *tail)
+{
+	int rc = 0;
+
+	while (!rc && !tail->ended && !tail->stopped && cli_now_ns() < tail->deadline_ns)
+		rc = tail_once(tail);
+	return rc;
+}
+
 /* --- the command ---------------------------------------------------------------------------------------------------------------
  */
 
@@ -226,8 +243,7 @@ static int tail_run_open(struct tail *tail)
 	if (rc)
 		return rc;
 	tail->signal_fd = signals_open();
-	while (!rc && !tail->ended && !tail->stopped)
-		rc = tail_once(tail);
+	rc = tail_read(tail);
 	tail_tell(tail, rc);
 	if (!rc)
 		rc = output_commit(&tail->output);
@@ -277,7 +293,7 @@ static int tail_from(struct tail *tail, const char *from)
 
 static int tail_checked(struct session *session)
 {
-	struct tail tail = {.session = session, .signal_fd = -1};
+	struct tail tail = {.session = session, .signal_fd = -1, .deadline_ns = UINT64_MAX};
 	int rc;
 
 	if (session->args.operand_count != 1)

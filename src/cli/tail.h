@@ -12,11 +12,14 @@ struct tail {
 	const char *path; /* as it was given */
 	struct stream_at at;
 	struct output output;
+	char last;          /* byte written */
 	const char *key;    /* only records that have it; NULL: all */
 	const char *format; /* of a record; NULL: none */
 	bool records;       /* with format, or as objects: each record is told by itself */
 	bool follow;
 	int signal_fd;
+	uint64_t deadline_ns; /* read no further then; UINT64_MAX: none */
+	bool of_job;          /* a job's output: what is wrong with it is told by who waits for the job */
 
 	/* Where to begin, until the server has told what offset that is: a query and its value. NULL: the offset is known. */
 	const char *start, *start_value;
@@ -35,6 +38,13 @@ struct tail {
 	bool refused;    /* not fit for a terminal */
 	bool too_long;
 };
+
+/* Reads until the stream has ended, the time is over, or a signal came: 0, or the exit code, told. */
+int tail_read(struct tail *tail);
+
+/* What a job's workers write, on stderr, as it comes and until the job is over: for commands that wait for the job and tell what
+ * became of it themselves. Whatever is wrong with the output is theirs to find. */
+void tail_job_output(struct session *session, const struct handle *handle, uint64_t deadline_ns);
 
 /* Takes bytes of an answer, for its sink: 0, or -1 when they cannot be taken. */
 int tail_take(struct tail *tail, struct http_call *call, const char *ptr, size_t len);

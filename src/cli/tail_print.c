@@ -37,6 +37,7 @@ static int tail_write(struct tail *tail, const char *ptr, size_t len)
 		return 0;
 	if (output_put(&tail->output, ptr + skip_len, len - skip_len))
 		return -1;
+	tail->last = ptr[len - 1];
 	tail->taken += len - skip_len;
 	tail->written = tail->taken;
 	return 0;

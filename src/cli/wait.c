@@ -4,6 +4,7 @@
 #include "cli/fmt.h"
 #include "cli/follow.h"
 #include "cli/live.h"
+#include "cli/tail.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct wait_request {
 	bool any;
 	const char *until;
 	enum follow_show show;
+	bool follow; /* what the job's workers write is shown meanwhile */
 	uint64_t deadline_ns;
 	size_t over_count;
 	int exit_code; /* of the jobs that are over: the gravest */
@@ -218,6 +220,9 @@ static int wait_options(struct wait_request *wait)
 		return cli_usage_error(wait->session->command,
 				       "--until %s is no state: ready, running (or started), done, failed, canceled",
 				       wait->until);
+	wait->follow = cli_args_has(args, "follow");
+	if (wait->follow && (wait->until || args->operand_count > 1))
+		return cli_usage_error(wait->session->command, "--follow is for one job, to its end");
 	if (wait->until && args->operand_count > FOLLOW_LIMIT)
 		return cli_usage_error(wait->session->command, "--until is for up to %d handles", FOLLOW_LIMIT);
 	if (wait->session->json)
@@ -266,6 +271,8 @@ static int wait_run(int argc, char **argv)
 	rc = wait_options(&wait);
 	if (!rc)
 		rc = wait_handles(&wait);
+	if (!rc && wait.follow)
+		tail_job_output(&session, &wait.handles[0], wait.deadline_ns);
 	if (!rc)
 		rc = wait.count > FOLLOW_LIMIT ? wait_together(&wait) : wait_each(&wait);
 	if (rc == CLI_TIMED_OUT && !session.quiet) {
@@ -282,6 +289,7 @@ static const struct cli_option wait_table[] = {
 	{"any", 0, NULL, "the first job that is over ends it, and its exit code is the command's"},
 	{"all", 0, NULL, "wait until all are over (the default)"},
 	{"timeout", 't', "DUR", "give up after so long, exit code 6; 0: only look (default: forever)"},
+	{"follow", 'f', NULL, "show on stderr what the job's workers write, as it comes; for one job"},
 	{"until", 0, "ready|running|started|done|failed|canceled", "wait only until the job has come as far as this"},
 	{"progress", 'p', NULL, "show every change: as lines where stderr is no terminal, as JSON lines with --json"},
 	{NULL, 0, NULL, NULL},

@@ -104,8 +104,10 @@ static unsigned worker_fds(const struct worker *worker, struct curl_waitfd *fds)
 			fds[count++] = (struct curl_waitfd){.fd = job->progress_fd, .events = CURL_WAIT_POLLIN};
 		if (job->chunk_len)
 			fds[count++] = (struct curl_waitfd){.fd = STDERR_FILENO, .events = CURL_WAIT_POLLOUT};
-		else if (job->stderr_fd >= 0)
+		else if (job->stderr_fd >= 0 && work_output_room(job))
 			fds[count++] = (struct curl_waitfd){.fd = job->stderr_fd, .events = CURL_WAIT_POLLIN};
+		if (job->stdout_fd >= 0 && work_output_room(job))
+			fds[count++] = (struct curl_waitfd){.fd = job->stdout_fd, .events = CURL_WAIT_POLLIN};
 	}
 	return count;
 }
@@ -130,7 +132,7 @@ static bool worker_finished(const struct worker *worker, uint64_t now_ns)
 
 static int worker_loop(struct worker *worker)
 {
-	struct curl_waitfd *fds = cli_alloc((worker->slots * 2 + 1) * sizeof(*fds));
+	struct curl_waitfd *fds = cli_alloc((worker->slots * 3 + 1) * sizeof(*fds));
 	uint64_t now_ns = cli_now_ns();
 
 	worker->idle_since_ns = now_ns;
@@ -176,6 +178,20 @@ static int worker_codes(struct worker *worker)
 	return 0;
 }
 
+static int worker_outputs(struct worker *worker)
+{
+	static const char *const names[] = {"none", "stderr", "stdout", "both"};
+	const char *text = cli_args_value(&worker->session->args, "output");
+
+	for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+		if (strcmp(text ? text : "stderr", names[i]) == 0) {
+			worker->outputs = i;
+			return 0;
+		}
+	}
+	return cli_usage_error(worker->session->command, "--output %s: stderr, stdout, both or none", text);
+}
+
 static int worker_numbers(struct worker *worker)
 {
 	struct session *session = worker->session;
@@ -193,6 +209,8 @@ static int worker_numbers(struct worker *worker)
 		rc = session_duration(session, "release-delay", &worker->release_delay_ms);
 	if (!rc)
 		rc = worker_codes(worker);
+	if (!rc)
+		rc = worker_outputs(worker);
 	if (!rc && worker->lease && (worker->lease_ms < 1000 || worker->lease_ms > 7 * 86400000ULL))
 		rc = cli_usage_error(session->command, "--lease %s: from 1s to 7d", worker->lease);
 	if (!rc && (worker->grace_ms > 86400000 || worker->release_delay_ms > 7 * 86400000ULL))
@@ -291,6 +309,7 @@ static const struct cli_option work_table[] = {
 	{"lease", 0, "DUR", "how long the server waits for a sign of life (default: as the job says)"},
 	{"name", 0, "NAME", "what the server shall call this worker (default: host and process)"},
 	{"content-type", 'c', "TYPE", "what the results are (default application/octet-stream)"},
+	{"output", 0, "stderr|stdout|both|none", "what of the command whoever follows the job sees at once (default stderr)"},
 	{"once", 0, NULL, "one job, and its fate is the exit code: 0, 10 failed, 11 canceled, 5 lease lost"},
 	{"max-jobs", 0, "N", "end after so many jobs"},
 	{"idle", 0, "DUR", "end when no job has come for so long; exit code 6 if there was none at all"},
@@ -306,16 +325,20 @@ const struct cli_command work_command = {
 	.usage = "QUEUE… -- COMMAND [ARG…]",
 	.options = work_table,
 	.run = work_run,
-	.detail = "Claims jobs from the queues, the first preferred, and runs COMMAND for each. Its stdin is the body; what\n"
-		  "it writes to stdout is the result; lines on descriptor 3 are progress (\"0.42 resizing\", \"42%\",\n"
-		  "\"resizing\"); stderr passes through, and its end goes into a failure. In its environment: BIDE_JOB_ID,\n"
-		  "BIDE_QUEUE, BIDE_ATTEMPT, BIDE_JOB_NAME, BIDE_CONTENT_TYPE, BIDE_PROGRESS_FD=3, BIDE_SERVER.\n\n"
-		  "Exit code 0 is done, 75 gives the job back, 65 fails it for good, any other fails it and it is tried\n"
-		  "again.\n\n"
-		  "SIGTERM or SIGINT: takes no more jobs and finishes those it has; the second one gives them back and quits.\n"
-		  "\n"
-		  "  bide work shout -- tr a-z A-Z\n"
-		  "  bide work video -j 2 --content-type video/mp4 -- ./transcode",
+	.detail =
+		"Claims jobs from the queues, the first preferred, and runs COMMAND for each. Its stdin is the body; what\n"
+		"it writes to stdout is the result; lines on descriptor 3 are progress (\"0.42 resizing\", \"42%\",\n"
+		"\"resizing\"); stderr passes through, and its end goes into a failure. In its environment: BIDE_JOB_ID,\n"
+		"BIDE_QUEUE, BIDE_ATTEMPT, BIDE_JOB_NAME, BIDE_CONTENT_TYPE, BIDE_PROGRESS_FD=3, BIDE_SERVER.\n\n"
+		"What it writes to stderr is the job's output, which  bide wait --follow HANDLE  shows as it comes; --output\n"
+		"chooses. With stdout or both, stdout is a pipe and no file that can be sought in. A server that does not take\n"
+		"the output makes the command wait some seconds, and never fails the job.\n\n"
+		"Exit code 0 is done, 75 gives the job back, 65 fails it for good, any other fails it and it is tried\n"
+		"again.\n\n"
+		"SIGTERM or SIGINT: takes no more jobs and finishes those it has; the second one gives them back and quits.\n"
+		"\n"
+		"  bide work shout -- tr a-z A-Z\n"
+		"  bide work video -j 2 --content-type video/mp4 -- ./transcode",
 	.group = "Work",
 	.client = true,
 };

@@ -8,7 +8,8 @@
  *     away, for however long, costs nothing but time.
  *  4. A claim whose answer was lost is asked again under the same attempt id, so no job is left leased and forgotten.
  *  5. Memory does not grow with the size of bodies and results: stdin and stdout of a command are files without a name.
- *  6. The loop never blocks on a child: its pipes are read without blocking, and stderr is passed on only when it can be. */
+ *  6. The loop never blocks on a child: its pipes are read without blocking, and stderr is passed on only when it can be.
+ *  7. The job's output (what the command writes, for whoever follows the job) comes before its verdict, and never decides it. */
 #pragma once
 
 #include "base/list.h"
@@ -18,6 +19,7 @@ enum {
 	WORK_TAIL_BYTES = 2048,      /* of stderr that go into a failure */
 	WORK_CHUNK_BYTES = 4096,     /* PIPE_BUF: what a writable pipe takes without blocking */
 	WORK_LINE_BYTES = 1024,      /* of a progress line that count */
+	WORK_OUTPUT_BYTES = 65536,   /* of a command's output that wait to be sent */
 	WORK_MEMORY_BYTES = 1 << 20, /* a body up to this is kept in memory */
 	WORK_BEAT_EVERY_MS = 200,    /* progress is told at most this often */
 	WORK_JOBS_LIMIT = 1024,
@@ -50,6 +52,20 @@ struct work_progress {
 	bool news; /* something that the server has not been told */
 };
 
+enum { WORK_STDERR = 1, WORK_STDOUT = 2 }; /* of a command, as its output */
+
+struct work_output {
+	struct work_call call;
+	struct buf piece;    /* being sent, or to be sent again */
+	struct buf pending;  /* what follows */
+	uint64_t since_ns;   /* when the first of that came */
+	uint64_t full_ns;    /* since when there is no room; 0: there is */
+	uint64_t lost_bytes; /* that were left out since the last piece was taken */
+	uint64_t seq;
+	char producer[20];
+	bool on, dropping, told;
+};
+
 struct work_job {
 	struct list node;
 	struct worker *worker;
@@ -67,12 +83,16 @@ struct work_job {
 
 	pid_t pid; /* also its process group; 0: none */
 	int in_fd, out_fd, progress_fd, stderr_fd;
+	int stdout_fd; /* where stdout is output, too: it comes through here, and goes on to out_fd */
+	off_t out_bytes;
+	int out_error; /* errno: the result could not be kept */
 	bool exited;
 	int wait_status;
 	uint64_t exited_ns;
 	uint64_t kill_ns; /* SIGTERM was sent; SIGKILL then. 0: neither */
 	bool canceled, lost;
 	struct work_progress progress;
+	struct work_output output;
 	char tail[WORK_TAIL_BYTES]; /* a ring; tail_total counts what has passed through */
 	uint64_t tail_total;
 	char chunk[WORK_CHUNK_BYTES]; /* stderr that waits to be passed on */
@@ -91,6 +111,7 @@ struct worker {
 	size_t queue_count;
 	const char *lease, *name, *content_type;
 	uint64_t lease_ms; /* 0: the jobs' own */
+	unsigned outputs;  /* WORK_STDERR, WORK_STDOUT */
 	uint64_t slots, max_jobs, idle_ms, grace_ms, release_delay_ms;
 	bool no_retry[256]; /* by exit code */
 
@@ -147,6 +168,17 @@ void work_end_done(struct work_job *job);
 void work_end_fail(struct work_job *job, bool retry, const char *title, const char *detail);
 void work_end_release(struct work_job *job, uint64_t delay_ms);
 void work_end_step(struct work_job *job, uint64_t now_ns);
+
+/* work_output.c */
+void work_output_begin(struct work_job *job);
+bool work_output_room(const struct work_job *job); /* for WORK_CHUNK_BYTES more; else the command is not read from */
+void work_output_feed(struct work_job *job, const char *ptr, size_t len);
+void work_output_step(struct work_job *job, uint64_t now_ns);
+uint64_t work_output_due_ns(const struct work_job *job);
+bool work_output_waits(const struct work_job *job);           /* something is to be sent */
+bool work_output_busy(struct work_job *job, uint64_t now_ns); /* the command has exited: the verdict has to wait */
+void work_output_stop(struct work_job *job);                  /* nothing more is sent */
+void work_output_free(struct work_job *job);
 
 /* work_child.c */
 int work_child_start(struct work_job *job); /* 0 or -errno */

@@ -1,5 +1,7 @@
 /* The command of a job: stdin is its body, stdout the result, both files without a name; 3 takes progress, stderr passes
- * through and its end is remembered. Each command has a process group of its own, so all of it can be ended. */
+ * through and its end is remembered. Each command has a process group of its own, so all of it can be ended.
+ *
+ * What goes into the job's output passes through here: stderr, and, where that is wanted, stdout by way of a pipe. */
 #include "base/mem.h"
 #include "cli/work.h"
 
@@ -17,7 +19,7 @@ enum { PROGRESS_FD = 3, REPORT_FD = 4 };
 
 struct launch {
 	struct work_job *job;
-	int progress[2], errors[2], report[2];
+	int progress[2], errors[2], out[2], report[2];
 	char **env;
 	pid_t parent;
 };
@@ -87,7 +89,7 @@ NO_RETURN static void child_exec(const struct launch *launch)
 	int errors = fcntl(launch->errors[1], F_DUPFD_CLOEXEC, 16);
 	int report = fcntl(launch->report[1], F_DUPFD_CLOEXEC, 16);
 	int in = fcntl(job->in_fd, F_DUPFD_CLOEXEC, 16);
-	int out = fcntl(job->out_fd, F_DUPFD_CLOEXEC, 16);
+	int out = fcntl(launch->out[1] >= 0 ? launch->out[1] : job->out_fd, F_DUPFD_CLOEXEC, 16);
 	sigset_t none;
 	int error;
 
@@ -126,7 +128,9 @@ static int launch_pipes(struct launch *launch)
 	/* Ours alone: the command's ends stay as programs expect them. */
 	if (fcntl(launch->progress[0], F_SETFL, O_NONBLOCK) || fcntl(launch->errors[0], F_SETFL, O_NONBLOCK))
 		return -errno;
-	return 0;
+	if (!(launch->job->worker->outputs & WORK_STDOUT))
+		return 0;
+	return pipe2(launch->out, O_CLOEXEC) || fcntl(launch->out[0], F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
 /* Waits for exec: its end closes the pipe, its failure comes through it. */
@@ -166,7 +170,8 @@ static int launch_fork(struct launch *launch)
 
 int work_child_start(struct work_job *job)
 {
-	struct launch launch = {.job = job, .progress = {-1, -1}, .errors = {-1, -1}, .report = {-1, -1}, .parent = getpid()};
+	struct launch launch = {
+		.job = job, .progress = {-1, -1}, .errors = {-1, -1}, .out = {-1, -1}, .report = {-1, -1}, .parent = getpid()};
 	int rc;
 
 	job->out_fd = spool_open(UINT64_MAX); /* nobody knows how large a result becomes */
@@ -181,10 +186,13 @@ int work_child_start(struct work_job *job)
 	if (!rc) {
 		job->progress_fd = launch.progress[0];
 		job->stderr_fd = launch.errors[0];
-		launch.progress[0] = launch.errors[0] = -1;
+		job->stdout_fd = launch.out[0];
+		launch.progress[0] = launch.errors[0] = launch.out[0] = -1;
+		work_output_begin(job);
 	}
 	pair_close(launch.progress);
 	pair_close(launch.errors);
+	pair_close(launch.out);
 	pair_close(launch.report);
 	return rc;
 }
@@ -212,7 +220,7 @@ static void stderr_pass(struct work_job *job)
 static void stderr_read(struct work_job *job)
 {
 	stderr_pass(job);
-	while (job->stderr_fd >= 0 && !job->chunk_len) {
+	while (job->stderr_fd >= 0 && !job->chunk_len && work_output_room(job)) {
 		ssize_t n = read(job->stderr_fd, job->chunk, sizeof(job->chunk));
 
 		if (n < 0 && errno == EINTR)
@@ -227,7 +235,32 @@ static void stderr_read(struct work_job *job)
 		for (ssize_t i = 0; i < n; i++)
 			job->tail[job->tail_total++ % WORK_TAIL_BYTES] = job->chunk[i];
 		job->chunk_len = (size_t)n;
+		if (job->worker->outputs & WORK_STDERR)
+			work_output_feed(job, job->chunk, job->chunk_len);
 		stderr_pass(job);
+	}
+}
+
+static void stdout_read(struct work_job *job)
+{
+	char bytes[WORK_CHUNK_BYTES];
+
+	while (job->stdout_fd >= 0 && work_output_room(job)) {
+		ssize_t n = read(job->stdout_fd, bytes, sizeof(bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0) {
+			work_output_feed(job, bytes, (size_t)n);
+			job->out_error = -spool_write(job->out_fd, job->out_bytes, bytes, (size_t)n);
+			job->out_bytes += n;
+		}
+		if (n <= 0 || job->out_error) { /* who goes on writing what cannot be kept hears so */
+			close(job->stdout_fd);
+			job->stdout_fd = -1;
+		}
 	}
 }
 
@@ -256,6 +289,7 @@ void work_child_read(struct work_job *job)
 {
 	progress_read(job);
 	stderr_read(job);
+	stdout_read(job);
 }
 
 void work_child_tail(const struct work_job *job, struct buf *out)

@@ -56,6 +56,7 @@ bool work_job_refused(struct work_job *job, struct http_call *call)
 void work_job_over(struct work_job *job)
 {
 	work_beat_stop(job);
+	work_output_stop(job);
 	if (job->body.made)
 		http_stop(&job->body.call);
 	if (job->end.made)
@@ -65,6 +66,7 @@ void work_job_over(struct work_job *job)
 
 static void job_taken_away(struct work_job *job)
 {
+	work_output_stop(job);
 	if (job->state != WORK_RUNNING || job->exited)
 		work_job_over(job);
 	else
@@ -132,6 +134,8 @@ void work_job_exited(struct work_job *job)
 		work_job_over(job);
 	else if (job->worker->stopping == 2 && job->kill_ns)
 		work_end_release(job, 0); /* we ended it: whatever it wrote is not the whole */
+	else if (job->out_error)
+		work_end_fail(job, true, "the result could not be kept", strerror(job->out_error));
 	else if (code == 0)
 		work_end_done(job);
 	else if (code == WORK_EX_TEMPFAIL)
@@ -175,6 +179,7 @@ void work_job_new(struct worker *worker, const json_t *claimed, uint64_t lease_m
 		.out_fd = -1,
 		.progress_fd = -1,
 		.stderr_fd = -1,
+		.stdout_fd = -1,
 		.progress = {.fraction = -1},
 		.body = {.retry = {.budget_ms = SESSION_FOREVER_MS}},
 		.beat = {.retry = {.budget_ms = SESSION_FOREVER_MS}},
@@ -199,6 +204,11 @@ void work_job_new(struct worker *worker, const json_t *claimed, uint64_t lease_m
 /* --- moving on ----------------------------------------------------------------------------------------------------------------
  */
 
+static bool job_pipes_open(const struct work_job *job)
+{
+	return job->stderr_fd >= 0 || job->stdout_fd >= 0 || job->progress_fd >= 0 || job->chunk_len;
+}
+
 static void job_step_running(struct work_job *job, uint64_t now_ns)
 {
 	bool exited = work_child_reap(job);
@@ -210,15 +220,18 @@ static void job_step_running(struct work_job *job, uint64_t now_ns)
 		return;
 	}
 	/* What its pipes still hold is read to the end; a process that left the group and keeps them open is not waited for. */
-	if ((job->stderr_fd >= 0 || job->progress_fd >= 0 || job->chunk_len) && now_ns < job->exited_ns + STRAGGLER_NS)
+	if (job_pipes_open(job) && now_ns < job->exited_ns + STRAGGLER_NS)
 		return;
-	work_job_exited(job);
+	if (!work_output_busy(job, now_ns))
+		work_job_exited(job);
 }
 
 void work_job_step(struct work_job *job, uint64_t now_ns)
 {
 	if (job->state == WORK_RUNNING)
 		job_step_running(job, now_ns);
+	if (job->state == WORK_RUNNING)
+		work_output_step(job, now_ns);
 	if (job->state == WORK_FETCHING)
 		work_body_step(job, now_ns);
 	if (job->state == WORK_ENDING)
@@ -244,14 +257,16 @@ uint64_t work_job_due_ns(const struct work_job *job)
 		due_ns = earlier(due_ns, job->end.due_ns);
 	if (job->state == WORK_RUNNING && job->kill_ns && !job->exited)
 		due_ns = earlier(due_ns, job->kill_ns);
-	if (job->state == WORK_RUNNING && job->exited)
+	if (job->state == WORK_RUNNING && job->exited && !work_output_waits(job))
 		due_ns = earlier(due_ns, job->exited_ns + STRAGGLER_NS);
+	if (job->state == WORK_RUNNING)
+		due_ns = earlier(due_ns, work_output_due_ns(job));
 	return due_ns;
 }
 
 void work_job_free(struct work_job *job)
 {
-	int fds[] = {job->in_fd, job->out_fd, job->progress_fd, job->stderr_fd};
+	int fds[] = {job->in_fd, job->out_fd, job->progress_fd, job->stderr_fd, job->stdout_fd};
 	struct work_call *calls[] = {&job->body, &job->beat, &job->end};
 
 	for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
@@ -260,6 +275,7 @@ void work_job_free(struct work_job *job)
 	for (size_t i = 0; i < ARRAY_COUNT(calls); i++)
 		if (calls[i]->made)
 			http_call_deinit(&calls[i]->call);
+	work_output_free(job);
 	list_remove(&job->node);
 	job->worker->job_count--;
 	mem_free(job->id);
