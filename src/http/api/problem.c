@@ -23,11 +23,13 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 	[PROBLEM_METHOD_NOT_ALLOWED] =
 		{"method-not-allowed", 405, 0, "That method does nothing here",
 		 "The path exists, but not for this method. `Allow` lists those that it has. Claiming is a POST, "
-		 "never a GET, since proxies repeat GETs."},
+		 "never a GET, since proxies repeat GETs.",
+		 NULL},
 	[PROBLEM_TIMEOUT] =
 		{"timeout", 408, 0, "The request came too slowly",
 		 "The head or the body of the request did not arrive within header-timeout or body-timeout. Nothing was "
-		 "done; send it again."},
+		 "done; send it again.",
+		 NULL},
 	[PROBLEM_CONFLICT] =
 		{"conflict", 409, 0, "It is too late for that, or the name is taken",
 		 "The name belongs to a job with a different body or different settings; or a job that is done or failed "
@@ -36,21 +38,26 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 	[PROBLEM_STREAM_CLOSED] =
 		{"stream-closed", 409, 0, "The stream was closed",
 		 "Its writer has said that nothing more will come. What is in it can be read; Stream-Next-Offset "
-		 "tells where it ends."},
+		 "tells where it ends.",
+		 NULL},
 	[PROBLEM_CONTENT_TYPE] = {"content-type", 409, 0, "The stream has another content type",
-				  "All that is appended to a stream has the content type with which it was made; HEAD tells it."},
+				  "All that is appended to a stream has the content type with which it was made; HEAD tells it.",
+				  NULL},
 	[PROBLEM_SEQUENCE] =
 		{"sequence", 409, 0, "The sequence does not go up",
 		 "Stream-Seq must be greater, byte by byte, than that of the append before: another writer was here first, or "
-		 "this append was made already."},
+		 "this append was made already.",
+		 NULL},
 	[PROBLEM_PRODUCER_FENCED] =
 		{"producer-fenced", 403, 0, "The producer's epoch is over",
 		 "A producer of the same Producer-Id has begun a later epoch, which Producer-Epoch tells. Stop writing, or take "
-		 "over with an epoch beyond it and Producer-Seq 0."},
+		 "over with an epoch beyond it and Producer-Seq 0.",
+		 NULL},
 	[PROBLEM_PRODUCER_GAP] =
 		{"producer-gap", 409, 0, "An append is missing",
 		 "The producer's appends are numbered one by one, and Producer-Expected-Seq comes next. Send what is missing "
-		 "first."},
+		 "first.",
+		 NULL},
 	[PROBLEM_OFFSET] = {"offset", 409, 0, "That is no offset to ack",
 			    "Acks go forward, of streams that the subscription has, and no further than their end. None of the "
 			    "request's acks was taken.",
@@ -66,63 +73,74 @@ const struct problem_row problems[PROBLEM_COUNT] = {
 		 "Nothing was changed. Drop the work: whoever holds the job now will do it. Of a subscription: that wake is "
 		 "over, and what was left comes with another one.",
 		 "FENCED"},
-	[PROBLEM_CANCELED] = {"canceled", 410, 0, "The job was canceled", "Nobody works on it, and there will be no result."},
-	[PROBLEM_CANCELED_WORK] = {"canceled", 409, 0, "The job was canceled",
-				   "Nobody wants the result any more. Drop the work."},
+	[PROBLEM_CANCELED] = {"canceled", 410, 0, "The job was canceled", "Nobody works on it, and there will be no result.",
+			      NULL},
+	[PROBLEM_CANCELED_WORK] = {"canceled", 409, 0, "The job was canceled", "Nobody wants the result any more. Drop the work.",
+				   NULL},
 	[PROBLEM_ALREADY_DONE] = {"already-done", 409, 0, "The job has ended otherwise",
-				  "This lease has ended the job before, with a different result. The first one stands."},
+				  "This lease has ended the job before, with a different result. The first one stands.", NULL},
 	[PROBLEM_GONE] =
 		{"gone", 410, 0, "It is past its retention",
 		 "The job ended longer ago than it was to be kept (Job-Retain), and its bytes are gone. After a while the "
 		 "handle is unknown. Of a stream: the offset is of one that was at this path before, or lies before what is "
 		 "kept; "
-		 "begin at Stream-Earliest-Offset."},
+		 "begin at Stream-Earliest-Offset.",
+		 NULL},
 	[PROBLEM_TOO_LARGE] =
 		{"too-large", 413, 0, "The body is too long",
 		 "Bodies and results may be as long as the setting max-body; JSON that the server itself reads may have "
-		 "256 KiB."},
+		 "256 KiB.",
+		 NULL},
 	[PROBLEM_OUTPUT_FULL] =
 		{"output-full", 413, 0, "The job has as much output as it may",
 		 "What the workers of one job write while they run may be as long as the setting max-output-bytes. What is there "
-		 "stays, and the job goes on: its beats and its result are not touched. Write no more."},
-	[PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, 0, "The target is too long", "See the setting max-target-bytes."},
+		 "stays, and the job goes on: its beats and its result are not touched. Write no more.",
+		 NULL},
+	[PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, 0, "The target is too long", "See the setting max-target-bytes.", NULL},
 	[PROBLEM_RANGE] = {"range-not-satisfiable", 416, 0, "The range lies behind the end",
-			   "Content-Range tells how many bytes there are."},
+			   "Content-Range tells how many bytes there are.", NULL},
 	[PROBLEM_EXPECTATION] = {"expectation-failed", 417, 0, "That expectation cannot be met",
-				 "Only `Expect: 100-continue` is understood."},
+				 "Only `Expect: 100-continue` is understood.", NULL},
 	[PROBLEM_MISMATCH] =
 		{"idempotency-mismatch", 422, 0, "The key was used for a different request",
 		 "An Idempotency-Key stands for one request: the same body, content type and settings. Take a new key for a "
-		 "new request."},
+		 "new request.",
+		 NULL},
 	[PROBLEM_QUEUE_FULL] = {"queue-full", 429, 1, "The queue is full",
 				"It holds as many jobs as the setting max-queue-jobs allows, finished ones too. Try again after "
-				"Retry-After; a shorter Job-Retain, or forgetting what was fetched, makes room."},
+				"Retry-After; a shorter Job-Retain, or forgetting what was fetched, makes room.",
+				NULL},
 	[PROBLEM_HEADERS_TOO_LARGE] = {"headers-too-large", 431, 0, "The head is too long",
-				       "See the settings max-header-count and max-header-bytes."},
+				       "See the settings max-header-count and max-header-bytes.", NULL},
 	[PROBLEM_JOB_FAILED] =
 		{"job-failed", 500, 0, "The job failed",
 		 "Its attempts are used up, or its worker said that trying again is no use. `detail` is what the worker "
-		 "said last. It can be made ready again with POST /v1/queues/{queue}/kick."},
+		 "said last. It can be made ready again with POST /v1/queues/{queue}/kick.",
+		 NULL},
 	[PROBLEM_NOT_IMPLEMENTED] = {"not-implemented", 501, 0, "That is not implemented",
-				     "The request uses a part of HTTP that this server does not have."},
+				     "The request uses a part of HTTP that this server does not have.", NULL},
 	[PROBLEM_SERVER_FULL] =
 		{"server-full", 503, 1, "The server is full",
 		 "It is at one of its limits (jobs, queues, claims, connections) or short of memory. Nothing was changed. "
-		 "Try again after Retry-After."},
+		 "Try again after Retry-After.",
+		 NULL},
 	[PROBLEM_DRAINING] =
 		{"draining", 503, 1, "The server is leaving",
 		 "It has been told to stop, and hands out no more work. Try again after Retry-After: it, or the one that "
-		 "takes its place, knows all that was acknowledged."},
+		 "takes its place, knows all that was acknowledged.",
+		 NULL},
 	[PROBLEM_STORAGE] =
 		{"storage-failed", 503, 1, "The disk failed",
 		 "A write, a sync or a read of the journal failed. Rather than promise what it cannot keep the server stops; "
-		 "what was acknowledged is safe. The operator should look at the disk."},
+		 "what was acknowledged is safe. The operator should look at the disk.",
+		 NULL},
 	[PROBLEM_VERSION] = {"version-not-supported", 505, 0, "That version of HTTP is not spoken here",
-			     "HTTP/1.1 and HTTP/1.0 are."},
+			     "HTTP/1.1 and HTTP/1.0 are.", NULL},
 	[PROBLEM_NO_SPACE] =
 		{"no-space", 507, 5, "The disk is full",
 		 "New work is refused until there is room. Waiting, reading, ending and deleting jobs go on; deleting makes "
-		 "room. Try again after Retry-After."},
+		 "room. Try again after Retry-After.",
+		 NULL},
 };
 
 enum problem problem_of_outcome(enum outcome outcome)
