@@ -1,7 +1,8 @@
 #pragma once
 /*
  * The client's half of HTTP/1.1, as far as the servers under test use it: answers framed by Content-Length (or without a body
- * by their status), on connections that stay open. An answer framed otherwise ends the run with a message.
+ * by their status), or chunked where that is said, on connections that stay open. An answer framed otherwise ends the run with a
+ * message.
  */
 #include "loop.h"
 
@@ -15,6 +16,18 @@ struct http_answer {
 
 /* One whole answer at the head of `data`: how many bytes it takes, or 0 when it is not all there yet. */
 size_t http_parse(const char *data, size_t len, struct http_answer *ret_answer);
+
+/*
+ * The same for an answer that may also be chunked: once it is all there, its body is joined in place. Bytes that are taken off
+ * the front of `in` afterwards are as many as are returned.
+ */
+size_t http_take(struct bytes *in, struct http_answer *ret_answer);
+
+/* Status line and header lines alone, as soon as they are there: their length with the blank line, or 0. */
+size_t http_head_parse(const char *data, size_t len, struct http_answer *ret_answer);
+
+/* The head of a chunk at `data`: its length, 0 when it is not all there; the chunk's own length in *ret_chunk_len. */
+size_t http_chunk_head(const char *data, size_t len, size_t *ret_chunk_len);
 
 /* The value of header `name` (case-insensitive), not terminated; 0 length when there is none. */
 size_t http_header(const struct http_answer *answer, const char *name, const char **ret_value);

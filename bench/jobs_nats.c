@@ -6,16 +6,17 @@
  */
 #include "jobs.h"
 
+#include "nats.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SETUP_TIMEOUT_NS 10000000000ull
-#define PULL_SECONDS     30
+#define PULL_SECONDS 30
 
 enum nats_sid {
-	SID_RESULT = 1, /* results to a client, jobs to a worker */
-	SID_ACK = 2,    /* acknowledgements of what was published */
+	SID_ACK = NATS_SID_ACK, /* acknowledgements of what was published */
+	SID_RESULT,             /* results to a client, jobs to a worker */
 };
 
 struct nats_worker {
@@ -31,84 +32,6 @@ struct nats_state {
 	struct conn *clients;
 	struct nats_worker *workers;
 };
-
-/* One message, or one line of the protocol without a payload (sid 0). */
-struct nats_message {
-	uint32_t sid;
-	const char *line;
-	size_t line_len;
-	const char *reply; /* where to answer; reply_len 0 when nowhere */
-	size_t reply_len;
-	const char *payload;
-	size_t payload_len;
-	size_t headers_len; /* a message with headers is a status: no job, no result */
-};
-
-/* MSG subject sid [reply] bytes, HMSG subject sid [reply] header-bytes bytes */
-static size_t nats_message_parse(struct nats_message *message, size_t available)
-{
-	const char *words[6];
-	size_t lens[6];
-	uint32_t count = 0;
-	const char *at = message->line;
-	const char *end = message->line + message->line_len - 2;
-	while (at < end && count < 6) {
-		const char *space = memchr(at, ' ', (size_t)(end - at));
-		words[count] = at;
-		lens[count++] = (size_t)((space ? space : end) - at);
-		at = space ? space + 1 : end;
-	}
-	bool headers = message->line[0] == 'H';
-	uint32_t fixed = headers ? 5 : 4;
-	if (count != fixed && count != fixed + 1)
-		loop_die("nats: %.*s", (int)message->line_len, message->line);
-	message->sid = (uint32_t)strtoul(words[2], NULL, 10);
-	if (count == fixed + 1) {
-		message->reply = words[3];
-		message->reply_len = lens[3];
-	}
-	message->headers_len = headers ? strtoul(words[count - 2], NULL, 10) : 0;
-	message->payload = end + 2;
-	message->payload_len = strtoul(words[count - 1], NULL, 10);
-	size_t total = message->line_len + message->payload_len + 2;
-	return total <= available ? total : 0;
-}
-
-static size_t nats_parse(struct conn *conn, struct nats_message *ret_message)
-{
-	const char *data = bytes_head(&conn->in);
-	size_t len = bytes_len(&conn->in);
-	const char *end = len > 0 ? memchr(data, '\n', len) : NULL;
-	if (!end)
-		return 0;
-	*ret_message = (struct nats_message){.line = data, .line_len = (size_t)(end - data) + 1};
-	if (memcmp(data, "-ERR", 4) == 0)
-		loop_die("nats: %.*s", (int)ret_message->line_len, data);
-	if (memcmp(data, "PING", 4) == 0)
-		conn_write(conn, "PONG\r\n", 6);
-	if (memcmp(data, "MSG ", 4) == 0 || memcmp(data, "HMSG", 4) == 0)
-		return nats_message_parse(ret_message, len);
-	return ret_message->line_len;
-}
-
-static void nats_open(struct jobs *jobs, struct conn *conn)
-{
-	conn_open(conn, &jobs->loop, 0);
-	conn_printf(conn, "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"lang\":\"c\",\"version\":\"1\"}\r\n");
-}
-
-static void nats_publish(struct conn *conn, const char *subject, const char *reply, const char *payload, size_t payload_len)
-{
-	conn_printf(conn, "PUB %s %s %zu\r\n", subject, reply, payload_len);
-	conn_write(conn, payload, payload_len);
-	conn_write(conn, "\r\n", 2);
-}
-
-static void nats_check_ack(const struct nats_message *message)
-{
-	if (message->headers_len > 0 || memmem(message->payload, message->payload_len, "\"error\"", 7))
-		loop_die("nats refused: %.*s", (int)message->payload_len, message->payload);
-}
 
 /* ---- clients ---- */
 
@@ -201,38 +124,6 @@ static void nats_worker_input(struct conn *conn, uint64_t now_ns)
 
 /* ---- setup ---- */
 
-struct nats_setup {
-	bool answered;
-};
-
-static void nats_setup_input(struct conn *conn, uint64_t now_ns)
-{
-	struct nats_setup *setup = conn->owner;
-	struct nats_message message;
-	size_t len;
-	(void)now_ns;
-	while ((len = nats_parse(conn, &message)) > 0) {
-		if (message.sid == SID_ACK) {
-			/* Deleting what is not there is the one refusal to expect. */
-			if (!memmem(message.payload, message.payload_len, "stream not found", 16))
-				nats_check_ack(&message);
-			setup->answered = true;
-		}
-		bytes_consume(&conn->in, len);
-	}
-}
-
-static void nats_api(struct conn *conn, const char *call, const char *request)
-{
-	struct nats_setup *setup = conn->owner;
-	char subject[128];
-	snprintf(subject, sizeof(subject), "$JS.API.%s", call);
-	setup->answered = false;
-	nats_publish(conn, subject, "api", request, strlen(request));
-	if (!loop_until(conn->loop, &setup->answered, loop_now_ns() + SETUP_TIMEOUT_NS))
-		loop_die("nats does not answer to %s", call);
-}
-
 static void nats_prepare(struct jobs *jobs)
 {
 	static const char jobs_stream[] =
@@ -241,10 +132,9 @@ static void nats_prepare(struct jobs *jobs)
 		"{\"name\":\"RESULTS\",\"subjects\":[\"results.*\"],\"retention\":\"limits\",\"storage\":\"file\"}";
 	static const char pull[] = "{\"stream_name\":\"JOBS\",\"config\":{\"durable_name\":\"W\",\"ack_policy\":\"explicit\","
 				   "\"ack_wait\":60000000000,\"max_ack_pending\":100000,\"deliver_policy\":\"all\"}}";
-	struct nats_setup setup = {0};
-	struct conn conn = {.owner = &setup, .on_input = nats_setup_input};
-	nats_open(jobs, &conn);
-	conn_printf(&conn, "SUB api %d\r\n", SID_ACK);
+	struct nats_setup setup;
+	struct conn conn;
+	nats_setup_open(&conn, &setup, &jobs->loop);
 	nats_api(&conn, "STREAM.DELETE.JOBS", "");
 	nats_api(&conn, "STREAM.DELETE.RESULTS", "");
 	nats_api(&conn, "STREAM.CREATE.JOBS", jobs_stream);
@@ -272,14 +162,14 @@ static void nats_setup(struct jobs *jobs)
 	for (uint32_t i = 0; i < jobs->clients_count; i++) {
 		struct conn *conn = &state->clients[i];
 		*conn = (struct conn){.owner = state, .index = i, .on_input = nats_client_input};
-		nats_open(jobs, conn);
+		nats_open(conn, &jobs->loop);
 		conn_printf(conn, "SUB result.c%u %d\r\nSUB ack.c%u %d\r\n", i, SID_RESULT, i, SID_ACK);
 	}
 	nats_prepare(jobs);
 	for (uint32_t i = 0; i < jobs->workers_count; i++) {
 		struct nats_worker *worker = &state->workers[i];
 		worker->conn = (struct conn){.owner = state, .index = i, .on_input = nats_worker_input};
-		nats_open(jobs, &worker->conn);
+		nats_open(&worker->conn, &jobs->loop);
 		conn_printf(&worker->conn, "SUB job.w%u %d\r\nSUB ack.w%u %d\r\n", i, SID_RESULT, i, SID_ACK);
 		nats_worker_pull(state, worker);
 	}

@@ -37,7 +37,7 @@ void loop_die(const char *format, ...)
 
 void loop_init(struct loop *loop, uint16_t port)
 {
-	*loop = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .port = port};
+	*loop = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .port = port, .read_bytes = READ_BYTES};
 	if (loop->epoll_fd < 0)
 		loop_die("epoll_create1: %s", strerror(errno));
 }
@@ -117,14 +117,20 @@ void conn_printf(struct conn *conn, const char *format, ...)
 	conn_write(conn, text, (size_t)len);
 }
 
-static void conn_poll_out(struct conn *conn, bool wanted)
+static void conn_poll(struct conn *conn, bool out, bool paused)
 {
-	if (conn->polls_out == wanted)
+	if (conn->polls_out == out && conn->paused == paused)
 		return;
-	conn->polls_out = wanted;
-	struct epoll_event event = {.events = EPOLLIN | (wanted ? EPOLLOUT : 0u), .data.ptr = conn};
+	conn->polls_out = out;
+	conn->paused = paused;
+	struct epoll_event event = {.events = (paused ? 0u : EPOLLIN) | (out ? EPOLLOUT : 0u), .data.ptr = conn};
 	if (epoll_ctl(conn->loop->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) < 0)
 		loop_die("epoll_ctl: %s", strerror(errno));
+}
+
+void conn_pause(struct conn *conn, bool paused)
+{
+	conn_poll(conn, conn->polls_out, paused);
 }
 
 void conn_flush(struct conn *conn)
@@ -140,13 +146,14 @@ void conn_flush(struct conn *conn)
 		conn->bytes_out += (uint64_t)sent;
 		bytes_consume(&conn->out, (size_t)sent);
 	}
-	conn_poll_out(conn, bytes_len(&conn->out) > 0);
+	conn_poll(conn, bytes_len(&conn->out) > 0, conn->paused);
 }
 
 static void conn_read(struct conn *conn)
 {
 	uint64_t now_ns = loop_now_ns();
-	ssize_t got = recv(conn->fd, bytes_room(&conn->in, READ_BYTES), READ_BYTES, 0);
+	size_t want = conn->read_max ? conn->read_max : conn->loop->read_bytes;
+	ssize_t got = recv(conn->fd, bytes_room(&conn->in, want), want, 0);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got < 0)
@@ -159,7 +166,7 @@ static void conn_read(struct conn *conn)
 	conn->bytes_in += (uint64_t)got;
 	conn->on_input(conn, now_ns);
 	/* Idle connections keep no buffer: 15,000 of them would otherwise cost the cache more than the test. */
-	if (bytes_len(&conn->in) == 0 && conn->in.capacity > READ_BYTES * 4)
+	if (bytes_len(&conn->in) == 0 && conn->in.capacity > conn->loop->read_bytes * 4)
 		bytes_free(&conn->in);
 }
 

@@ -21,6 +21,8 @@ struct conn {
 	struct conn *next_dirty;
 	bool dirty;
 	bool polls_out;
+	bool paused;       /* nothing is read; see conn_pause */
+	uint32_t read_max; /* the most that one read takes; 0: the loop's */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
 };
@@ -37,7 +39,8 @@ struct loop {
 	struct timer *timers; /* a binary heap, owned */
 	uint32_t timers_count;
 	uint32_t timers_capacity;
-	uint16_t port; /* of the server under test */
+	uint16_t port;       /* of the server under test */
+	uint32_t read_bytes; /* the most that one read takes */
 };
 
 uint64_t loop_now_ns(void);
@@ -57,6 +60,9 @@ void conn_close(struct conn *conn);
 void conn_write(struct conn *conn, const void *data, size_t len);
 void conn_printf(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void conn_flush(struct conn *conn);
+
+/* A paused connection leaves what comes where it is, as a reader does that is not ready for more. */
+void conn_pause(struct conn *conn, bool paused);
 
 /* Call fire(arg) at `due_ns`, from a turn, as close after it as the machine allows. */
 void loop_timer(struct loop *loop, struct timer timer);

@@ -23,6 +23,13 @@ static const struct {
 	{"park", park_main, "many parked waits, driven by commands on stdin: --peer --port --pid --waiters"},
 	{"jobs", jobs_main, "jobs through a queue and back: --peer --port --pid --clients --workers --depth --rate"},
 	{"polling", polling_main, "short and long polling on the same work: --style --interval-ms --rate"},
+	{"append", stream_append_main, "appends in a closed loop: --clients --streams --body-bytes"},
+	{"tail", stream_tail_main, "appends at a rate, each to a stream with a parked reader: --streams --rate"},
+	{"fill", stream_fill_main, "fills streams, fast: --streams --records --body-bytes"},
+	{"read", stream_read_main, "reads streams whole and checks them: --streams --records --body-bytes"},
+	{"idle", stream_idle_main, "memory of streams, and of waits on some: --streams --waiters"},
+	{"pull", stream_pull_main, "one writer, readers by short poll, long poll or events, some slow: --style --slow"},
+	{"bytes", bytes_floor_main, "the bare server of the same bytes: --style sendfile|writev --records --body-bytes"},
 };
 
 enum option_kind { OPTION_TEXT, OPTION_NUMBER };
@@ -35,6 +42,7 @@ static const struct {
 	{"--peer", OPTION_TEXT, offsetof(struct options, peer)},
 	{"--dir", OPTION_TEXT, offsetof(struct options, dir)},
 	{"--style", OPTION_TEXT, offsetof(struct options, style)},
+	{"--prefix", OPTION_TEXT, offsetof(struct options, prefix)},
 	{"--port", OPTION_NUMBER, offsetof(struct options, port)},
 	{"--pid", OPTION_NUMBER, offsetof(struct options, pid)},
 	{"--waiters", OPTION_NUMBER, offsetof(struct options, waiters_count)},
@@ -49,6 +57,11 @@ static const struct {
 	{"--answer-bytes", OPTION_NUMBER, offsetof(struct options, answer_bytes)},
 	{"--rounds", OPTION_NUMBER, offsetof(struct options, rounds_count)},
 	{"--plain", OPTION_NUMBER, offsetof(struct options, plain)},
+	{"--streams", OPTION_NUMBER, offsetof(struct options, streams_count)},
+	{"--records", OPTION_NUMBER, offsetof(struct options, records_count)},
+	{"--burst", OPTION_NUMBER, offsetof(struct options, burst)},
+	{"--slow", OPTION_NUMBER, offsetof(struct options, slow_count)},
+	{"--stay", OPTION_NUMBER, offsetof(struct options, stay)},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -100,6 +113,7 @@ int main(int argc, char **argv)
 	struct options options = {.peer = "bide",
 				  .dir = ".",
 				  .style = "long",
+				  .prefix = "bench",
 				  .waiters_count = 15000,
 				  .clients_count = 1,
 				  .workers_count = 1,
@@ -109,7 +123,8 @@ int main(int argc, char **argv)
 				  .warmup_ms = 200,
 				  .body_bytes = 100,
 				  .answer_bytes = 300,
-				  .rounds_count = 5};
+				  .rounds_count = 5,
+				  .streams_count = 1};
 	if (argc < 2 || argc % 2 != 0)
 		usage();
 	for (int i = 2; i < argc; i += 2)

@@ -7,6 +7,7 @@ struct options {
 	const char *peer;
 	const char *dir;
 	const char *style;
+	const char *prefix;
 	uint32_t port;
 	uint32_t pid;
 	uint32_t waiters_count;
@@ -21,6 +22,11 @@ struct options {
 	uint32_t answer_bytes;
 	uint32_t rounds_count;
 	uint32_t plain;
+	uint32_t streams_count;
+	uint32_t records_count;
+	uint32_t burst;
+	uint32_t slow_count;
+	uint32_t stay;
 };
 
 int facts_main(const struct options *options);
@@ -28,3 +34,10 @@ int floor_main(const struct options *options);
 int park_main(const struct options *options);
 int jobs_main(const struct options *options);
 int polling_main(const struct options *options);
+int bytes_floor_main(const struct options *options);
+int stream_append_main(const struct options *options);
+int stream_tail_main(const struct options *options);
+int stream_fill_main(const struct options *options);
+int stream_read_main(const struct options *options);
+int stream_idle_main(const struct options *options);
+int stream_pull_main(const struct options *options);

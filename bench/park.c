@@ -26,19 +26,16 @@
 #define FANOUT_ROUNDS_MAX 64
 #define SETTLE_NS         2000000ull
 #define IDLE_NS           10000000ull
-#define NOT_WAITING       UINT32_MAX
 
 static void waiter_input(struct conn *conn, uint64_t now_ns)
 {
 	struct park *park = conn->owner;
 	enum park_answer answer;
 	uint32_t handle = park->waiting_for[conn->index];
-	if (handle == NOT_WAITING)
+	if (handle == NOT_WAITING && !park->peer->events)
 		loop_die("waiter %u was answered twice: %.*s", conn->index, (int)bytes_len(&conn->in), bytes_head(&conn->in));
-	size_t len = park->peer->answer(conn, handle, &answer);
-	if (len == 0)
+	if (!park->peer->answer(conn, handle, &answer))
 		return;
-	bytes_consume(&conn->in, len);
 	if (answer == PARK_EXPIRED) {
 		park->repolled_count++;
 		park->peer->poll(park, conn, handle);
@@ -217,7 +214,16 @@ static void command_wake(struct park *park, uint32_t rate, uint32_t count)
 
 /* ---- all on one handle ---- */
 
-static void fanout_round(struct park *park, uint32_t handle, double *ret_last_us, double *ret_cpu_us)
+static uint64_t fanout_bytes_in(const struct park *park)
+{
+	uint64_t total = 0;
+	for (uint32_t i = 0; i < park->waiters_count; i++)
+		total += park->waiters[i].bytes_in;
+	return total;
+}
+
+/* Returns the bytes of all answers. What came before, such as the heads of answers that go on, is not counted. */
+static uint64_t fanout_round(struct park *park, uint32_t handle, double *ret_last_us, double *ret_cpu_us)
 {
 	for (uint32_t i = 0; i < park->waiters_count; i++) {
 		park->waiting_for[i] = handle;
@@ -229,6 +235,7 @@ static void fanout_round(struct park *park, uint32_t handle, double *ret_last_us
 	park->answered_count = 0;
 	park->wanted_count = park->waiters_count;
 	park->phase_over = false;
+	uint64_t bytes_before = fanout_bytes_in(park);
 	uint64_t cpu_ns = proc_set_cpu_ns(&park->procs);
 	uint64_t start_ns = loop_now_ns();
 	park->handles[handle].intended_ns = start_ns;
@@ -241,31 +248,25 @@ static void fanout_round(struct park *park, uint32_t handle, double *ret_last_us
 	bool never = false;
 	loop_until(&park->loop, &never, loop_now_ns() + IDLE_NS);
 	*ret_cpu_us = (double)(proc_set_cpu_ns(&park->procs) - cpu_ns) / 1e3 / park->waiters_count;
-}
-
-static uint64_t fanout_bytes_in(const struct park *park)
-{
-	uint64_t total = 0;
-	for (uint32_t i = 0; i < park->waiters_count; i++)
-		total += park->waiters[i].bytes_in;
-	return total;
+	return fanout_bytes_in(park) - bytes_before;
 }
 
 static void command_fanout(struct park *park, uint32_t rounds_count)
 {
 	double last_us[FANOUT_ROUNDS_MAX];
 	double cpu_us[FANOUT_ROUNDS_MAX];
+	uint64_t answer_bytes = 0;
 	if (rounds_count > FANOUT_ROUNDS_MAX || rounds_count > park->handles_count)
 		loop_die("too many rounds, or too few handles prepared");
 	park_connect(park);
 	hist_reset(&park->wake_hist);
 	for (uint32_t round = 0; round < rounds_count; round++)
-		fanout_round(park, round, &last_us[round], &cpu_us[round]);
+		answer_bytes += fanout_round(park, round, &last_us[round], &cpu_us[round]);
 	report_begin();
 	report_list("last_us", last_us, rounds_count);
 	report_list("cpu_us_per_wake", cpu_us, rounds_count);
 	report_hist("wake", &park->wake_hist);
-	report_u64("answer_bytes", fanout_bytes_in(park) / park->waiters_count / rounds_count);
+	report_u64("answer_bytes", answer_bytes / park->waiters_count / rounds_count);
 	report_end();
 }
 
@@ -302,7 +303,8 @@ int park_main(const struct options *options)
 	park.waiters_count = options->waiters_count;
 	park.waiters = calloc(park.waiters_count, sizeof(*park.waiters));
 	park.waiting_for = calloc(park.waiters_count, sizeof(*park.waiting_for));
-	if (!park.waiters || !park.waiting_for)
+	park.events = calloc(park.waiters_count, sizeof(*park.events));
+	if (!park.waiters || !park.waiting_for || !park.events)
 		loop_die("out of memory");
 	loop_init(&park.loop, (uint16_t)options->port);
 	while (fgets(line, sizeof(line), stdin))
@@ -311,6 +313,7 @@ int park_main(const struct options *options)
 	loop_deinit(&park.loop);
 	free(park.waiters);
 	free(park.waiting_for);
+	free(park.events);
 	free(park.handles);
 	return 0;
 }

@@ -4,8 +4,10 @@
 #include "loop.h"
 #include "options.h"
 #include "proc.h"
+#include "sse.h"
 
 #define PARK_COMPLETERS_COUNT 16
+#define NOT_WAITING           UINT32_MAX
 
 struct park_handle {
 	char id[64];
@@ -22,6 +24,7 @@ struct park {
 	struct conn completers[PARK_COMPLETERS_COUNT];
 	struct conn *waiters;        /* owned, waiters_count */
 	uint32_t *waiting_for;       /* owned: the handle each waiter polls */
+	struct sse *events;          /* owned, waiters_count: what of the events has come */
 	struct park_handle *handles; /* owned */
 	uint32_t handles_count;
 	uint32_t waiters_count;
@@ -41,11 +44,12 @@ enum park_answer {
 
 struct park_peer {
 	const char *name;
-	bool wakes; /* it takes part in the tests that wake waiters */
+	bool wakes;  /* it takes part in the tests that wake waiters */
+	bool events; /* answers go on: who was woken still waits, for the next */
 	void (*prepare)(struct park *park, uint32_t handles_count);
 	void (*poll)(struct park *park, struct conn *conn, uint32_t handle);
-	/* The first whole answer on a waiter's connection: its length, 0 when it is not all there. */
-	size_t (*answer)(struct conn *conn, uint32_t handle, enum park_answer *ret_answer);
+	/* Takes the first whole answer off a waiter's connection; false when it is not all there. */
+	bool (*answer)(struct conn *conn, uint32_t handle, enum park_answer *ret_answer);
 	void (*complete)(struct park *park, struct conn *conn, uint32_t handle);
 	/* The first whole acknowledgement of a completion: its length, or 0. */
 	size_t (*ack)(struct conn *conn);

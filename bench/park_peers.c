@@ -122,20 +122,20 @@ static void bide_poll(struct park *park, struct conn *conn, uint32_t handle)
 	conn_printf(conn, "GET /v1/jobs/%s/result?wait=55s HTTP/1.1\r\nHost: bench\r\n\r\n", park->handles[handle].id);
 }
 
-static size_t http_waiter_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+static bool http_waiter_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
 {
 	struct http_answer answer;
 	size_t len = http_parse(bytes_head(&conn->in), bytes_len(&conn->in), &answer);
 	if (len == 0)
-		return 0;
-	if (answer.status == 202 || answer.status == 304 || answer.status == 408) {
-		*ret_answer = PARK_EXPIRED;
-		return len;
+		return false;
+	*ret_answer = PARK_EXPIRED;
+	if (answer.status != 202 && answer.status != 204 && answer.status != 304 && answer.status != 408) {
+		http_expect(&answer, 200, "poll");
+		park_check_result(answer.body, answer.body_len, handle);
+		*ret_answer = PARK_ANSWERED;
 	}
-	http_expect(&answer, 200, "poll");
-	park_check_result(answer.body, answer.body_len, handle);
-	*ret_answer = PARK_ANSWERED;
-	return len;
+	bytes_consume(&conn->in, len);
+	return true;
 }
 
 static void bide_complete(struct park *park, struct conn *conn, uint32_t handle)
@@ -174,12 +174,17 @@ static void nchan_poll(struct park *park, struct conn *conn, uint32_t handle)
 	conn_printf(conn, "GET /sub?id=%s HTTP/1.1\r\nHost: bench\r\n\r\n", park->handles[handle].id);
 }
 
-static void nchan_complete(struct park *park, struct conn *conn, uint32_t handle)
+static void nchan_publish(const struct park *park, struct conn *conn, uint32_t channel, uint32_t handle)
 {
 	char text[32];
 	int len = park_result(text, sizeof(text), handle);
 	conn_printf(conn, "POST /pub?id=%s HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
-		    park->handles[handle].id, len, text);
+		    park->handles[channel].id, len, text);
+}
+
+static void nchan_complete(struct park *park, struct conn *conn, uint32_t handle)
+{
+	nchan_publish(park, conn, handle, handle);
 }
 
 static uint32_t nchan_parked(struct park *park)
@@ -195,12 +200,14 @@ static void floor_poll(struct park *park, struct conn *conn, uint32_t handle)
 	conn_printf(conn, "GET /v1/jobs/%s/result?wait=55s HTTP/1.1\r\nHost: bench\r\n\r\n", park->handles[handle].id);
 }
 
-static size_t floor_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+static bool floor_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
 {
 	struct http_answer answer;
 	(void)handle;
 	*ret_answer = PARK_ANSWERED;
-	return http_parse(bytes_head(&conn->in), bytes_len(&conn->in), &answer);
+	size_t len = http_parse(bytes_head(&conn->in), bytes_len(&conn->in), &answer);
+	bytes_consume(&conn->in, len);
+	return len > 0;
 }
 
 static void floor_complete(struct park *park, struct conn *conn, uint32_t handle)
@@ -252,14 +259,15 @@ static void redis_poll(struct park *park, struct conn *conn, uint32_t handle)
 	resp_command(conn, (const char *[]){"BLPOP", key, "0"}, 3);
 }
 
-static size_t redis_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+static bool redis_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
 {
 	size_t len = resp_parse(bytes_head(&conn->in), bytes_len(&conn->in));
 	if (len == 0)
-		return 0;
+		return false;
 	park_check_result(bytes_head(&conn->in), len, handle);
 	*ret_answer = PARK_ANSWERED;
-	return len;
+	bytes_consume(&conn->in, len);
+	return true;
 }
 
 static void redis_complete(struct park *park, struct conn *conn, uint32_t handle)
@@ -302,7 +310,7 @@ static size_t beanstalkd_parse(const char *data, size_t len)
 	return total <= len ? total : 0;
 }
 
-static size_t beanstalkd_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+static bool beanstalkd_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
 {
 	(void)handle;
 	(void)ret_answer;
@@ -314,12 +322,134 @@ static uint32_t beanstalkd_parked(struct park *park)
 	return reply_number(park, "stats\r\n", beanstalkd_parse, "current-waiting: ");
 }
 
+/* ---- streams: a handle is a stream, of which the first record is waited for ---- */
+
+static void stream_prepare(struct park *park, uint32_t handles_count)
+{
+	for (uint32_t i = 0; i < handles_count; i++) {
+		char request[256];
+		snprintf(park->handles[i].id, sizeof(park->handles[i].id), "park/%u", i);
+		int len = snprintf(request, sizeof(request),
+				   "PUT /v1/stream/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\n"
+				   "Content-Length: 0\r\n\r\n",
+				   park->handles[i].id);
+		struct http_answer answer = http_ask(&park->control, request, (size_t)len);
+		http_expect(&answer, 201, "making a stream");
+	}
+}
+
+static void stream_poll(struct park *park, struct conn *conn, uint32_t handle)
+{
+	conn_printf(conn, "GET /v1/stream/%s?offset=-1&live=long-poll&wait=55s HTTP/1.1\r\nHost: bench\r\n\r\n",
+		    park->handles[handle].id);
+}
+
+static void stream_append(const struct park *park, struct conn *conn, uint32_t stream, uint32_t handle)
+{
+	char text[32];
+	int len = park_result(text, sizeof(text), handle);
+	conn_printf(conn,
+		    "POST /v1/stream/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+		    park->handles[stream].id, len, text);
+}
+
+static void stream_complete(struct park *park, struct conn *conn, uint32_t handle)
+{
+	stream_append(park, conn, handle, handle);
+}
+
+/*
+ * Events: all follow the first stream from its start on, in one answer that goes on; the record that completes a handle is the
+ * next event. Who follows already asks no more.
+ */
+static void stream_follow(struct park *park, struct conn *conn, uint32_t handle)
+{
+	(void)handle;
+	if (conn->bytes_out == 0)
+		conn_printf(conn, "GET /v1/stream/%s?offset=-1&live=sse&wait=55s HTTP/1.1\r\nHost: bench\r\n\r\n",
+			    park->handles[0].id);
+}
+
+static void nchan_follow(struct park *park, struct conn *conn, uint32_t handle)
+{
+	(void)handle;
+	if (conn->bytes_out == 0)
+		conn_printf(conn, "GET /sse?id=%s HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n",
+			    park->handles[0].id);
+}
+
+static void floor_follow(struct park *park, struct conn *conn, uint32_t handle)
+{
+	if (conn->bytes_out == 0)
+		floor_poll(park, conn, handle);
+}
+
+static void events_complete(struct park *park, struct conn *conn, uint32_t handle)
+{
+	stream_append(park, conn, 0, handle);
+}
+
+static void events_publish(struct park *park, struct conn *conn, uint32_t handle)
+{
+	nchan_publish(park, conn, 0, handle);
+}
+
+/* The next event with a record, if it is there; others are passed over. */
+static bool events_next(struct conn *conn, struct sse_event *ret_event, size_t *ret_len)
+{
+	const struct park *park = conn->owner;
+	struct sse *sse = &park->events[conn->index];
+	sse_feed(sse, conn);
+	while ((*ret_len = sse_next(sse, ret_event)) > 0) {
+		if (ret_event->data_len > 0 && (ret_event->name_len != 7 || memcmp(ret_event->name, "control", 7) != 0))
+			return true;
+		bytes_consume(&sse->text, *ret_len);
+	}
+	return false;
+}
+
+static bool events_any(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+{
+	const struct park *park = conn->owner;
+	struct sse_event event;
+	size_t len;
+	if (!events_next(conn, &event, &len))
+		return false;
+	if (handle == NOT_WAITING)
+		loop_die("waiter %u got an event too many: %.*s", conn->index, (int)event.data_len, event.data);
+	bytes_consume(&park->events[conn->index].text, len);
+	*ret_answer = PARK_ANSWERED;
+	return true;
+}
+
+static bool events_answer(struct conn *conn, uint32_t handle, enum park_answer *ret_answer)
+{
+	const struct park *park = conn->owner;
+	struct sse_event event;
+	size_t len;
+	if (!events_next(conn, &event, &len))
+		return false;
+	if (handle == NOT_WAITING)
+		loop_die("waiter %u got an event too many: %.*s", conn->index, (int)event.data_len, event.data);
+	park_check_result(event.data, event.data_len, handle);
+	bytes_consume(&park->events[conn->index].text, len);
+	*ret_answer = PARK_ANSWERED;
+	/* What completes it, such as a control event, may have come along. */
+	if (events_next(conn, &event, &len))
+		loop_die("waiter %u got an event too many: %.*s", conn->index, (int)event.data_len, event.data);
+	return true;
+}
+
 static const struct park_peer park_peers[] = {
-	{"bide", true, bide_prepare, bide_poll, http_waiter_answer, bide_complete, http_ack, bide_parked},
-	{"nchan", true, park_prepare_plain, nchan_poll, http_waiter_answer, nchan_complete, http_ack, nchan_parked},
-	{"redis", true, park_prepare_plain, redis_poll, redis_answer, redis_complete, redis_ack, redis_parked},
-	{"beanstalkd", false, park_prepare_plain, beanstalkd_poll, beanstalkd_answer, NULL, NULL, beanstalkd_parked},
-	{"floor", true, park_prepare_plain, floor_poll, floor_answer, floor_complete, http_ack, floor_parked},
+	{"bide", true, false, bide_prepare, bide_poll, http_waiter_answer, bide_complete, http_ack, bide_parked},
+	{"nchan", true, false, park_prepare_plain, nchan_poll, http_waiter_answer, nchan_complete, http_ack, nchan_parked},
+	{"redis", true, false, park_prepare_plain, redis_poll, redis_answer, redis_complete, redis_ack, redis_parked},
+	{"beanstalkd", false, false, park_prepare_plain, beanstalkd_poll, beanstalkd_answer, NULL, NULL, beanstalkd_parked},
+	{"floor", true, false, park_prepare_plain, floor_poll, floor_answer, floor_complete, http_ack, floor_parked},
+	{"bide-stream", true, false, stream_prepare, stream_poll, http_waiter_answer, stream_complete, http_ack, bide_parked},
+	{"bide-sse", true, true, stream_prepare, stream_follow, events_answer, events_complete, http_ack, bide_parked},
+	{"nchan-sse", true, true, park_prepare_plain, nchan_follow, events_answer, events_publish, http_ack, nchan_parked},
+	{"floor-sse", true, true, park_prepare_plain, floor_follow, events_any, floor_complete, http_ack, floor_parked},
 };
 
 const struct park_peer *park_peer_find(const char *name)

@@ -27,7 +27,7 @@ def measure(command, server=None, **options):
     except subprocess.TimeoutExpired:
         raise Broken(f"{command} against {whom}: no end after {TIMEOUT_SECONDS} s") from None
     if done.returncode != 0:
-        raise Broken(f"{command} against {whom}: {done.stderr.strip()[-600:]}")
+        raise Broken(f"{command} against {whom}: {done.stderr.strip()[:600]}")
     return json.loads(done.stdout)
 
 
@@ -49,7 +49,7 @@ class Conversation:
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            raise Broken(f"park against {self.server.name}: {self.process.stderr.read().strip()[-600:]}")
+            raise Broken(f"park against {self.server.name}: {self.process.stderr.read().strip()[:600]}")
         return json.loads(line)
 
     def ask(self, command):

@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import filecmp
 import os
 import resource
 import shutil
@@ -64,6 +65,10 @@ class Server:
 
     def start(self):
         os.makedirs(self.directory)
+        self.run()
+        return self
+
+    def run(self):
         self.port = 0 if self.announces else free_port()
         with open(os.path.join(self.directory, "stderr"), "wb") as errors:
             output = subprocess.PIPE if self.announces else errors
@@ -71,12 +76,21 @@ class Server:
                                             cwd=self.directory, preexec_fn=child_setup, start_new_session=True)
         running.append(self)
         self.await_ready()
-        return self
+
+    def kill(self):
+        """kill -9; the directory stays, for run()."""
+        self.process.kill()
+        self.process.wait()
+        running.remove(self)
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def await_ready(self):
         deadline = time.monotonic() + START_SECONDS
         if self.announces:
             line = self.process.stdout.readline().decode()
+            while line.startswith("["):  # it says other things first
+                line = self.process.stdout.readline().decode()
             if not line.startswith("listening http "):
                 raise Broken(f"{self.name} did not start: {line.strip() or self.last_words()}")
             self.port = int(line.rsplit(":", 1)[1])
@@ -192,6 +206,36 @@ class Nats(Server):
         return [find_program("nats-server"), "-js", "-sd", self.directory, "-a", "127.0.0.1", "-p", str(self.port)]
 
 
+class Durable(Server):
+    """The Durable Streams protocol's own server, in Node."""
+
+    name = driver = "durable"
+    label = "the protocol's own server, in Node"
+    announces = True
+    home = None  # set by bench/run: where npm installs it
+
+    def command(self):
+        source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "durable")
+        return [find_program("node"), os.path.join(npm_install(source, self.home), "serve.mjs"), os.path.join(self.directory, "data")]
+
+
+def npm_install(source, home):
+    """What `source` locks, installed in `home` if it is not there yet. No package's own scripts are run."""
+    npm = find_program("npm")
+    locked = os.path.join(source, "package-lock.json")
+    stamp = os.path.join(home, "installed")
+    if not os.path.exists(stamp) or not filecmp.cmp(stamp, locked, shallow=False):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(source, home)
+        done = subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error",
+                               "--cache", os.path.join(home, "cache")], cwd=home, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Missing(f"npm could not install {os.path.basename(source)}: {done.stderr.strip()[-200:]}")
+        shutil.copyfile(locked, stamp)
+    shutil.copyfile(os.path.join(source, "serve.mjs"), os.path.join(home, "serve.mjs"))
+    return home
+
+
 NCHAN_CONFIG = """
 load_module {module};
 daemon off;
@@ -210,11 +254,14 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
-  nchan_shared_memory_size 512m;
+  nchan_shared_memory_size 1g;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location = /pub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1; }}
     location = /sub {{ nchan_subscriber longpoll; nchan_channel_id $arg_id; nchan_subscriber_first_message newest; }}
+    location = /sse {{ nchan_subscriber eventsource; nchan_channel_id $arg_id; nchan_subscriber_first_message newest; }}
+    location = /spub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000000; nchan_message_timeout 1h; }}
+    location = /ssub {{ nchan_subscriber longpoll; nchan_channel_id $arg_id; nchan_subscriber_first_message oldest; }}
     location = /status {{ nchan_stub_status; }}
   }}
 }}
@@ -245,8 +292,38 @@ class Floor(Server):
     generator = None  # set by bench/run: bide-bench has it built in
     answer_bytes = 300
 
+    stay = "0"
+
     def command(self):
-        return [self.generator, "floor", "--answer-bytes", str(self.answer_bytes), "--waiters", "20000"]
+        return [self.generator, "floor", "--answer-bytes", str(self.answer_bytes), "--waiters", "20000", "--stay", self.stay]
+
+
+class FloorEvents(Floor):
+    """Who asked stays, and what is written is one more event."""
+
+    name = driver = "floor-sse"
+    stay = "1"
+
+
+class BytesFloor(Floor):
+    """Sends the records of a stream from one file, in answers of a MiB."""
+
+    style = "sendfile"
+    name = "bytes-sendfile"
+    driver = "bide"
+    label = "the floor (bare `sendfile`)"
+    answer_bytes = 1 << 20
+    records = body_bytes = 0  # set by the case
+
+    def command(self):
+        return [self.generator, "bytes", "--style", self.style, "--dir", self.directory, "--records", str(self.records),
+                "--body-bytes", str(self.body_bytes), "--answer-bytes", str(self.answer_bytes)]
+
+
+class BytesFloorWritev(BytesFloor):
+    style = "writev"
+    name = "bytes-writev"
+    label = "the floor (bare `writev`)"
 
 
 def stop_all():
