@@ -22,6 +22,7 @@ static const uint8_t secret[HOOK_SECRET_BYTES] = "0123456789abcdef";
 static struct {
 	int listener;
 	unsigned port;
+	char url[64];
 	int reports[2]; /* a pipe: what was reported comes out */
 	struct hook_signer *signer;
 	struct webhooks *webhooks;
@@ -43,6 +44,7 @@ static void start_at(in_addr_t at, enum hook_allow allow, unsigned at_once, uint
 	assert_int_equal(listen(w.listener, 16), 0);
 	assert_int_equal(getsockname(w.listener, (struct sockaddr *)&address, &len), 0);
 	w.port = ntohs(address.sin_port);
+	snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u/hook", w.port);
 	assert_int_equal(pipe(w.reports), 0);
 	w.signer = hook_signer_new(secret);
 	w.webhooks = webhooks_new(&(struct webhooks_config){
@@ -90,10 +92,7 @@ static void send_to(uint64_t number, const char *url)
 
 static void send_here(uint64_t number)
 {
-	static char url[64];
-
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u/hook", w.port);
-	send_to(number, url);
+	send_to(number, w.url);
 }
 
 static bool is_ready(int fd, int timeout_ms)

@@ -58,6 +58,7 @@ static void acked(struct exchange *ex, struct ask *ask)
 {
 	struct command *c = &ask->command;
 	struct buf *out = &api_of(ex)->out;
+	bool next_wake = c->out.next_wake;
 	struct reply reply;
 
 	command_answer_deinit(c);
@@ -75,7 +76,7 @@ static void acked(struct exchange *ex, struct ask *ask)
 	json_key(out, "ok");
 	json_bool(out, true);
 	json_key(out, "next_wake");
-	json_bool(out, c->out.next_wake);
+	json_bool(out, next_wake);
 	json_close(out, '}');
 	stream_reply_init(&reply, 200);
 	reply_json(&reply, out);
