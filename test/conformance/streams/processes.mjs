@@ -98,14 +98,15 @@ export class Server {
 }
 
 // --- nginx -----------------------------------------------------------------------------------------------------------------
-// As it is set up for a reverse proxy, and no more.
-const proxied = (url) => `proxy_pass ${url};`
+// As it is set up for a reverse proxy, and no more, but for the Host, of which bide makes URLs.
+const proxied = (url) => `proxy_pass ${url}; proxy_set_header Host $http_host;`
 
-// Collapses requests that are the same while one of them is answered, and keeps what Cache-Control lets it keep. Three things
-// are not nginx's default, and the documentation tells why: HEAD is its own request, a reader by events is not one of many
-// who wait for the same, and who waits for the answer of another waits as long as that may take.
+// Collapses requests that are the same while one of them is answered, and keeps what Cache-Control lets it keep. Four things
+// are not nginx's default, and the documentation tells why: the Host is handed on, HEAD is its own request, a reader by events is
+// not one of many who wait for the same, and who waits for the answer of another waits as long as that may take.
 const cached = (url) => `
 	proxy_pass ${url};
+	proxy_set_header Host $http_host;
 	proxy_cache streams;
 	proxy_cache_key $request_method$request_uri;
 	proxy_cache_convert_head off;
