@@ -1,7 +1,7 @@
 /* What is offered: the keys of requests, and which versions of each. The one list; tables, ApiVersions' answer and the headers'
  * versions come from it.
  *
- * Clients choose from it, and some look for exact versions: librdkafka before 2.0 for Produce 0, 3 and 7, Fetch 4 and 10,
+ * Clients choose from it, and some look for exact versions: old librdkafka for Produce 0, 3 and 7, Fetch 4 and 10,
  * FindCoordinator 0, InitProducerId 0, SaslHandshake 0 and 1, SaslAuthenticate 0, ListOffsets 1; kafka-go fixes 0 for
  * FindCoordinator, Heartbeat, LeaveGroup and SyncGroup. */
 #pragma once

@@ -67,7 +67,7 @@ static int kind_of(const char *type)
 
 	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
 		if (strcmp(kinds[i].type, type) == 0)
-			return kinds[i].kind;
+			return (int)kinds[i].kind;
 	return KAFKA_STRUCT;
 }
 
