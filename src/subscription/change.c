@@ -201,7 +201,10 @@ static void commit_link(struct subscriptions *subs, const struct link_item *item
 	}
 	ENSURE(link);
 	if (link->stream != item->stream) {
+		/* Becomes the youngest: whether it was gone meanwhile, which the journal does not tell, makes no difference. */
 		link_bind(subs, link, item->stream, item->acked);
+		list_remove(&link->peers);
+		list_push_back(&p->subscription->links, &link->peers);
 		link->flags = 0;
 	}
 	link->flags |= (uint8_t)item->flags;

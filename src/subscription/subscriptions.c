@@ -162,23 +162,19 @@ void link_set_waked(struct subscription_link *link, uint64_t tail)
 		list_push_back(&link->subscription->waked, &link->waked_peers);
 }
 
-/* A link to a stream becomes the youngest. One that loses its stream keeps its place: the journal does not tell when that was. */
 static void place(struct subscriptions *subs, struct subscription_link *link, uint64_t stream, uint64_t acked)
 {
 	link->stream = stream;
 	link->acked = link->tail = acked;
 	list_remove(&link->pending);
 	ENSURE(hash_insert(&subs->streams, &link->by_stream, stream_hash(subs, stream, link_path(link))) == 0);
-	if (!stream && !list_empty(&link->peers))
-		return;
-	list_remove(&link->peers);
-	list_push_back(&link->subscription->links, &link->peers);
 }
 
 void link_enter(struct subscriptions *subs, struct subscription_link *link)
 {
 	ENSURE(hash_insert(&subs->paths, &link->by_path, path_hash(subs, link->subscription->number, link_path(link))) == 0);
 	place(subs, link, link->stream, link->acked);
+	list_push_back(&link->subscription->links, &link->peers);
 	link->subscription->link_count++;
 	subs->link_count++;
 }
