@@ -61,6 +61,8 @@ const struct setting settings[] = {
 	 "where webhooks may go: https to public addresses; also http to localhost and 127.0.0.x; anywhere"},
 	{"webhook-timeout", SETTING_DURATION, AT(webhook_timeout_ms), "30s", 10, HOUR, false, "DUR",
 	 "a webhook that is not answered within so long, or within its subscription's lease, has failed"},
+	{"webhook-ca", SETTING_TEXT, AT(webhook_ca), "", ANY, false, "FILE",
+	 "certificates of the authorities that webhooks' receivers are held against; the system's if empty"},
 	{"max-webhooks", SETTING_COUNT, AT(webhooks), "64", 1, 10000, false, "N", "webhooks under way at once; the others wait"},
 	{"max-wait-items", SETTING_COUNT, AT(wait_items), "250000", 1, UINT32_MAX, true, "N",
 	 "jobs and streams waited for many at a time, on one loop thread"},

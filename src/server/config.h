@@ -15,7 +15,7 @@ enum setting_kind { SETTING_TEXT, SETTING_DURATION, SETTING_SIZE, SETTING_COUNT,
 enum setting_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct config {
-	char *data, *http, *cors_origin;
+	char *data, *http, *cors_origin, *webhook_ca;
 	uint64_t threads;
 	uint64_t sync;             /* enum journal_sync */
 	uint64_t sync_interval_ms; /* set along with it */

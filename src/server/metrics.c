@@ -11,6 +11,7 @@ struct figures {
 	struct sequencer_stats sequencer;
 	struct journal_stats journal;
 	struct latency commits;
+	struct webhooks_stats webhooks;
 };
 
 void stats_publish(struct thread *thread)
@@ -53,6 +54,7 @@ static void gather(struct server *server, struct figures *f)
 		sum(&f->api, &thread->stats.api, sizeof(f->api));
 		pthread_mutex_unlock(&thread->stats_lock);
 	}
+	webhooks_stats(server->webhooks, &f->webhooks);
 	pthread_mutex_lock(&server->stats_lock);
 	f->sequencer = server->sequencer_stats;
 	f->journal = server->journal_stats;
@@ -109,6 +111,7 @@ static const struct metric metrics[] = {
 	{"bide_queues", "Queues known.", F(sequencer.queues), GAUGE},
 	{"bide_streams", "Streams known.", F(sequencer.streams), GAUGE},
 	{"bide_subscriptions", "Subscriptions known.", F(sequencer.subscriptions), GAUGE},
+	{"bide_webhooks_pending", "Webhooks in line or under way.", F(webhooks.pending), GAUGE},
 	{"bide_events_total", "Events applied.", F(sequencer.events_total), COUNTER},
 	{"bide_commands_total", "Commands applied.", F(sequencer.commands_total), COUNTER},
 	{"bide_wakes_total", "Wakes sent to waits.", F(sequencer.wakes_total), COUNTER},
@@ -160,6 +163,23 @@ static void labelled(struct buf *out, const char *name, const char *label, const
 	buf_printf(out, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
 }
 
+/* Figures of one name, told apart by a label. */
+struct labelled_metric {
+	size_t offset;
+	const char *value;
+};
+
+static void labelled_all(struct buf *out, const struct figures *f, const char *name, const char *label,
+			 const struct labelled_metric rows[], size_t count)
+{
+	uint64_t number;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&number, (const char *)f + rows[i].offset, sizeof(number));
+		labelled(out, name, label, rows[i].value, number);
+	}
+}
+
 void server_metrics(void *ctx, struct buf *out)
 {
 	static const struct {
@@ -169,16 +189,17 @@ void server_metrics(void *ctx, struct buf *out)
 		{OUTCOME_QUEUE_FULL, "queue_jobs"}, {OUTCOME_FULL, "server"},     {OUTCOME_NO_SPACE, "disk"},
 		{OUTCOME_NO_MEMORY, "memory"},      {OUTCOME_STORAGE, "storage"}, {OUTCOME_FENCED, "fenced"},
 	};
-	static const struct {
-		size_t offset;
-		const char *name;
-	} kinds[] = {
+	static const struct labelled_metric kinds[] = {
 		{F(api.parked_job), "job"},     {F(api.parked_result), "result"}, {F(api.parked_submit), "submit"},
 		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},     {F(api.parked_stream), "stream"},
 	};
+	static const struct labelled_metric hooks[] = {
+		{F(webhooks.done_total), "done"},
+		{F(webhooks.answered_total), "answered"},
+		{F(webhooks.failed_total), "failed"},
+	};
 	struct thread *thread = ctx;
 	struct figures f;
-	uint64_t value;
 
 	gather(thread->server, &f);
 	buf_printf(out, "# HELP bide_info Version.\n# TYPE bide_info gauge\nbide_info{version=\"%s\"} 1\n", BIDE_VERSION);
@@ -190,11 +211,10 @@ void server_metrics(void *ctx, struct buf *out)
 	buf_append_str(out, "# HELP bide_refused_total Commands refused, by reason.\n# TYPE bide_refused_total counter\n");
 	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++)
 		labelled(out, "bide_refused_total", "reason", refusals[i].name, f.sequencer.refused_total[refusals[i].outcome]);
+	buf_append_str(out, "# HELP bide_webhooks_total Webhooks, by what became of them.\n# TYPE bide_webhooks_total counter\n");
+	labelled_all(out, &f, "bide_webhooks_total", "result", hooks, ARRAY_COUNT(hooks));
 	buf_append_str(out, "# HELP bide_waits_kind Requests parked, by kind.\n# TYPE bide_waits_kind gauge\n");
-	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-		memcpy(&value, (const char *)&f + kinds[i].offset, sizeof(value));
-		labelled(out, "bide_waits_kind", "kind", kinds[i].name, value);
-	}
+	labelled_all(out, &f, "bide_waits_kind", "kind", kinds, ARRAY_COUNT(kinds));
 	histogram_write(out, "bide_journal_commit_seconds", "Time of a group commit.", f.commits.bucket,
 			ARRAY_COUNT(f.commits.bucket), f.commits.count, f.commits.sum_us);
 	histogram_write(out, "bide_wake_seconds", "From durable to answered, of a wait.", f.api.wake_bucket, API_LATENCY_BUCKETS,

@@ -144,8 +144,13 @@ static void hooked(void *ctx, const struct hooked_in *hooked)
 /* Nothing of this costs more than its memory before a webhook is due. */
 static int webhooks_init(struct server *server)
 {
+	const char *ca_file = server->config->webhook_ca;
 	uint8_t secret[HOOK_SECRET_BYTES];
 
+	if (ca_file[0] && access(ca_file, R_OK)) {
+		fprintf(stderr, "bide: webhook-ca: %s cannot be read\n", ca_file);
+		return -errno;
+	}
 	sequencer_secret(server->sequencer, secret);
 	server->hook_signer = hook_signer_new(secret);
 	if (!server->hook_signer)
@@ -155,6 +160,7 @@ static int webhooks_init(struct server *server)
 		.allow = (enum hook_allow)server->config->webhook_allow,
 		.at_once_max = (unsigned)server->config->webhooks,
 		.timeout_ms = server->config->webhook_timeout_ms,
+		.ca_file = server->config->webhook_ca,
 		.signer = server->hook_signer,
 		.report = hooked,
 		.ctx = server,

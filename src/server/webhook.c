@@ -16,8 +16,9 @@ struct webhooks {
 	CURLM *multi; /* NULL: not begun */
 	pthread_t thread;
 	pthread_mutex_t lock;
-	struct mail_list box; /* under the lock */
-	bool stop;            /* under the lock */
+	struct mail_list box;        /* under the lock */
+	bool stop;                   /* under the lock */
+	struct webhooks_stats stats; /* under the lock */
 	/* The deliverer's thread alone. */
 	struct mail_list line; /* those that have to wait */
 	struct list posts;     /* those under way */
@@ -29,8 +30,23 @@ static struct hook *hook_of(struct mail *mail)
 	return container_of(container_of(mail, struct message, mail), struct hook, message);
 }
 
+static void count(struct webhooks *w, enum hook_result result)
+{
+	uint64_t *const totals[] = {
+		[HOOK_FAILED] = &w->stats.failed_total,
+		[HOOK_ANSWERED] = &w->stats.answered_total,
+		[HOOK_DONE] = &w->stats.done_total,
+	};
+
+	pthread_mutex_lock(&w->lock);
+	w->stats.pending--;
+	++*totals[result];
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void report(struct webhooks *w, const struct hooked_in *hooked)
 {
+	count(w, hooked->result);
 	w->config.report(w->config.ctx, hooked);
 }
 
@@ -171,14 +187,24 @@ static bool start(struct webhooks *w)
 
 void webhooks_send(struct webhooks *w, struct hook *hook)
 {
-	if (!w->multi && !start(w)) {
-		give_up(w, hook);
-		return;
-	}
+	bool runs = w->multi || start(w);
+
 	pthread_mutex_lock(&w->lock);
-	mail_push(&w->box, &hook->message.mail);
+	w->stats.pending++;
+	if (runs)
+		mail_push(&w->box, &hook->message.mail);
 	pthread_mutex_unlock(&w->lock);
-	curl_multi_wakeup(w->multi);
+	if (runs)
+		curl_multi_wakeup(w->multi);
+	else
+		give_up(w, hook);
+}
+
+void webhooks_stats(struct webhooks *w, struct webhooks_stats *ret_stats)
+{
+	pthread_mutex_lock(&w->lock);
+	*ret_stats = w->stats;
+	pthread_mutex_unlock(&w->lock);
 }
 
 struct webhooks *webhooks_free(struct webhooks *w)

@@ -17,6 +17,7 @@ struct webhooks_config {
 	enum hook_allow allow;
 	unsigned at_once_max;
 	uint64_t timeout_ms;
+	const char *ca_file; /* of the authorities that certificates are held against; empty: the system's */
 	struct hook_signer *signer;
 	void (*report)(void *ctx, const struct hooked_in *hooked); /* on whichever thread */
 	void *ctx;
@@ -25,6 +26,12 @@ struct webhooks_config {
 struct webhooks *webhooks_new(const struct webhooks_config *config); /* NULL: no memory */
 /* Those that are under way are broken off, without a word. */
 struct webhooks *webhooks_free(struct webhooks *w);
+
+struct webhooks_stats {
+	uint64_t pending; /* in line or under way */
+	uint64_t done_total, answered_total, failed_total;
+};
+void webhooks_stats(struct webhooks *w, struct webhooks_stats *ret_stats); /* any thread */
 
 /* The sequencer's thread. Takes it over. */
 void webhooks_send(struct webhooks *w, struct hook *hook);

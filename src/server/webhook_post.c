@@ -57,7 +57,7 @@ static bool add_headers(struct post *post, struct hook_signer *signer)
 	return ok;
 }
 
-static bool set_up(struct post *post, const char *url, uint64_t timeout_ms)
+static bool set_up(struct post *post, const char *url, uint64_t timeout_ms, const char *ca_file)
 {
 	CURL *easy = post->easy;
 	CURLcode bad = curl_easy_setopt(easy, CURLOPT_URL, url);
@@ -69,6 +69,8 @@ static bool set_up(struct post *post, const char *url, uint64_t timeout_ms)
 	bad |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post->body.ptr);
 	bad |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
 	bad |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers);
+	if (ca_file[0])
+		bad |= curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
 	if (bad)
 		return false;
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -101,7 +103,7 @@ struct post *post_new(const struct subscription_view *view, const struct webhook
 	url = mem_dup(view->url.ptr, view->url.len);
 	/* Judged anew: what is allowed may have changed since the subscription was made. */
 	ok = url && post->easy && !post->body.failed && !hook_url_judge(view->url, config->allow, &post->reach, &why) &&
-	     add_headers(post, config->signer) && set_up(post, url, timeout_ms);
+	     add_headers(post, config->signer) && set_up(post, url, timeout_ms, config->ca_file);
 	mem_free(url);
 	return ok ? post : post_free(post);
 }

@@ -47,8 +47,12 @@ static void start_at(in_addr_t at, enum hook_allow allow, unsigned at_once, uint
 	snprintf(w.url, sizeof(w.url), "http://127.0.0.1:%u/hook", w.port);
 	assert_int_equal(pipe(w.reports), 0);
 	w.signer = hook_signer_new(secret);
-	w.webhooks = webhooks_new(&(struct webhooks_config){
-		.allow = allow, .at_once_max = at_once, .timeout_ms = timeout_ms, .signer = w.signer, .report = report});
+	w.webhooks = webhooks_new(&(struct webhooks_config){.allow = allow,
+							    .at_once_max = at_once,
+							    .timeout_ms = timeout_ms,
+							    .ca_file = "",
+							    .signer = w.signer,
+							    .report = report});
 	assert_non_null(w.webhooks);
 }
 
@@ -168,6 +172,7 @@ static void what_is_posted(void **state)
 		"\"0000000000000003_0000000000000002\",\"has_pending\":true}],\"callback_url\":"
 		"\"http://bide:7080/v1/stream/__ds/subscriptions/sub%201%2Fa/callback\",\"callback_token\":\"token\"}";
 	struct buf signature = {0};
+	struct webhooks_stats stats;
 	const char *at;
 	int fd;
 
@@ -184,8 +189,12 @@ static void what_is_posted(void **state)
 	assert_int_equal(hook_sign(w.signer, strtoull(at + 23, NULL, 10), slice_str(body), &signature), 0);
 	assert_memory_equal(at + 21, signature.ptr, signature.len);
 	buf_deinit(&signature);
+	webhooks_stats(w.webhooks, &stats);
+	assert_int_equal(stats.pending, 1);
 	say(fd, "200 OK", "", "{\"done\":true}");
 	expect(1, HOOK_DONE);
+	webhooks_stats(w.webhooks, &stats);
+	assert_true(stats.pending == 0 && stats.done_total == 1 && stats.answered_total + stats.failed_total == 0);
 	stop();
 }
 

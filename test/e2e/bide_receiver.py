@@ -38,9 +38,9 @@ def unpadded(text):
 
 
 class Receiver:
-    """`answers` are given one after the other, then `usual` for ever: (status, body)."""
+    """`answers` are given one after the other, then `usual` for ever: (status, body). `tls`: an ssl.SSLContext."""
 
-    def __init__(self, usual=(200, b""), port=0):
+    def __init__(self, usual=(200, b""), port=0, tls=None):
         self.usual, self.answers, self.posts = usual, queue.Queue(), queue.Queue()
         receiver = self
 
@@ -67,7 +67,9 @@ class Receiver:
 
         self.http = Listener(("127.0.0.1", port), Handler)
         self.port = self.http.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hook"
+        if tls:
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def __enter__(self):

@@ -138,6 +138,14 @@ class Server:
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def switches(self):
+        """How often its threads have gone to sleep: who sleeps and is not woken makes no system call."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/status") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
+        return total
+
     def disk_bytes(self):
         """What the data directory takes on the disk, in blocks really there."""
         total = 0

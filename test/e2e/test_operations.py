@@ -298,17 +298,10 @@ def test_an_idle_server_makes_no_system_call_with_waits_parked(fresh):
     conns = [server.ask("GET", f"/v1/jobs/{job['id']}?wait=55s") for _ in range(500)]
     server.until_parked(500)
 
-    def switches():
-        total = 0
-        for task in os.listdir(f"/proc/{server.process.pid}/task"):
-            with open(f"/proc/{server.process.pid}/task/{task}/status") as file:
-                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
-        return total
-
     waiter = server.ask("POST", "/v1/queues/none/claim?wait=1500ms", body=b"")
     server.until_parked(501)
-    before = switches()
+    before = server.switches()
     assert waiter.answer().status == 204
-    after = switches()
+    after = server.switches()
     assert after - before <= 10, f"{after - before} wake-ups in a second and a half of silence"
     assert len(conns) == 500

@@ -2,6 +2,9 @@
 and all of it over a kill -9."""
 
 import itertools
+import pathlib
+import ssl
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -9,6 +12,7 @@ import urllib.parse
 import pytest
 
 from bide_receiver import DONE, Receiver
+from bide_server import SANITIZED, Died
 from bide_streams import JSON, TOKEN, append, make, tail
 
 counter = itertools.count(1)
@@ -348,6 +352,56 @@ def test_one_slow_receiver_holds_up_nobody(server, api, one, receiver):
         make(api, stream(f"e{one}/a"), JSON, b'{"n":1}')
         receiver.post()
         api.ok("DELETE", at(f"deaf{one}"), status=204)
+
+
+def certificate(folder):
+    """Of 127.0.0.1, signed by itself: (file with key and certificate, context of who has it)."""
+    both = folder / "both.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=receiver", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", both, "-out", folder / "cert.pem"],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", both)
+    return folder / "cert.pem", context
+
+
+def test_https_and_whose_certificates_are_good(fresh, tmp_path):
+    file, context = certificate(tmp_path)
+    with Receiver(DONE, tls=context) as receiver:
+        for flags, good in ((["--webhook-ca", str(file)], True), ([], False)):
+            server = fresh("--webhook-allow", "any", *flags)
+            webhook(server.api, "s", receiver, pattern="e/*")
+            make(server.api, stream("e/a"), JSON, b'{"n":1}')
+            if good:
+                assert receiver.post().json["subscription_id"] == "s"
+            else:
+                server.eventually(lambda: told(server.api, "s")["status"] == "failed", "nobody vouches for it")
+                assert receiver.nothing()
+                assert server.metrics()['bide_webhooks_total{result="failed"}'] >= 1
+
+
+def test_a_file_of_certificates_that_is_not_there(fresh, tmp_path):
+    with pytest.raises(Died) as died:
+        fresh("--webhook-ca", str(tmp_path / "none.pem"))
+    assert died.value.code == 1 and "none.pem cannot be read" in died.value.stderr
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer has a thread of its own, which ticks")
+def test_between_webhooks_nothing_is_done(fresh, receiver):
+    """The thread that delivers them sleeps, and the connection to the receiver, which is kept, costs nothing."""
+    receiver.usual = DONE
+    server = fresh("--sync", "os", "--segment-size", "2M")
+    segments = pathlib.Path(server.data, "journal")
+    server.eventually(lambda: sum(f.stat().st_blocks * 512 for f in segments.iterdir()) >= 2 * 2097152, "the next segment is prepared")
+    webhook(server.api, "s", receiver, pattern="e/*")
+    make(server.api, stream("e/a"), JSON, b'{"n":1}')
+    post = receiver.post()
+    server.eventually(lambda: link(server.api, "s", "e/a")["acked_offset"] == post.tail("e/a"), "it is acked")
+    waiter = server.ask("POST", "/v1/queues/none/claim?wait=1500ms", body=b"")
+    server.until_parked(1)
+    before = server.switches()
+    assert waiter.answer().status == 204
+    assert server.switches() - before <= 10
 
 
 # --- links
