@@ -60,7 +60,7 @@ static void blob_back(struct world *world, struct ask *ask)
 		blob = &ask->command.in.worker.blob;
 	else if (ask->command.kind == COMMAND_STREAM_CREATE)
 		blob = &ask->command.in.stream_create.records.blob;
-	else if (ask->command.kind == COMMAND_STREAM_APPEND)
+	else if (ask->command.kind == COMMAND_STREAM_APPEND || ask->command.kind == COMMAND_OUTPUT_APPEND)
 		blob = &ask->command.in.stream_append.records.blob;
 	if (!blob || blob->kind != BODY_BLOB || ask->command.outcome == OUTCOME_OK || ask->command.outcome == OUTCOME_STORAGE)
 		return;
@@ -96,6 +96,8 @@ static void check_answer(struct world *world, struct ask *ask, const struct expe
 	      "command of kind %d came to outcome %d, the oracle says %d", (int)c->kind, (int)c->outcome, (int)should->outcome);
 	if (stream_command(ask))
 		stream_check_answer(world, ask);
+	else if (c->kind == COMMAND_OUTPUT_APPEND)
+		output_check_answer(world, ask);
 	if (c->out.view && should->number)
 		check_view_is(world, c->out.view, should->number);
 	for (size_t i = 0; i < c->out.view_count; i++) {

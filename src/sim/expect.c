@@ -180,6 +180,11 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_RELEASE:
 		should.outcome = expect_worker(world, ask);
 		return should;
+	case COMMAND_OUTPUT_APPEND:
+		should.outcome = expect_worker(world, ask);
+		if (should.outcome == OUTCOME_OK)
+			should.outcome = output_expect(world, ask);
+		return should;
 	case COMMAND_KICK:
 	case COMMAND_QUEUE:
 	case COMMAND_QUEUE_SET:
@@ -187,7 +192,6 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_LIST:
 	case COMMAND_MANY:
 	case COMMAND_STREAM_LIST:
-	case COMMAND_OUTPUT_APPEND:
 	case COMMAND_DELIVERED:
 	case COMMAND_QUEUES:
 	case COMMAND_SUB_CREATE:
@@ -284,11 +288,12 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 	case COMMAND_STREAM_DELETE:
 	case COMMAND_STREAM_READ:
 		return stream_rests_on(world, ask);
+	case COMMAND_OUTPUT_APPEND:
+		return output_rests_on(world, ask);
 	case COMMAND_CLAIM_CANCEL:
 	case COMMAND_DELIVERED:
 	case COMMAND_MANY:
 	case COMMAND_STREAM_LIST:
-	case COMMAND_OUTPUT_APPEND:
 	case COMMAND_SUB_CREATE:
 	case COMMAND_SUB_GET:
 	case COMMAND_SUB_DELETE:

@@ -61,7 +61,10 @@ void check_stream_tap(struct world *world, const struct store_replay *entry)
 	CHECK(world, stream_event_decode(&e, entry->fields) == 0, "an event of a stream that nobody can read");
 	stream = model_stream(&world->model.streams, e.number);
 	world_trace(world, "event %u of stream %" PRIu64 ", until position %" PRIu64, entry->type, e.number, entry->end);
-	if (e.type == STREAM_CREATED) {
+	if (output_tap(world, &e)) {
+		if (e.count)
+			tap_records(world, &e, sim_store_body(entry), &world->applying->command.in.stream_append.records);
+	} else if (e.type == STREAM_CREATED) {
 		CHECK(world, world->cause == CAUSE_COMMAND && world->applying->command.kind == COMMAND_STREAM_CREATE,
 		      "stream %" PRIu64 " was made by nobody", e.number);
 		tap_records(world, &e, sim_store_body(entry), &world->applying->command.in.stream_create.records);
@@ -99,11 +102,13 @@ void check_stream_wake(struct world *world, const struct stream_wake *wake, uint
 	const struct model_stream *stream = view ? model_stream(&world->model.streams, view->number) : NULL;
 	const struct model_chunk *last;
 
+	if (output_wake(world, wake, durable))
+		return;
 	if (!view) {
 		check_wake_gone(world, wake->key, durable);
 		return;
 	}
-	CHECK(world, stream && wake->key == view->key && view->key == stream_key(view->number), "a wake for no stream");
+	CHECK(world, stream && view->key == stream_key(view->number), "a wake for no stream");
 	last = view->next_offset ? model_chunk(stream, view->next_offset - 1) : NULL;
 	CHECK(world, view->next_offset == 0 || (last && last->offset + last->count == view->next_offset && last->end <= durable),
 	      "stream %" PRIu64 ": a wake tells of %" PRIu64 ", which is not durable", view->number, view->next_offset);
@@ -136,7 +141,7 @@ void check_stream_bytes(struct world *world, const struct stream_view *view)
 {
 	for (size_t i = 0; i < view->chunk_count; i++)
 		check_chunk_bytes(world, view, &view->chunks[i]);
-	if (view->closed)
+	if (view->closed && view->number)
 		told_closed(world, view->number, view->next_offset);
 }
 
@@ -201,6 +206,8 @@ void check_stream_turn(struct world *world)
 
 		CHECK(world, due == UINT64_MAX || later(due, world->streams.overdue_ms) + OVERDUE_MS > world->now_ms,
 		      "stream %" PRIu64 " should have expired", number);
+		if (stream && !stream->deleted_end && world->streams.overdue_ms + OVERDUE_MS < world->now_ms)
+			output_check(world, stream);
 	}
 }
 
@@ -219,7 +226,7 @@ void check_stream_memory(struct world *world)
 
 /* --- what was told --- */
 
-static struct told *told_of(struct world *world, uint64_t number)
+struct told *told_of(struct world *world, uint64_t number)
 {
 	struct stream_world *streams = &world->streams;
 

@@ -58,7 +58,7 @@ static enum outcome expect_producer(const struct producer_in *in, const struct m
 	return in->seq == known->seq + 1 ? OUTCOME_OK : OUTCOME_GAP;
 }
 
-static enum outcome expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream)
+enum outcome stream_expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream)
 {
 	const struct model_producer *known;
 	enum outcome outcome;
@@ -108,7 +108,9 @@ struct expected stream_expect(struct world *world, const struct ask *ask)
 	if (c->kind == COMMAND_STREAM_CREATE)
 		return (struct expected){.outcome = expect_create(world, &c->in.stream_create, stream)};
 	if (c->kind == COMMAND_STREAM_APPEND)
-		return (struct expected){.outcome = expect_append(world, &c->in.stream_append, stream)};
+		return (struct expected){.outcome = stream_expect_append(world, &c->in.stream_append, stream)};
+	if (c->kind == COMMAND_STREAM_READ && !stream && path_is_output(c->in.stream_read.path))
+		return (struct expected){.outcome = output_expect_read(world, ask)};
 	if (c->kind == COMMAND_STREAM_READ)
 		return (struct expected){.outcome = expect_read(&c->in.stream_read, stream)};
 	return (struct expected){.outcome = stream ? OUTCOME_OK : OUTCOME_NOT_FOUND};
@@ -128,7 +130,7 @@ uint64_t stream_rests_on(struct world *world, const struct ask *ask)
 
 /* --- answers, right after the command was applied --- */
 
-static void check_view_now(struct world *world, const struct stream_view *view, const struct model_stream *stream)
+void stream_check_view(struct world *world, const struct stream_view *view, const struct model_stream *stream)
 {
 	CHECK(world, view->number == stream->number && view->key == stream_key(stream->number), "another stream's view");
 	CHECK(world, view->next_offset == stream->next_offset && view->earliest_offset == 0,
@@ -196,8 +198,12 @@ void stream_check_answer(struct world *world, const struct ask *ask)
 
 	if (c->outcome == OUTCOME_STORAGE)
 		return;
+	if (!stream && path_is_output(path_of(c))) {
+		output_check_answer(world, ask);
+		return;
+	}
 	if (view)
-		check_view_now(world, view, stream);
+		stream_check_view(world, view, stream);
 	CHECK(world, view || !stream || c->kind == COMMAND_STREAM_DELETE || c->outcome == OUTCOME_NO_SPACE,
 	      "an answer of kind %d, outcome %d, that tells nothing", (int)c->kind, (int)c->outcome);
 	if (c->kind == COMMAND_STREAM_READ && view)

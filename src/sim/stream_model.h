@@ -6,7 +6,7 @@
 #include "sim/sim_store.h"
 #include "stream/stream_event.h"
 
-enum { MODEL_PRODUCERS_MAX = 8, MODEL_STREAM_CHARS = 32 };
+enum { MODEL_PRODUCERS_MAX = 8, MODEL_STREAM_CHARS = 64 };
 
 struct model_chunk {
 	uint64_t offset, count;

@@ -11,7 +11,7 @@ struct loop;
 struct ask;
 struct expected;
 
-enum { STREAM_PATHS = 4, WRITERS = 12, READERS = 10, STREAM_COUNT_MAX = 3, STREAM_PRODUCERS = 3 };
+enum { STREAM_PATHS = 4, WRITERS = 12, READERS = 10, STREAM_COUNT_MAX = 8, STREAM_PRODUCERS = 3 };
 
 /* One that appends to one path. What it has to say it says until it hears what became of it, whenever the stream can tell a
  * repeat: by producer, or by Stream-Seq. */
@@ -50,6 +50,7 @@ struct told {
 	size_t count, cap;
 	bool gone, closed;
 	uint64_t closed_at;
+	uint64_t job; /* whose output it is; 0: nobody's */
 };
 
 struct stream_world {
@@ -59,7 +60,7 @@ struct stream_world {
 	uint64_t told_cap;
 	uint64_t serial, epoch;
 	uint64_t overdue_ms; /* memory was short when time was looked at: what was due then may come later */
-	uint64_t appends, repeats, reads, records, wakes, others, expired, moved, longest; /* what was seen */
+	uint64_t appends, repeats, reads, records, wakes, others, expired, moved, longest, outputs; /* what was seen */
 };
 
 /* --- stream_expect.c: what the oracle says --- */
@@ -70,12 +71,27 @@ void stream_check_answer(struct world *world, const struct ask *ask);
 void stream_applied(struct world *world, struct ask *ask, uint64_t end_before);
 size_t stream_expect_chunks(const struct model_stream *stream, uint64_t offset, uint64_t max_bytes, size_t *ret_first);
 
+enum outcome stream_expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream);
+void stream_check_view(struct world *world, const struct stream_view *view, const struct model_stream *stream);
+
+/* --- outputs.c --- */
+void output_write(struct world *world, struct ask *ask);
+void output_looks(struct world *world);
+enum outcome output_expect(const struct world *world, const struct ask *ask);
+enum outcome output_expect_read(const struct world *world, const struct ask *ask);
+uint64_t output_rests_on(const struct world *world, const struct ask *ask);
+void output_check_answer(struct world *world, const struct ask *ask);
+bool output_tap(struct world *world, const struct stream_event *e); /* false: it is of no output */
+bool output_wake(struct world *world, const struct stream_wake *wake, uint64_t durable);
+void output_check(struct world *world, const struct model_stream *stream);
+
 /* --- stream_check.c: events, messages, who waits, what was told --- */
 void check_stream_tap(struct world *world, const struct store_replay *entry);
 void check_stream_wake(struct world *world, const struct stream_wake *wake, uint64_t durable); /* as it leaves */
 void check_stream_bytes(struct world *world, const struct stream_view *view);                  /* as somebody reads it */
 void check_stream_turn(struct world *world);
 void check_stream_memory(struct world *world); /* memory was short in this step */
+struct told *told_of(struct world *world, uint64_t number);
 void told_chunk(struct world *world, uint64_t number, uint64_t offset, uint64_t count, uint64_t content);
 void told_closed(struct world *world, uint64_t number, uint64_t at);
 void told_gone(struct world *world, uint64_t number);

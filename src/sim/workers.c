@@ -322,13 +322,14 @@ static void fill_word(struct world *world, struct ask *ask, struct holding *hold
 	}
 }
 
-/* The token of another lease, or none at all. */
-static void foreign_token(struct world *world, struct ask *ask)
+/* Its own; seldom that of another lease, or none at all. */
+static struct slice some_token(struct world *world, struct ask *ask, const struct holding *holding)
 {
 	const struct holding *other = container_of(world->holdings.next, struct holding, node);
 
-	ask->command.in.worker.token =
-		random_permille(&world->random, 500) ? ask_text(ask, "%s", other->token) : SLICE("nonsense");
+	if (!random_permille(&world->random, 50))
+		return ask_text(ask, "%s", holding->token);
+	return random_permille(&world->random, 500) ? ask_text(ask, "%s", other->token) : SLICE("nonsense");
 }
 
 static uint64_t token_number(struct slice text)
@@ -345,12 +346,16 @@ static uint64_t token_number(struct slice text)
 
 void worker_works(struct world *world)
 {
-	static const enum command_kind kinds[] = {COMMAND_BEAT, COMMAND_BEAT, COMMAND_BODY, COMMAND_DONE,
-						  COMMAND_DONE, COMMAND_DONE, COMMAND_FAIL, COMMAND_RELEASE};
+	static const enum command_kind kinds[] = {COMMAND_BEAT,          COMMAND_BEAT,         COMMAND_BODY, COMMAND_DONE,
+						  COMMAND_DONE,          COMMAND_DONE,         COMMAND_FAIL, COMMAND_RELEASE,
+						  COMMAND_OUTPUT_APPEND, COMMAND_OUTPUT_APPEND};
 	uint64_t skip = random_below(&world->random, random_between(&world->random, 1, 30));
 	struct holding *holding = NULL;
+	struct slice token;
 	struct ask *ask;
 
+	if (random_permille(&world->random, 50))
+		output_looks(world);
 	list_each (node, &world->holdings) {
 		holding = container_of(node, struct holding, node);
 		if (skip-- == 0)
@@ -366,11 +371,16 @@ void worker_works(struct world *world)
 	ask = ask_new(world, any_loop(world), kinds[random_below(&world->random, ARRAY_COUNT(kinds))]);
 	ask->returned = word_returned;
 	ask_handle(ask, 0, &holding->job);
+	token = some_token(world, ask, holding);
+	ask->token = token_number(token);
+	if (ask->command.kind == COMMAND_OUTPUT_APPEND) {
+		ask->command.in.stream_append.token = token;
+		output_write(world, ask);
+		ask_send(world, ask);
+		return;
+	}
 	ask->command.in.worker.handle = ask->slices[0];
-	ask->command.in.worker.token = ask_text(ask, "%s", holding->token);
-	if (random_permille(&world->random, 50))
-		foreign_token(world, ask);
-	ask->token = token_number(ask->command.in.worker.token);
+	ask->command.in.worker.token = token;
 	fill_word(world, ask, holding);
 	ask_send(world, ask);
 	/* Who has said the last word often forgets; some say it again later. */

@@ -294,11 +294,11 @@ static void say_what_was(const struct world *world)
 	const struct stream_world *streams = &world->streams;
 
 	printf("sim: %s seed %" PRIu64 ": %" PRIu64 " steps, %" PRIu64 " jobs, %" PRIu64 " commands, %" PRIu64
-	       " waits answered, %" PRIu64 " expired, %" PRIu64 " hand-offs, %" PRIu64 " done, %" PRIu64 " crashes, %" PRIu64
-	       " checkpoints, %" PRIu64 " rescues, %" PRIu64 " refused for memory\n",
+	       " waits answered, %" PRIu64 " expired, %" PRIu64 " hand-offs, %" PRIu64 " done, %" PRIu64 " outputs, %" PRIu64
+	       " crashes, %" PRIu64 " checkpoints, %" PRIu64 " rescues, %" PRIu64 " refused for memory\n",
 	       world->theme->name, world->seed, world->steps, world->model.next_number - 1, world->returned,
-	       world->waits_answered, world->waits_expired, world->offers, world->dones, world->crashes, world->checkpoints,
-	       world->rescues, world->refused_memory);
+	       world->waits_answered, world->waits_expired, world->offers, world->dones, world->streams.outputs, world->crashes,
+	       world->checkpoints, world->rescues, world->refused_memory);
 	if (world->theme->append)
 		printf("sim:   streams: %" PRIu64 " made, %" PRIu64 " appends (of one: %" PRIu64 "), %" PRIu64
 		       " repeats, %" PRIu64 " reads, %" PRIu64 " records read, %" PRIu64 " woken, %" PRIu64
