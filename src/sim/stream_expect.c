@@ -95,7 +95,8 @@ static enum outcome expect_read(const struct stream_read_in *in, const struct mo
 		return OUTCOME_NOT_FOUND;
 	if (in->look)
 		return OUTCOME_OK;
-	if (in->from == STREAM_FROM_OFFSET && in->number != stream->number)
+	/* (0, 0) is the beginning of every stream. */
+	if (in->from == STREAM_FROM_OFFSET && in->number != stream->number && (in->number || in->offset))
 		return OUTCOME_OTHER;
 	return in->watch && !stream->closed_end && read_offset(in, stream) == stream->next_offset ? OUTCOME_PARKED : OUTCOME_OK;
 }

@@ -98,8 +98,10 @@ static void on_gone(struct exchange *ex)
 		many_free(ex);
 	else if (call->flags & CALL_SSE)
 		stream_sse_gone(ex);
-	else
+	else {
+		stream_wait_left(ex);
 		wait_leave(ex);
+	}
 	exchange_done(ex);
 }
 

@@ -15,7 +15,7 @@
 #include "http/api/problem.h"
 #include "wait/board.h"
 
-enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM, WAIT_SSE, WAIT_MANY_STREAM };
+enum wait_kind { WAIT_JOB, WAIT_RESULT, WAIT_SUBMIT, WAIT_CLAIM, WAIT_MANY, WAIT_STREAM, WAIT_SSE, WAIT_MANY_STREAM, WAIT_PICK };
 enum { WAIT_UNTOLD = UINT16_MAX };
 
 /* One place on the board; of WAIT_MANY a place for each item, of WAIT_MANY_STREAM those that are streams. */
@@ -56,6 +56,7 @@ enum { HANDLE_BYTES = 20 };
 struct ask;
 struct many;
 struct delivery;
+struct pick;
 struct route;
 
 /* What an exchange carries in `app`. */
@@ -66,6 +67,7 @@ struct call {
 		struct many *many;         /* WAIT_MANY, parked */
 		struct offer *offer;       /* a claim being canceled whose offer has come */
 		struct delivery *delivery; /* answered with jobs, being written */
+		struct pick *pick;         /* WAIT_PICK, parked */
 		uint64_t cursor;           /* WAIT_STREAM, WAIT_SSE, parked: the client's */
 	};
 	const struct route *route;
@@ -98,6 +100,8 @@ struct ask {
 	uint8_t keep;   /* enum keep */
 	uint8_t format; /* enum format */
 	uint64_t cursor, limit;
+	struct slice key;  /* of records; ptr == NULL: any */
+	uint64_t until_ms; /* of who looks again and again: the engine's time at which its wait is over; 0: not yet known */
 };
 
 struct api_thread {
@@ -299,6 +303,11 @@ void stream_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 void stream_reply_headers(struct reply *reply);
 void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_t sent_us);
 void stream_wait_expired(struct exchange *ex);
+void stream_wait_left(struct exchange *ex); /* a parked reader is about to end without a wake: the stream's waits are counted */
+
+/* --- stream_pick.c --- */
+void stream_pick_leave(struct exchange *ex); /* off the boards, and its memory freed */
+void stream_pick_expired(struct exchange *ex);
 
 /* --- stream_sse.c: of an exchange with CALL_SSE --- */
 void stream_sse_drained(struct exchange *ex);

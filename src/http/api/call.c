@@ -73,7 +73,7 @@ void wait_count(struct api_thread *api, enum wait_kind kind, int by)
 		[WAIT_JOB] = &api->stats.parked_job,       [WAIT_RESULT] = &api->stats.parked_result,
 		[WAIT_SUBMIT] = &api->stats.parked_submit, [WAIT_CLAIM] = &api->stats.parked_claim,
 		[WAIT_MANY] = &api->stats.parked_many,     [WAIT_STREAM] = &api->stats.parked_stream,
-		[WAIT_SSE] = &api->stats.parked_stream,
+		[WAIT_SSE] = &api->stats.parked_stream,    [WAIT_PICK] = &api->stats.parked_stream,
 	};
 
 	*parked[kind] += (uint64_t)(int64_t)by;

@@ -63,13 +63,14 @@ static void state_json(struct buf *out, bool up_to_date, bool closed)
 static int read_json(struct buf *out, const struct many_stream *stream, enum format format)
 {
 	const struct stream_view *view = stream->view;
-	const struct stream_part part = {.from = view->from_offset, .limit = UINT64_MAX, .format = format};
+	struct stream_part part = {.from = view->from_offset, .limit = UINT64_MAX, .format = format};
 	bool large = stream_flows_first(view, format);
-	uint64_t after = view->from_offset;
+	uint64_t after;
 	int error;
 
 	json_key(out, "records");
-	error = stream_body_add(out, view, &part, &after);
+	error = stream_body_add(out, view, &part);
+	after = part.after;
 	if (large)
 		large_json(out, stream);
 	stream_place_json(out, "cursor", view->number, after);

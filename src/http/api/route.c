@@ -83,13 +83,15 @@ const struct route routes[] = {
 	 "The public key that webhooks are signed with, as a JSON Web Key Set", "200 503", ""},
 	{HTTP_PUT, "/v1/stream/{path*}", ROUTE_STORE, stream_create_head, stream_create_body, "createStream", "streams",
 	 "Make a stream, or see that it is there; the body is its first content", "201 200 400 409 413 501 503 507",
-	 "Content-Type Stream-TTL Stream-Expires-At Stream-Closed"},
+	 "Content-Type Stream-TTL Stream-Expires-At Stream-Max-Age Stream-Max-Bytes Stream-Closed Stream-Forked-From "
+	 "Stream-Fork-Offset Stream-Fork-Sub-Offset"},
 	{HTTP_POST, "/v1/stream/{path*}", ROUTE_STORE, stream_append_head, stream_append_body, "appendToStream", "streams",
 	 "Append to a stream, close it, or both at once", "204 200 400 403 404 409 413 501 503 507",
-	 "Content-Type Stream-Closed Stream-Seq Producer-Id Producer-Epoch Producer-Seq"},
+	 "Content-Type Stream-Closed Stream-Seq Producer-Id Producer-Epoch Producer-Seq Record-Key Record-Replace Record-TTL "
+	 "Record-Keep"},
 	{HTTP_GET, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_get_head, NULL, "readStream", "streams",
 	 "Read a stream from an offset on, now or when there is more; HEAD: how it stands", "200 204 304 400 404 410 501 503",
-	 "offset live cursor format wait max_bytes limit Prefer If-None-Match"},
+	 "offset tail at live cursor key format wait min_bytes max_bytes limit Prefer If-None-Match"},
 	{HTTP_DELETE, "/v1/stream/{path*}", ROUTE_NO_BODY, stream_delete_head, NULL, "deleteStream", "streams",
 	 "Delete a stream and all that is in it", "204 400 404 501 503 507", ""},
 	{HTTP_GET, "/v1/info", ROUTE_NO_BODY, info_head, NULL, "info", "operations", "Version, limits, journal, waits", "200",

@@ -113,14 +113,16 @@ void stream_create_body(struct exchange *ex, const struct request_body *body)
 		call_problem(ex, PROBLEM_BAD_REQUEST, "Content-Type is missing: a fork's first records have that of its source.");
 		return;
 	}
-	if (records_from_body(ex, body, in->json, true, &in->records))
+	if (records_from_body(ex, body, in->json, (struct slice){0}, true, &in->records))
 		ask_send(ex, ask);
 }
 
 /* --- POST --- */
 
-static void answer_appended(struct exchange *ex, const struct stream_append_in *in, const struct stream_view *view, bool is_new)
+static void answer_appended(struct exchange *ex, const struct command *c, const struct stream_view *view, uint32_t woken)
 {
+	const struct stream_append_in *in = &c->in.stream_append;
+	bool is_new = c->outcome == OUTCOME_OK;
 	struct reply reply;
 
 	/* A producer tells from 200 that its records are new (§5.2.1); closing by itself is 204 whoever does it (§5.3). */
@@ -132,6 +134,8 @@ static void answer_appended(struct exchange *ex, const struct stream_append_in *
 		reply_header_fmt(&reply, SLICE("Producer-Epoch"), "%llu", (unsigned long long)view->producer_epoch);
 		reply_header_fmt(&reply, SLICE("Producer-Seq"), "%llu", (unsigned long long)view->producer_seq);
 	}
+	if (c->outcome != OUTCOME_SAME)
+		reply_header_fmt(&reply, SLICE("Stream-Woken"), "%u", woken);
 	reply_send(ex, &reply, NULL);
 }
 
@@ -165,13 +169,14 @@ void stream_appended(struct exchange *ex, struct ask *ask)
 	const struct stream_append_in *in = &c->in.stream_append;
 	struct stream_view *view = c->out.stream;
 	enum outcome outcome = c->outcome;
+	uint32_t woken = c->out.woken;
 
 	c->out.stream = NULL;
 	command_answer_deinit(c);
 	if (outcome != OUTCOME_OK)
 		blob_let_go(api_of(ex), &in->records.blob);
-	if ((outcome == OUTCOME_OK || outcome == OUTCOME_SAME) && view)
-		answer_appended(ex, in, view, outcome == OUTCOME_OK);
+	if ((outcome == OUTCOME_OK || outcome == OUTCOME_SAME || outcome == OUTCOME_EMPTY) && view)
+		answer_appended(ex, c, view, woken);
 	else if (outcome == OUTCOME_STALE && view)
 		answer_stale(ex, view);
 	else if (outcome == OUTCOME_GAP && view)
@@ -192,7 +197,7 @@ void stream_append_head(struct exchange *ex, const struct slice params[PARAMS_MA
 	in = &ask->command.in.stream_append;
 	*in = (struct stream_append_in){.path = path, .close = input_closes(ex)};
 	if (!input_content_type(ex, (struct slice){0}, &in->content_type) || !input_stream_producer(ex, &in->producer) ||
-	    !input_stream_seq(ex, &in->stream_seq))
+	    !input_stream_seq(ex, &in->stream_seq) || !input_records(ex, in))
 		return;
 	stream_take_body(ex, ask, type_is_json(in->content_type));
 }
@@ -213,8 +218,13 @@ void stream_append_body(struct exchange *ex, const struct request_body *body)
 		call_problem(ex, PROBLEM_BAD_REQUEST, "Content-Type is missing: it must be the stream's.");
 		return;
 	}
-	if (records_from_body(ex, body, type_is_json(in->content_type), false, &in->records))
-		ask_send(ex, ask);
+	if (!records_from_body(ex, body, type_is_json(in->content_type), in->key, false, &in->records))
+		return;
+	if (in->replace && in->records.count != 1) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Replace goes with one record an append.");
+		return;
+	}
+	ask_send(ex, ask);
 }
 
 /* --- DELETE --- */

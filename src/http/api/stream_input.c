@@ -165,8 +165,7 @@ static int64_t days_since_1970(unsigned year, unsigned month, unsigned day)
 	return y / 400 * 146097 + era_year * 365 + era_year / 4 - era_year / 100 + day_of_year - 719468;
 }
 
-/* RFC 3339, from 1970 on: 0, or -EINVAL. */
-static int time_read(struct slice s, uint64_t *ret_unix_ms)
+int time_read(struct slice s, uint64_t *ret_unix_ms)
 {
 	unsigned year, month, day, hour, minute, second, ms;
 	int64_t zone, unix_ms;
@@ -228,6 +227,23 @@ bool input_stream_fork(struct exchange *ex, struct stream_create_in *in)
 	return input_stream_path(ex, slice_from(from.ptr + strlen(STREAM_ROOT), from.len - strlen(STREAM_ROOT)), &in->source);
 }
 
+/* Stream-Max-Age and Stream-Max-Bytes. */
+static bool input_retention(struct exchange *ex, struct stream_create_in *in)
+{
+	struct slice age = request_header(ex->request, SLICE("Stream-Max-Age"));
+	struct slice bytes = request_header(ex->request, SLICE("Stream-Max-Bytes"));
+	uint64_t age_s = 0;
+
+	if ((age.ptr && (!whole_read(age, &age_s) || !age_s || age_s > AGE_MAX_S)) ||
+	    (bytes.ptr && (!whole_read(bytes, &in->max_bytes) || !in->max_bytes))) {
+		call_problem(ex, PROBLEM_BAD_REQUEST,
+			     "Stream-Max-Age is a whole number of seconds, Stream-Max-Bytes one of bytes; at least 1.");
+		return false;
+	}
+	in->max_age_ms = age_s * 1000;
+	return true;
+}
+
 bool input_stream_life(struct exchange *ex, struct stream_create_in *in)
 {
 	struct slice ttl = request_header(ex->request, SLICE("Stream-TTL"));
@@ -246,7 +262,44 @@ bool input_stream_life(struct exchange *ex, struct stream_create_in *in)
 		return false;
 	}
 	in->has_ttl = ttl.ptr != NULL;
-	return true;
+	return input_retention(ex, in);
+}
+
+/* --- what becomes of records --- */
+
+static bool input_word(struct exchange *ex, const char *name, struct slice word, bool *ret_said)
+{
+	struct slice value = request_header(ex->request, slice_str(name));
+
+	*ret_said = slice_eq_nocase(value, word);
+	if (!value.ptr || *ret_said)
+		return true;
+	call_problem(ex, PROBLEM_BAD_REQUEST, "%s is %.*s, or not there.", name, (int)word.len, word.ptr);
+	return false;
+}
+
+bool input_records(struct exchange *ex, struct stream_append_in *in)
+{
+	struct slice ttl = request_header(ex->request, SLICE("Record-TTL"));
+	uint64_t ttl_s = 0;
+
+	in->key = request_header(ex->request, SLICE("Record-Key"));
+	if (in->key.ptr && (!in->key.len || in->key.len > RECORD_KEY_MAX)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Key has 1 to %d bytes.", RECORD_KEY_MAX);
+		return false;
+	}
+	if (ttl.ptr && (!whole_read(ttl, &ttl_s) || !ttl_s || ttl_s > AGE_MAX_S)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Record-TTL is a whole number of seconds, at least 1.");
+		return false;
+	}
+	in->ttl_ms = ttl_s * 1000;
+	if (!input_word(ex, "Record-Keep", SLICE("waiting"), &in->if_waiting) ||
+	    !input_word(ex, "Record-Replace", SLICE("true"), &in->replace))
+		return false;
+	if (!in->replace || in->key.len)
+		return true;
+	call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Replace needs a Record-Key: the last record with it goes.");
+	return false;
 }
 
 /* --- who writes --- */

@@ -13,7 +13,10 @@ enum {
 	READ_BYTES_MAX = 1 << 20,   /* of one answer, unless its first chunk is longer */
 	READ_RECORDS_MAX = 1 << 18, /* the same of records as objects, which are longer than what they hold */
 	RECORDS_MAX = 100000,       /* of one append */
+	RECORD_KEY_MAX = 1024,
 };
+
+#define AGE_MAX_S (100 * 366 * 86400ULL) /* for ever */
 
 /* --- stream_token.c: pure --- */
 
@@ -37,6 +40,8 @@ bool input_stream_path(struct exchange *ex, struct slice raw, struct slice *ret_
 /* Stream-Forked-From and its companions. */
 bool input_stream_fork(struct exchange *ex, struct stream_create_in *in);
 bool input_stream_life(struct exchange *ex, struct stream_create_in *in);
+bool input_records(struct exchange *ex, struct stream_append_in *in); /* Record-Key and its companions */
+int time_read(struct slice s, uint64_t *ret_unix_ms) MUST_USE;        /* RFC 3339, from 1970 on: 0 or -EINVAL */
 bool input_stream_producer(struct exchange *ex, struct producer_in *in);
 bool input_stream_seq(struct exchange *ex, struct slice *ret_seq);
 bool input_closes(const struct exchange *ex); /* Stream-Closed: true */
@@ -44,8 +49,9 @@ bool type_is_json(struct slice content_type);
 
 /* --- stream_records.c --- */
 
-/* A whole body as records; an empty one gives none. False: that cannot be, and it has been answered. */
-bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, bool may_be_none,
+/* A whole body as records, all with that key (ptr == NULL: none); an empty one gives none. False: that cannot be, and it has been
+ * answered. */
+bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, struct slice key, bool may_be_none,
 		       struct records_in *ret_records);
 
 /* --- stream.c --- */
@@ -59,6 +65,7 @@ void stream_appended(struct exchange *ex, struct ask *ask);
 struct reading {
 	uint64_t cursor; /* the client's; 0: none */
 	uint64_t limit;  /* records */
+	struct slice key;
 	uint16_t told_s;
 	bool live; /* long-poll */
 	enum keep keep;
@@ -76,13 +83,13 @@ struct stream_part {
 	uint64_t limit;   /* records */
 	struct slice key; /* ptr == NULL: whatever their key is */
 	enum format format;
+	uint64_t after, count; /* comes back: where the answer ends, how many records it has */
 };
 /* Records' values as the answer's body, into `out`, and where that ends: all that the view has before its first blob (which only
  * FORMAT_RECORDS tells of), if `part` wants no less. 0, -EIO or -ENOMEM. */
-int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after) MUST_USE;
+int stream_body(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* The same behind what is there: with a format that is JSON, a value. */
-int stream_body_add(struct buf *out, const struct stream_view *view, const struct stream_part *part,
-		    uint64_t *ret_after) MUST_USE;
+int stream_body_add(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* Where an answer with all that can be in one ends: a blob flows alone. */
 uint64_t stream_after(const struct stream_view *view, enum format format);
 /* Head of an answer that tells from `from` up to `after`. */
@@ -148,6 +155,11 @@ bool stream_sse_wait(struct exchange *ex, struct ask *ask); /* how long; false: 
 void stream_sse_send(struct exchange *ex, struct ask *ask); /* takes the place of ask_send */
 /* Those who hang under the key; how many were told. A view of NULL: the stream is gone. */
 uint64_t stream_sse_woken(struct api_thread *api, uint64_t key, struct stream_view *view);
+
+/* --- stream_pick.c: readers who wait for a key, or for so many bytes --- */
+void stream_pick_park(struct exchange *ex, struct ask *ask, const struct stream_view *view);
+/* Those who hang there; how many were told. A view of NULL: the stream is gone. */
+uint64_t stream_pick_woken(struct api_thread *api, uint64_t key, struct stream_view *view);
 
 /* --- stream_wait.c --- */
 

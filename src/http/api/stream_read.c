@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "http/codec/uri.h"
-#include "stream/batch.h"
 
 #include <errno.h>
 #include <time.h>
@@ -157,130 +156,6 @@ uint64_t stream_chance(void)
 	return (uint64_t)now.tv_nsec / 1000;
 }
 
-/* --- bodies --- */
-
-/* A body being made. */
-struct values {
-	struct buf *out;
-	const struct stream_view *view;
-	const struct stream_part *part;
-	char *room; /* for the longest chunk */
-	uint64_t left, after;
-};
-
-static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
-{
-	if (v->part->format == FORMAT_RECORDS)
-		stream_record_json(v->out, v->view, record, offset, time_ms);
-	else if (v->view->json)
-		json_raw(v->out, record->value.len ? record->value : SLICE("null"));
-	else if (v->part->format == FORMAT_STRINGS)
-		stream_bytes_json(v->out, record->value);
-	else
-		buf_append_slice(v->out, record->value);
-}
-
-static bool is_wanted(const struct stream_part *part, const struct batch_record *record)
-{
-	return !part->key.ptr || (record->key.ptr && slice_eq(record->key, part->key));
-}
-
-/* 1: there is to be no more of this chunk; 0: all of the batch; -EIO. */
-static int batch_values(struct values *v, const struct stream_chunk_view *chunk, struct batch_reader *reader)
-{
-	struct batch_record record;
-	uint64_t offset;
-	int r;
-
-	while ((r = batch_next(reader, &record, &offset)) > 0) {
-		if (offset < v->part->from)
-			continue;
-		if (!v->left || offset - chunk->first_offset >= chunk->count)
-			return 1; /* the view's chunk may end before its batches do */
-		v->after = offset + 1;
-		if (!is_wanted(v->part, &record))
-			continue;
-		if (record.value.len > chunk->value_bytes)
-			record.value.len = (size_t)chunk->value_bytes;
-		value_add(v, &record, offset, reader->record_time_ms);
-		v->left--;
-	}
-	return r < 0 ? -EIO : 0;
-}
-
-static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
-{
-	struct slice rest = slice_from(v->room, (size_t)chunk->ref.size_bytes), batch;
-	struct batch_reader reader;
-	int r;
-
-	if (chunk->ref.kind == BODY_BLOB) {
-		if (v->part->key.ptr)
-			return 0; /* long records have none */
-		stream_blob_json(v->out, v->view, chunk);
-		v->left--;
-		v->after = chunk->first_offset + 1;
-		return 0;
-	}
-	r = chunk->pin->ops->read_whole(chunk->pin, v->room);
-	if (r)
-		return -EIO;
-	while (!r && (r = batch_cut(&rest, &batch)) > 0)
-		r = batch_open(&reader, batch) ? -EIO : batch_values(v, chunk, &reader);
-	return r < 0 ? -EIO : 0;
-}
-
-/* How many of the view's chunks can be in one answer: those before the next that flows alone. */
-static size_t chunks_joined(const struct stream_view *view, enum format format)
-{
-	size_t count = 0;
-
-	while (count < view->chunk_count && !stream_flows(&view->chunks[count], format))
-		count++;
-	return count;
-}
-
-uint64_t stream_after(const struct stream_view *view, enum format format)
-{
-	size_t count = stream_flows_first(view, format) ? 1 : chunks_joined(view, format);
-
-	return count < view->chunk_count ? view->chunks[count].first_offset : view->after_offset;
-}
-
-int stream_body_add(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
-{
-	size_t used = chunks_joined(view, part->format);
-	struct values v = {.out = out, .view = view, .part = part, .left = part->limit, .after = part->from};
-	bool array = view->json || part->format != FORMAT_VALUES;
-	uint64_t longest = 1;
-	int error = 0;
-
-	if (array)
-		buf_append_char(out, '[');
-	for (size_t i = 0; i < used; i++) {
-		if (!view->chunks[i].pin)
-			return -EIO;
-		if (view->chunks[i].ref.kind == BODY_INLINE && view->chunks[i].ref.size_bytes > longest)
-			longest = view->chunks[i].ref.size_bytes;
-	}
-	v.room = mem_alloc((size_t)longest);
-	if (!v.room)
-		return -ENOMEM;
-	for (size_t i = 0; i < used && !error && v.left; i++)
-		error = chunk_values(&v, &view->chunks[i]);
-	mem_free(v.room);
-	if (array)
-		buf_append_char(out, ']');
-	*ret_after = v.left ? stream_after(view, part->format) : v.after;
-	return error ? error : out->failed ? -ENOMEM : 0;
-}
-
-int stream_body(struct buf *out, const struct stream_view *view, const struct stream_part *part, uint64_t *ret_after)
-{
-	buf_clear(out);
-	return stream_body_add(out, view, part, ret_after);
-}
-
 /* --- answers --- */
 
 void stream_answer_failed(struct exchange *ex, int error)
@@ -318,34 +193,64 @@ static bool answer_not_modified(struct exchange *ex, const struct reading *readi
 	return true;
 }
 
-static void answer_read(struct exchange *ex, const struct reading *reading, struct stream_view *view)
+/* A long record, which flows from its pin. */
+static void answer_flow(struct exchange *ex, const struct reading *reading, struct stream_view *view)
 {
 	struct api_thread *api = api_of(ex);
+	struct reply reply;
+
+	stream_reply_read(&reply, reading, view, view->from_offset, stream_after(view, reading->format),
+			  api->config.unix_ms(api->ctx), stream_chance());
+	reply.answer.pin = view->chunks[0].pin;
+	reply.answer.range_bytes = stream_blob_bytes(&view->chunks[0]);
+	view->chunks[0].pin = NULL;
+	reply_send(ex, &reply, NULL);
+}
+
+/* One who waits for a key goes on while nothing with it has come. */
+static bool goes_on(struct exchange *ex, struct ask *ask, const struct stream_view *view, const struct stream_part *part)
+{
+	struct stream_read_in *in = &ask->command.in.stream_read;
+
+	if (!part->key.ptr || part->count || !ask->wait_ms || (part->after == view->next_offset && view->closed))
+		return false;
+	in->from = STREAM_FROM_OFFSET;
+	in->number = view->number;
+	in->offset = part->after;
+	ask_send(ex, ask);
+	return true;
+}
+
+static void answer_read(struct exchange *ex, struct ask *ask, const struct reading *reading, struct stream_view *view)
+{
+	struct stream_part part = {
+		.from = view->from_offset, .limit = reading->limit, .key = reading->key, .format = reading->format};
+	struct api_thread *api = api_of(ex);
 	struct buf *out = &api->out;
-	uint64_t after = stream_after(view, reading->format), unix_ms = api->config.unix_ms(api->ctx);
-	bool flows = stream_flows_first(view, reading->format);
 	struct reply reply;
 	int error;
 
 	if (answer_not_modified(ex, reading, view))
 		return;
-	error = flows ? 0
-		      : stream_body(out, view,
-				    &(struct stream_part){
-					    .from = view->from_offset, .limit = reading->limit, .format = reading->format},
-				    &after);
+	if (stream_flows_first(view, reading->format) && !reading->key.ptr) {
+		answer_flow(ex, reading, view);
+		return;
+	}
+	error = stream_body(out, view, &part);
 	if (error) {
 		stream_answer_failed(ex, error);
 		return;
 	}
-	stream_reply_read(&reply, reading, view, view->from_offset, after, unix_ms, stream_chance());
-	if (flows) {
-		reply.answer.pin = view->chunks[0].pin;
-		reply.answer.range_bytes = stream_blob_bytes(&view->chunks[0]);
-		view->chunks[0].pin = NULL;
-		reply_send(ex, &reply, NULL);
+	/* A blob before which nothing else lies, and which has no key: it is passed over. */
+	if (stream_flows_first(view, reading->format))
+		part.after = stream_after(view, reading->format);
+	if (goes_on(ex, ask, view, &part))
+		return;
+	if (reading->live && !part.count) {
+		stream_answer_none(ex, reading, view->number, part.after, part.after == view->next_offset && view->closed);
 		return;
 	}
+	stream_reply_read(&reply, reading, view, view->from_offset, part.after, api->config.unix_ms(api->ctx), stream_chance());
 	reply.answer.body = buf_slice(out);
 	reply_send(ex, &reply, out);
 }
@@ -364,8 +269,9 @@ void stream_was_read(struct exchange *ex, struct ask *ask)
 	struct reading reading = {
 		.cursor = ask->cursor,
 		.limit = ask->limit,
+		.key = ask->key,
 		.told_s = ask->told_s,
-		.live = ask->kind == WAIT_STREAM,
+		.live = ask->kind == WAIT_STREAM || ask->kind == WAIT_PICK,
 		.keep = ask->keep,
 		.format = ask->format,
 	};
@@ -374,14 +280,16 @@ void stream_was_read(struct exchange *ex, struct ask *ask)
 	command_answer_deinit(c);
 	if (call_of(ex)->flags & CALL_GONE)
 		exchange_done(ex);
+	else if (outcome == OUTCOME_PARKED && ask->wait_ms && ask->kind == WAIT_PICK)
+		stream_pick_park(ex, ask, view);
 	else if (outcome == OUTCOME_PARKED && ask->wait_ms)
 		stream_wait_park(ex, ask, view);
 	else if (outcome != OUTCOME_OK && outcome != OUTCOME_PARKED)
 		stream_outcome(ex, outcome, view);
 	else if (reading.live && !view->chunk_count)
-		stream_answer_none(ex, &reading, view->number, view->from_offset, view->closed);
+		stream_answer_none(ex, &reading, view->number, view->after_offset, view->closed);
 	else
-		answer_read(ex, &reading, view);
+		answer_read(ex, ask, &reading, view);
 	stream_view_unref(view);
 }
 
@@ -405,6 +313,10 @@ static void looked(struct exchange *ex, struct ask *ask)
 	reply.answer.content_type = view->content_type;
 	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), view->number, view->next_offset);
 	stream_reply_place(&reply, SLICE("Stream-Earliest-Offset"), view->number, view->earliest_offset);
+	if (view->max_age_ms)
+		reply_header_fmt(&reply, SLICE("Stream-Max-Age"), "%llu", (unsigned long long)view->max_age_ms / 1000);
+	if (view->max_bytes)
+		reply_header_fmt(&reply, SLICE("Stream-Max-Bytes"), "%llu", (unsigned long long)view->max_bytes);
 	if (view->has_ttl)
 		reply_header_fmt(&reply, SLICE("Stream-TTL"), "%llu", (unsigned long long)view->ttl_s);
 	if (view->expires_at_ms)
@@ -417,16 +329,50 @@ static void looked(struct exchange *ex, struct ask *ask)
 
 /* --- GET --- */
 
+/* `tail=N` or `at=TIME`, which take the place of an offset. *ret_found: one of them is there. */
+static bool read_other_start(struct exchange *ex, struct stream_read_in *in, bool *ret_found)
+{
+	struct slice tail, at;
+	bool has_tail, has_at;
+
+	if (!input_query(ex, "tail", &tail, &has_tail) || !input_query(ex, "at", &at, &has_at))
+		return false;
+	*ret_found = has_tail || has_at;
+	in->from = has_tail ? STREAM_FROM_TAIL : has_at ? STREAM_FROM_TIME : in->from;
+	if (has_tail && has_at) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "tail or at, not both.");
+		return false;
+	}
+	if (has_tail && slice_u64(tail, &in->count)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "tail is how many of the last records are wanted.");
+		return false;
+	}
+	if (has_at && time_read(at, &in->time_ms)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "at is a time like 2030-01-02T03:04:05Z (RFC 3339).");
+		return false;
+	}
+	return true;
+}
+
 /* `offset`, at most once: a token, "-1" or "now". */
 static bool read_offset(struct exchange *ex, struct stream_read_in *in, bool *ret_found)
 {
 	struct slice query = ex->request->query, name, value, text;
 	unsigned count = 0;
+	bool other;
 
 	while (uri_query_next(&query, &name, &value))
 		count += slice_eq(name, SLICE("offset"));
-	if (!input_query(ex, "offset", &text, ret_found))
+	if (!read_other_start(ex, in, &other) || !input_query(ex, "offset", &text, ret_found))
 		return false;
+	if (other && *ret_found) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "offset, tail or at: one of them.");
+		return false;
+	}
+	if (other) {
+		*ret_found = true;
+		return true;
+	}
 	if (count <= 1 && (!*ret_found || !offset_read(text, in)))
 		return true;
 	call_problem(ex, PROBLEM_BAD_REQUEST, "offset is -1, now, or what an answer told as Stream-Next-Offset, and once only.");
@@ -468,6 +414,31 @@ static bool read_live(struct exchange *ex, struct ask *ask, bool has_offset)
 	return ask->kind == WAIT_SSE ? stream_sse_wait(ex, ask) : read_wait(ex, ask);
 }
 
+/* Only records with a key, or none before there are so many bytes. */
+static bool read_pick(struct exchange *ex, struct ask *ask)
+{
+	struct stream_read_in *in = &ask->command.in.stream_read;
+	bool has_key;
+
+	if (!input_query(ex, "key", &ask->key, &has_key) || !input_query_u64(ex, "min_bytes", 0, &in->min_bytes))
+		return false;
+	if (!has_key)
+		ask->key = (struct slice){0};
+	if (ask->kind == WAIT_SSE && (has_key || in->min_bytes)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "key and min_bytes do not go with live=sse.");
+		return false;
+	}
+	if (has_key && (!ask->key.len || ask->key.len > RECORD_KEY_MAX || in->min_bytes)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "key has 1 to %d bytes, and does not go with min_bytes.", RECORD_KEY_MAX);
+		return false;
+	}
+	if (in->min_bytes > READ_BYTES_MAX)
+		in->min_bytes = READ_BYTES_MAX;
+	if (ask->kind == WAIT_STREAM && (has_key || in->min_bytes))
+		ask->kind = WAIT_PICK;
+	return true;
+}
+
 static void read_head(struct exchange *ex, struct slice path)
 {
 	struct ask *ask = ask_new(ex, COMMAND_STREAM_READ, stream_was_read);
@@ -482,12 +453,12 @@ static void read_head(struct exchange *ex, struct slice path)
 	ask->limit = UINT64_MAX;
 	if (!read_offset(ex, in, &has_offset) || !read_live(ex, ask, has_offset) ||
 	    !input_query_u64(ex, "max_bytes", 1, &in->max_bytes) || !input_query_u64(ex, "limit", 1, &ask->limit) ||
-	    !input_stream_format(ex, ask))
+	    !input_stream_format(ex, ask) || !read_pick(ex, ask))
 		return;
 	most = ask->format == FORMAT_RECORDS ? READ_RECORDS_MAX : READ_BYTES_MAX;
 	if (in->max_bytes > most)
 		in->max_bytes = most;
-	ask->keep = in->from == STREAM_FROM_NOW ? KEEP_NONE : has_credentials(ex) ? KEEP_OWN : KEEP_ALL;
+	ask->keep = in->from >= STREAM_FROM_NOW ? KEEP_NONE : has_credentials(ex) ? KEEP_OWN : KEEP_ALL;
 	in->watch = ask->wait_ms > 0;
 	if (ask->kind == WAIT_SSE)
 		stream_sse_send(ex, ask);

@@ -47,7 +47,8 @@ static size_t json_count(struct slice text)
 	return count;
 }
 
-static bool json_records(struct exchange *ex, struct slice text, bool may_be_none, struct records_in *ret_records)
+static bool json_records(struct exchange *ex, struct slice text, struct slice key, bool may_be_none,
+			 struct records_in *ret_records)
 {
 	struct batch_record *records;
 	size_t count, at = 0;
@@ -74,7 +75,7 @@ static bool json_records(struct exchange *ex, struct slice text, bool may_be_non
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
-		records[i] = (struct batch_record){0};
+		records[i] = (struct batch_record){.key = key};
 		(void)!json_scan_next(text, &at, &records[i].value);
 	}
 	made = batch_make(ex, records, count, ret_records);
@@ -82,10 +83,15 @@ static bool json_records(struct exchange *ex, struct slice text, bool may_be_non
 	return made;
 }
 
-bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, bool may_be_none,
+bool records_from_body(struct exchange *ex, const struct request_body *body, bool json, struct slice key, bool may_be_none,
 		       struct records_in *ret_records)
 {
 	*ret_records = (struct records_in){0};
+	if (body->blob.kind == BODY_BLOB && key.ptr) {
+		blob_let_go(api_of(ex), &body->blob);
+		call_problem(ex, PROBLEM_TOO_LARGE, "A record with a key may have %d bytes.", BODY_INLINE_MAX);
+		return false;
+	}
 	if (body->blob.kind == BODY_BLOB && json) {
 		blob_let_go(api_of(ex), &body->blob);
 		call_problem(ex, PROBLEM_TOO_LARGE, "JSON may have %d bytes an append; send its messages in several.",
@@ -100,6 +106,6 @@ bool records_from_body(struct exchange *ex, const struct request_body *body, boo
 	if (!body->bytes.len)
 		return true;
 	if (json)
-		return json_records(ex, body->bytes, may_be_none, ret_records);
-	return batch_make(ex, &(struct batch_record){.value = body->bytes}, 1, ret_records);
+		return json_records(ex, body->bytes, key, may_be_none, ret_records);
+	return batch_make(ex, &(struct batch_record){.key = key, .value = body->bytes}, 1, ret_records);
 }

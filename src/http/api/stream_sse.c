@@ -56,6 +56,7 @@ void stream_sse_gone(struct exchange *ex)
 {
 	struct call *call = call_of(ex);
 
+	stream_wait_left(ex);
 	if (call->flags & CALL_BOARD)
 		wait_leave(ex);
 	else
@@ -240,11 +241,12 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 		return record_add(ex, sse, out);
 	}
 	if (view->chunk_count) {
-		error = stream_body(values, view,
-				    &(struct stream_part){.from = view->from_offset, .limit = sse->ask.limit, .format = format},
-				    &after);
+		struct stream_part part = {.from = view->from_offset, .limit = sse->ask.limit, .format = format};
+
+		error = stream_body(values, view, &part);
 		if (error)
 			return error;
+		after = part.after;
 		sse_data_begin(&sse->data, out, base64);
 		sse_data_add(&sse->data, out, buf_slice(values));
 		sse_data_end(&sse->data, out);
@@ -350,16 +352,12 @@ static bool has_event(struct sse_waking *w, enum format format)
 {
 	struct sse_made *made = &w->made[format];
 	struct buf *values = &w->api->out;
+	struct stream_part part = {.from = w->view->chunks[0].first_offset, .limit = UINT64_MAX, .format = format};
 	struct sse_data data;
-	uint64_t after;
 
 	if (made->data_bytes || made->none)
 		return !made->none;
-	made->none =
-		stream_flows(&w->view->chunks[0], format) ||
-		stream_body(values, w->view,
-			    &(struct stream_part){.from = w->view->chunks[0].first_offset, .limit = UINT64_MAX, .format = format},
-			    &after);
+	made->none = stream_flows(&w->view->chunks[0], format) || stream_body(values, w->view, &part);
 	if (made->none)
 		return false;
 	sse_data_begin(&data, &made->event, tells_base64(w->view, format));
@@ -504,6 +502,7 @@ static bool watch_again(const struct sse_waking *w)
 		.offset = stream_after(w->view, FORMAT_VALUES),
 		.max_bytes = SSE_READ_BYTES,
 		.watch = true,
+		.waits = (uint32_t)w->told,
 	};
 	ask_send_own(w->api, &rewatch->ask);
 	return true;

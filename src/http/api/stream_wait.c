@@ -11,7 +11,7 @@ enum { SHARED_ANSWERS = 8 };
 
 void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view)
 {
-	struct stream_place place = {view->number, view->from_offset};
+	struct stream_place place = {view->number, view->after_offset};
 	struct api_thread *api = api_of(ex);
 	struct call *call = call_of(ex);
 	uint64_t wait_ms = ask->wait_ms;
@@ -66,19 +66,18 @@ struct stream_waking {
 /* Whether this wake's bytes are what the reader waits for, read once for each format. */
 static bool has_body(struct stream_waking *w, const struct stream_place *place, enum format format)
 {
+	struct stream_part part = {.from = place->offset, .limit = UINT64_MAX, .format = format};
 	const struct stream_view *view = w->view;
 
 	if (!view->chunk_count || view->chunks[0].first_offset != place->offset || w->body[format].none)
 		return false;
 	if (w->body[format].made)
 		return true;
-	if (stream_flows(&view->chunks[0], format) ||
-	    stream_body(&w->body[format].bytes, view,
-			&(struct stream_part){.from = place->offset, .limit = UINT64_MAX, .format = format},
-			&w->body[format].after))
+	if (stream_flows(&view->chunks[0], format) || stream_body(&w->body[format].bytes, view, &part))
 		w->body[format].none = true;
 	else
 		w->body[format].made = true;
+	w->body[format].after = part.after;
 	return w->body[format].made;
 }
 
@@ -197,8 +196,28 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 	for (size_t i = 0; i < FORMAT_COUNT; i++)
 		buf_deinit(&w.body[i].bytes);
 	w.answered += stream_sse_woken(api, wake->key, wake->view);
+	w.answered += stream_pick_woken(api, wake->key, wake->view);
 	wait_latency(api, sent_us, w.answered);
 	message_free(&wake->message);
+}
+
+/* For a figure only: without memory it is not told. */
+void stream_wait_left(struct exchange *ex)
+{
+	const struct call *call = call_of(ex);
+	struct api_thread *api = api_of(ex);
+	struct stream_left *left;
+
+	if (!(call->flags & CALL_BOARD) ||
+	    (call->waiter.kind != WAIT_STREAM && call->waiter.kind != WAIT_SSE && call->waiter.kind != WAIT_PICK))
+		return;
+	left = mem_zalloc(sizeof(*left));
+	if (!left)
+		return;
+	left->message.kind = MESSAGE_STREAM_LEFT;
+	left->number = stream_place_of(call).number;
+	left->waits = 1;
+	api->config.send_message(api->ctx, &left->message);
 }
 
 void stream_wait_expired(struct exchange *ex)
@@ -207,6 +226,7 @@ void stream_wait_expired(struct exchange *ex)
 	struct stream_place place = stream_place_of(call);
 	struct reading reading = reading_of(call);
 
+	stream_wait_left(ex);
 	wait_leave(ex);
 	stream_answer_none(ex, &reading, place.number, place.offset, false);
 }

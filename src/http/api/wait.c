@@ -52,7 +52,10 @@ void wait_leave(struct exchange *ex)
 	if (!(call->flags & CALL_BOARD))
 		return;
 	call->flags &= (uint8_t)~CALL_BOARD;
-	waiter_remove(api, &call->waiter);
+	if (call->waiter.kind == WAIT_PICK)
+		stream_pick_leave(ex);
+	else
+		waiter_remove(api, &call->waiter);
 	wait_count(api, (enum wait_kind)call->waiter.kind, -1);
 }
 
@@ -373,6 +376,10 @@ void wait_expired(struct exchange *ex)
 	}
 	if (call->waiter.kind == WAIT_STREAM) {
 		stream_wait_expired(ex);
+		return;
+	}
+	if (call->waiter.kind == WAIT_PICK) {
+		stream_pick_expired(ex);
 		return;
 	}
 	if (call->waiter.kind == WAIT_SSE) {
