@@ -78,7 +78,7 @@ static enum outcome expect_worker(const struct world *world, const struct ask *a
 	if (v->expired)
 		return OUTCOME_GONE;
 	if (version_is_held(v))
-		return OUTCOME_OK;
+		return ask->command.kind == COMMAND_OUTPUT_APPEND ? output_expect(world, ask) : OUTCOME_OK;
 	if (ask->command.kind == COMMAND_BEAT && v->state == JOB_CANCELED)
 		return OUTCOME_OK;
 	if (ask->command.kind == COMMAND_DONE && v->state == JOB_DONE && same_result(v, &ask->command.in.worker))
@@ -178,12 +178,8 @@ struct expected expect(struct world *world, const struct ask *ask)
 	case COMMAND_DONE:
 	case COMMAND_FAIL:
 	case COMMAND_RELEASE:
-		should.outcome = expect_worker(world, ask);
-		return should;
 	case COMMAND_OUTPUT_APPEND:
 		should.outcome = expect_worker(world, ask);
-		if (should.outcome == OUTCOME_OK)
-			should.outcome = output_expect(world, ask);
 		return should;
 	case COMMAND_KICK:
 	case COMMAND_QUEUE:
