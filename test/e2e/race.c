@@ -7,6 +7,9 @@
  * With `gone`, a round is another race: a claim whose client leaves (RST) against the submit; the job must reach whoever asks
  * next under the same attempt id, at once and not only when a lease is over.
  *
+ * With `stream`, a round races an append against a reader at the end of the stream (a long poll, or one poll for many), and
+ * against another one who wants a certain key and hears of no other; small appends are gathered and old ones go meanwhile.
+ *
  * A request that is not answered in ANSWER_S is a lost wait: the program says round, seed and order, and ends with 1. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,11 +54,14 @@ struct lane {
 	uint64_t round;
 	const char *what; /* where the lane is, for the message about a failure */
 	struct peer client, worker, waiter;
+	/* stream: where the two readers stand, and whether the second has asked and not been answered yet */
+	char place[TEXT_BYTES], key_place[TEXT_BYTES];
+	bool key_waits;
 };
 
 static struct sockaddr_in server_address;
 static uint64_t seed;
-static bool gone_mode;
+static bool gone_mode, stream_mode;
 
 static void fail(const struct lane *lane, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 
@@ -342,6 +348,82 @@ static void race_gone(struct lane *lane, char ret_id[TEXT_BYTES], char ret_token
 	ret_token[13] = '\0';
 }
 
+static void stream_make(struct lane *lane)
+{
+	lane->what = "make";
+	peer_send(lane, &lane->client,
+		  "PUT /v1/stream/race/%u HTTP/1.1\r\nHost: r\r\nContent-Type: text/plain\r\nStream-Max-Bytes: 100000\r\n"
+		  "Content-Length: 0\r\n\r\n",
+		  lane->index);
+	peer_answer(lane, &lane->client, lane->round ? 200 : 201);
+	peer_field(lane, &lane->client, "stream-next-offset", lane->place);
+	memcpy(lane->key_place, lane->place, TEXT_BYTES);
+	lane->key_waits = false;
+}
+
+static void send_poll(struct lane *lane, bool many)
+{
+	char body[TEXT_BYTES];
+	if (!many) {
+		peer_send(lane, &lane->waiter,
+			  "GET /v1/stream/race/%u?offset=%s&live=long-poll&wait=50s HTTP/1.1\r\nHost: r\r\n\r\n", lane->index,
+			  lane->place);
+		return;
+	}
+	snprintf(body, sizeof body, "{\"streams\":{\"race/%u\":\"%.40s\"},\"wait\":\"50s\"}", lane->index, lane->place);
+	peer_send(lane, &lane->waiter,
+		  "POST /v1/wait HTTP/1.1\r\nHost: r\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+		  strlen(body), body);
+}
+
+static void send_key_poll(struct lane *lane)
+{
+	if (lane->key_waits)
+		return;
+	peer_send(lane, &lane->worker,
+		  "GET /v1/stream/race/%u?offset=%s&live=long-poll&key=mine&wait=50s HTTP/1.1\r\nHost: r\r\n\r\n", lane->index,
+		  lane->key_place);
+	lane->key_waits = true;
+}
+
+static void race_stream(struct lane *lane)
+{
+	char text[TEXT_BYTES];
+	bool wait_first = random_next(lane) & 1, key_first = random_next(lane) & 1, many = random_next(lane) % 4 == 0;
+	bool mine = random_next(lane) % 3 == 0;
+	lane->what = wait_first ? "poll, then append" : "append, then poll";
+	snprintf(text, sizeof text, "r%" PRIu64 ".", lane->round);
+	if (key_first)
+		send_key_poll(lane);
+	if (wait_first) {
+		send_poll(lane, many);
+		jitter(lane);
+	}
+	peer_send(lane, &lane->client,
+		  "POST /v1/stream/race/%u HTTP/1.1\r\nHost: r\r\nContent-Type: text/plain\r\nRecord-Key: %s\r\n"
+		  "Content-Length: %zu\r\n\r\n%s",
+		  lane->index, mine ? "mine" : "other", strlen(text), text);
+	if (!wait_first) {
+		jitter(lane);
+		send_poll(lane, many);
+	}
+	send_key_poll(lane);
+	peer_answer(lane, &lane->client, 204);
+	peer_answer(lane, &lane->waiter, 200);
+	if (many ? !body_holds(&lane->waiter, text)
+		 : lane->waiter.body_bytes != strlen(text) || memcmp(lane->waiter.body, text, strlen(text)) != 0)
+		fail(lane, "appended %s, told %.500s", text, lane->waiter.bytes);
+	peer_field(lane, &lane->client, "stream-next-offset", lane->place);
+	if (!mine)
+		return;
+	lane->what = "a key";
+	peer_answer(lane, &lane->worker, 200);
+	if (lane->worker.body_bytes != strlen(text) || memcmp(lane->worker.body, text, strlen(text)) != 0)
+		fail(lane, "appended %s under the key, told %.500s", text, lane->worker.bytes);
+	peer_field(lane, &lane->worker, "stream-next-offset", lane->key_place);
+	lane->key_waits = false;
+}
+
 static void *lane_run(void *argument)
 {
 	struct lane *lane = argument;
@@ -360,7 +442,11 @@ static void *lane_run(void *argument)
 			if (!gone_mode)
 				peer_open(lane, &lane->waiter);
 		}
-		if (gone_mode) {
+		if (stream_mode) {
+			if (lane->round % RECONNECT_ROUNDS == 0)
+				stream_make(lane);
+			race_stream(lane);
+		} else if (gone_mode) {
 			race_gone(lane, id, token);
 			peer_send(lane, &lane->worker,
 				  "POST /v1/jobs/%s/done HTTP/1.1\r\nHost: r\r\nJob-Token: %s\r\nContent-Length: 0\r\n\r\n", id,
@@ -378,13 +464,14 @@ int main(int argc, char **argv)
 {
 	static struct lane lanes[LANES];
 	if (argc < 4) {
-		fprintf(stderr, "usage: race PORT park|gone ROUNDS [SEED]\n");
+		fprintf(stderr, "usage: race PORT park|gone|stream ROUNDS [SEED]\n");
 		return 2;
 	}
 	server_address = (struct sockaddr_in){.sin_family = AF_INET,
 					      .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
 					      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	gone_mode = strcmp(argv[2], "gone") == 0;
+	stream_mode = strcmp(argv[2], "stream") == 0;
 	uint64_t rounds = strtoull(argv[3], NULL, 10), begin = now_ns();
 	seed = argc > 4 ? strtoull(argv[4], NULL, 10) : begin;
 	for (unsigned i = 0; i < LANES; i++) {

@@ -37,3 +37,11 @@ def test_no_wait_is_lost_behind_a_synced_journal(fresh):
 
 def test_no_job_is_lost_with_a_worker_that_left(fresh):
     race(fresh("--sync", "os", "--threads", "2"), "gone", ROUNDS // 5)
+
+
+def test_no_record_is_lost_between_two_threads(fresh):
+    race(fresh("--sync", "os", "--threads", "2"), "stream", ROUNDS)
+
+
+def test_no_record_is_lost_behind_a_synced_journal(fresh):
+    race(fresh("--threads", "2"), "stream", ROUNDS // 20)
