@@ -484,6 +484,31 @@ def test_leaving_at_the_moment_of_the_answer_harms_nobody(server, api, paths):
     server.eventually(lambda: server.parked() == 0, "nobody waits")
 
 
+def waits_at(api, name):
+    return [one["waits"] for one in api.ok("GET", f"/v1/streams?prefix={name}").json()["streams"] if one["path"] == name][0]
+
+
+def test_each_stream_counts_who_waits_and_no_longer(server, api, paths):
+    """Answered at once, woken at another, by a deadline, left: none of them waits at a stream any more."""
+    a, b = paths[:2]
+    make_all(api, [a, b])
+    append(api, f"/v1/stream/{b}", b"x")
+    wait(api, {a: "now", b: "start"}, wait="30s")
+    wait(api, {a: "now", b: "now"}, wait="1ms")
+    assert (waits_at(api, a), waits_at(api, b)) == (0, 0)
+    conns = [poll(server, {a: "now", b: "now"}) for _ in range(3)]
+    conns.append(poll(server, {a: "now", b: "start"}, mode="all"))
+    assert (waits_at(api, a), waits_at(api, b)) == (4, 3)
+    conns.pop(0).reset()
+    server.eventually(lambda: (waits_at(api, a), waits_at(api, b)) == (3, 2), "the one who left is no longer counted")
+    append(api, f"/v1/stream/{b}", b"y")
+    assert [hear(conn)["done"] for conn in conns[:2]] == [True] * 2
+    server.eventually(lambda: (waits_at(api, a), waits_at(api, b)) == (1, 0), "those who heard of b no longer wait at a")
+    append(api, f"/v1/stream/{a}", b"z")
+    assert hear(conns[2])["done"] is True
+    server.eventually(lambda: (waits_at(api, a), waits_at(api, b)) == (0, 0), "nobody waits")
+
+
 # --- what makes no sense, and what is too much
 
 @pytest.mark.parametrize("body", [

@@ -31,6 +31,24 @@ static void many_leave(struct exchange *ex)
 	call->flags &= (uint8_t)~CALL_BOARD;
 }
 
+/* The streams' waits are counted: who ends without a wake says so. Without memory the count stays too high until the next wake.
+ */
+static void tell_left(struct api_thread *api, struct many *many)
+{
+	for (size_t i = many->job_count; i < many->count; i++) {
+		struct many_stream *stream = &many->items[i].stream;
+		struct stream_left *left = stream->watched ? mem_zalloc(sizeof(*left)) : NULL;
+
+		stream->watched = false;
+		if (!left)
+			continue;
+		left->message.kind = MESSAGE_STREAM_LEFT;
+		left->number = stream->number;
+		left->waits = 1;
+		api->config.send_message(api->ctx, &left->message);
+	}
+}
+
 static void drop_views(struct many *many)
 {
 	for (size_t i = many->job_count; i < many->count; i++)
@@ -40,6 +58,7 @@ static void drop_views(struct many *many)
 /* One that no exchange names any more. */
 static void many_drop(struct api_thread *api, struct many *many)
 {
+	tell_left(api, many);
 	drop_views(many);
 	for (size_t i = 0; i < many->job_count; i++)
 		job_view_unref(many->items[i].job);
@@ -118,6 +137,7 @@ static void stream_found(struct many_item *item, enum outcome outcome, struct st
 
 	stream->view = view;
 	stream->outcome = outcome;
+	stream->watched = outcome == OUTCOME_PARKED;
 	if (read) {
 		item->waiter.wait.key = view->key;
 		stream->from = STREAM_FROM_OFFSET;
@@ -244,6 +264,7 @@ static void look_again(struct exchange *ex, uint64_t wait_ms)
 	struct api_thread *api = api_of(ex);
 	struct ask *ask;
 
+	tell_left(api, many);
 	drop_views(many);
 	ask = ask_new(ex, COMMAND_MANY, many_looked);
 	if (!ask) { /* and the exchange is gone with its answer */
@@ -303,6 +324,7 @@ void many_stream_woken(struct api_thread *api, struct waiter *waiter, struct str
 	struct many_item *item = container_of(waiter, struct many_item, waiter);
 
 	waiter_remove(api, waiter);
+	item->stream.watched = false;
 	item->state = ITEM_OVER;
 	item->many->over_count++;
 	if (many_is_over(item->many) && wake_tells(&item->stream, view)) {

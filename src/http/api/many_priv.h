@@ -16,6 +16,7 @@ struct many_stream {
 	uint64_t number, offset;  /* STREAM_FROM_OFFSET: where it is read on */
 	enum stream_from from;
 	enum outcome outcome; /* of the last look */
+	bool watched;         /* … and no wake has come since: the stream counts this wait */
 };
 
 struct many_item {
