@@ -191,6 +191,28 @@ def test_signed_and_done_at_once(server, api, one, receiver):
     assert receiver.nothing()
 
 
+@pytest.mark.parametrize("headers,origin", [({"Host": "front.example:8443", "X-Forwarded-Proto": "https"}, "https://front.example:8443"),
+                                            ({"Host": "[::1]:80", "X-Forwarded-Proto": "http"}, "http://[::1]:80")])
+def test_urls_are_told_as_the_client_sees_them(server, api, one, receiver, headers, origin):
+    """callback_url as whoever made it saw the server, also when somebody else comes by another name."""
+    said = {"type": "webhook", "pattern": f"e{one}/*", "webhook": {"url": receiver.url}}
+    made = api.ok("PUT", at(one), said, headers, 201).json()
+    assert made["webhook"]["signing"]["jwks_url"] == f"{origin}/v1/stream/__ds/jwks.json"
+    assert told(api, one)["webhook"]["signing"]["jwks_url"] == f"http://127.0.0.1:{server.port}/v1/stream/__ds/jwks.json"
+    subscribe(api, one, 200, **said)
+    make(api, stream(f"e{one}/a"), JSON, b'{"n":1}')
+    assert receiver.post().json["callback_url"] == origin + at(one, "/callback")
+
+
+def test_without_a_host_there_is_nowhere_to_call_back(server, one, receiver):
+    with server.open() as conn:
+        conn.methods.append("PUT")
+        body = b'{"type":"webhook","pattern":"a","webhook":{"url":"%s"}}' % receiver.url.encode()
+        conn.send(b"PUT %s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (at(one).encode(), len(body), body))
+        answer = conn.answer()
+    assert (answer.status, code(answer)) == (400, "INVALID_REQUEST") and "Host" in answer.json()["detail"]
+
+
 def test_what_was_there_before_is_not_pending(server, api, one, receiver):
     receiver.usual = DONE
     path = f"e{one}/a"

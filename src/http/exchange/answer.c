@@ -12,9 +12,10 @@
 /* What every page may send, and read, when CORS is configured. */
 #define CORS_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE"
 #define CORS_REQUEST_HEADERS                                                                                                     \
-	"Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, Job-Lease, "     \
-	"Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id, If-None-Match, Stream-TTL, Stream-Expires-At, Stream-Closed, "       \
-	"Stream-Seq, Producer-Id, Producer-Epoch, Producer-Seq"
+	"Authorization, Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, " \
+	"Job-Lease, Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id, If-None-Match, Stream-TTL, Stream-Expires-At, "           \
+	"Stream-Closed, Stream-Forked-From, Stream-Fork-Offset, Stream-Fork-Sub-Offset, Stream-Seq, Producer-Id, "               \
+	"Producer-Epoch, Producer-Seq"
 #define CORS_ANSWER_HEADERS                                                                                                      \
 	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
 	"Job-Attempt, Job-Deadline, ETag, Stream-Next-Offset, Stream-Earliest-Offset, Stream-Up-To-Date, Stream-Closed, "        \
