@@ -54,7 +54,13 @@ step '4. It says how far it is, which also extends its lease.'
 ask -X POST -H "Job-Token: $token" -d '{"progress":0.5,"message":"halfway"}' "$server$job/beat"
 expect_status 200
 
-step '5. The client asks for the result and is held. One second later the worker is done; the answer comes in that moment.'
+step '5. What it writes meanwhile is there for whoever follows the job: from an offset on, and held when there is nothing more yet.'
+ask -X POST -H "Job-Token: $token" -H 'Content-Type: text/plain' --data-binary 'the first act is cut' "$server$job/output"
+expect_status 204
+ask "$server$job/output?offset=-1&live=long-poll"
+expect_status 200
+
+step '6. The client asks for the result and is held. One second later the worker is done; the answer comes in that moment.'
 (
 	sleep 1
 	curl -sS -o /dev/null -X POST -H "Job-Token: $token" -H 'Content-Type: text/plain' --data-binary 'a short film' "$server$job/done"
@@ -63,13 +69,13 @@ ask "$server$job/result?wait=30s"
 expect_status 200
 wait
 
-step '6. Saying it again changes nothing (204); saying something else with the same lease is refused (409).'
+step '7. Saying it again changes nothing (204); saying something else with the same lease is refused (409).'
 ask -X POST -H "Job-Token: $token" -H 'Content-Type: text/plain' --data-binary 'a short film' "$server$job/done"
 expect_status 204
 ask -X POST -H "Job-Token: $token" -H 'Content-Type: text/plain' --data-binary 'another film' "$server$job/done"
 expect_status 409
 
-step '7. Short work in one request: the submit itself waits for the result.'
+step '8. Short work in one request: the submit itself waits for the result.'
 (
 	curl -sS -D "$answer/claim" -o "$answer/claimed" -X POST "$server/v1/queues/$queue/claim?wait=30s"
 	id=$(tr -d '\r' <"$answer/claim" | sed -n 's/^Job-Id: //Ip')
@@ -81,19 +87,19 @@ ask -X POST -H 'Prefer: wait=20' -d 'shout this' "$server/v1/queues/$queue/jobs"
 expect_status 200
 wait
 
-step '8. The same submit twice, by an Idempotency-Key: one job, one handle.'
+step '9. The same submit twice, by an Idempotency-Key: one job, one handle.'
 ask -X POST -H "Idempotency-Key: \"order-$$\"" -d 'once only' "$server/v1/queues/$queue/jobs"
 expect_status 202
 first=$(header Location)
 ask -X POST -H "Idempotency-Key: \"order-$$\"" -d 'once only' "$server/v1/queues/$queue/jobs"
 [[ $(header Location) == "$first" ]] || { echo 'tour.sh: two handles for one key' >&2 && exit 1; }
 
-step '9. Changed your mind? Cancel. It may be said twice.'
+step '10. Changed your mind? Cancel. It may be said twice.'
 ask -X DELETE "$server$first"
 expect_status 200
 ask "$server$first/result"
 expect_status 410
 
-step '10. The queue, in numbers.'
+step '11. The queue, in numbers.'
 ask "$server/v1/queues/$queue"
 expect_status 200

@@ -64,6 +64,7 @@ struct work_output {
 	uint64_t seq;
 	char producer[20];
 	bool on, dropping, told;
+	bool refused; /* the last piece, for want of room */
 };
 
 struct work_job {

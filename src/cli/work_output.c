@@ -118,7 +118,7 @@ static void piece_taken(struct work_job *job)
 	buf_clear(&output->piece);
 	output->seq++;
 	output->full_ns = 0;
-	output->dropping = false;
+	output->dropping = output->refused = false;
 	if (output->lost_bytes) {
 		if (!output->pending.len)
 			output->since_ns = cli_now_ns();
@@ -142,6 +142,7 @@ static void piece_answered(struct http_call *call)
 	if (call->outcome == HTTP_ANSWERED && (call->status == 200 || call->status == 204)) {
 		piece_taken(job);
 	} else if (http_worth_retrying(call)) {
+		job->output.refused = http_answer_is(call, "server-full") || http_answer_is(call, "no-space");
 		work_call_retry(job, &job->output.call);
 	} else if (!(http_answer_is(call, "fenced") || http_answer_is(call, "canceled") ||
 		     http_answer_is(call, "already-done")) ||
@@ -205,7 +206,8 @@ bool work_output_busy(struct work_job *job, uint64_t now_ns)
 {
 	if (!work_output_waits(job))
 		return false;
-	if (now_ns < job->exited_ns + ms(END_MS))
+	/* A server without room for it is not asked again. */
+	if (now_ns < job->exited_ns + ms(END_MS) && !(job->output.refused && !is_under_way(&job->output)))
 		return true;
 	output_tell(job, "the server did not take the last of its output");
 	work_output_stop(job);

@@ -340,8 +340,8 @@ static void limits(void **state)
 	fixture_twin(&f, &twin, false);
 	fixture_deinit(&twin);
 	assert_int_equal(fixture_tell(&f, COMMAND_DONE, worker_of(&grant)), OUTCOME_OK);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(create(slice_from("abc" + i, 1)), OUTCOME_OK);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(create(slice_from(&"abc"[i], 1)), OUTCOME_OK);
 	another = running();
 	assert_int_equal(write_to(&another, "x"), OUTCOME_FULL);
 	sequencer_check(f.s);

@@ -3,10 +3,12 @@
 import json
 import re
 import signal
+import time
 
 import pytest
 
 from bide_program import CANCELED, HERE, JOB_FAILED, NOT_FOUND, OK, TIMED_OUT, USAGE, WAIT, Gate, Program, bide, ok, submit
+from bide_server import SLOW
 
 
 @pytest.fixture
@@ -237,3 +239,14 @@ def test_a_follower_that_is_stopped(server, queue):
         follower.signal(signal.SIGTERM)
         follower.process.wait()
     assert once(server, queue, "true").code == OK
+
+
+def test_a_server_without_room_for_it_does_not_hold_the_end_up(fresh, queue):
+    server = fresh("--max-streams", "1")
+    server.api.ok("PUT", "/v1/stream/the/only/one", b"", {"Content-Type": "text/plain"}, 201)
+    handle = submit(server, queue)
+    began = time.monotonic()
+    said = once(server, queue, "echo lost >&2; echo result")
+    assert said.code == OK and said.err.count("did not take the last of its output") == 1
+    assert time.monotonic() - began < 4 * SLOW
+    assert output(server, handle) == "" and ok(server, "result", handle).out == "result\n"
