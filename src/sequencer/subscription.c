@@ -19,7 +19,7 @@
 
 #include <errno.h>
 
-enum { RETRY_MS = 1000, ATTEMPT_FIRST_MS = 1000, ATTEMPT_LAST_MS = 60000, TURN_MAX = 256 };
+enum { RETRY_MS = 1000, ATTEMPT_FIRST_MS = 1000, ATTEMPT_LAST_MS = 60000, TURN_MAX = 32 };
 
 /* --- events --- */
 
@@ -189,9 +189,10 @@ static bool has_records(const struct stream *stream)
 	return stream->next_offset > own_offset(stream);
 }
 
-static enum outcome link_stream(struct sequencer *s, const struct stream *stream, bool first)
+/* It is new there, or has its first records; or nobody knows, and all is looked at. */
+static enum outcome link_stream(struct sequencer *s, const struct stream *stream, bool is_new, bool first)
 {
-	enum outcome outcome = bind_links(s, stream);
+	enum outcome outcome = is_new ? bind_links(s, stream) : OUTCOME_OK;
 
 	if (outcome == OUTCOME_OK && first && has_records(stream))
 		outcome = link_patterns(s, stream);
@@ -200,9 +201,17 @@ static enum outcome link_stream(struct sequencer *s, const struct stream *stream
 	return outcome;
 }
 
+/* What is no longer kept need not be read by anybody: it counts as acked. The journal tells it by the stream's own events. */
+static void pass_over_trimmed(struct sequencer *s, const struct stream *stream)
+{
+	for (struct subscription_link *link = link_first(&s->subs, stream->number); link; link = link_next(&s->subs, link))
+		link_ack(link, stream_earliest(stream));
+}
+
 void subscriptions_follow(struct sequencer *s, const struct stream_event *e)
 {
 	const struct stream *stream;
+	bool is_new = e->type == STREAM_CREATED;
 
 	if (s->subs.count == 0)
 		return;
@@ -210,12 +219,12 @@ void subscriptions_follow(struct sequencer *s, const struct stream_event *e)
 		links_let_go(&s->subs, e->number);
 		return;
 	}
-	if (e->type != STREAM_CREATED && e->type != STREAM_APPENDED)
-		return;
 	stream = stream_find_number(&s->streams, e->number);
-	if (!subscription_can_link(stream))
+	if (e->type == STREAM_TRIMMED)
+		pass_over_trimmed(s, stream);
+	if ((!is_new && e->type != STREAM_APPENDED) || !subscription_can_link(stream))
 		return;
-	if (link_stream(s, stream, e->type == STREAM_CREATED || e->offset == own_offset(stream)) != OUTCOME_OK)
+	if (link_stream(s, stream, is_new, is_new || e->offset == own_offset(stream)) != OUTCOME_OK)
 		s->relink_ms = s->now_ms + RETRY_MS;
 }
 
@@ -243,7 +252,8 @@ static void relink(struct sequencer *s)
 	for (const struct stream *stream = stream_next_after(&s->streams, 0); stream && outcome == OUTCOME_OK;
 	     stream = stream_next_after(&s->streams, stream->number)) {
 		if (subscription_can_link(stream))
-			outcome = link_stream(s, stream, true);
+			outcome = link_stream(s, stream, true, true);
+		pass_over_trimmed(s, stream);
 	}
 	if (outcome != OUTCOME_OK)
 		s->relink_ms = s->now_ms + RETRY_MS;

@@ -1,7 +1,9 @@
 /* Pull-wake subscriptions, step by step; and the limits of all. */
 #include "sequencer/subscription_fixture.h"
 
+#include "base/mem.h"
 #include "base/testing.h"
+#include "sequencer/sequencer_priv.h"
 
 static const struct slice sub = {"sub", 3}, ev_a = {"events/a", 8}, ev_b = {"events/b", 8}, other_c = {"other/c", 7},
 			  wake_path = {"wake", 4};
@@ -181,6 +183,57 @@ static void limits(void **state)
 	sub_expect(SLICE("x"), "events/1:g0/1 events/2:g0/1 events/3:g0/1 events/4:g0/1 ");
 }
 
+enum { LONG_PATHS = 300, LONG_BYTES = 1000 };
+
+/* Links that fill several events: all are there, or there is no subscription, whatever stops them on the way. */
+static void more_links_than_one_event_holds(void **state)
+{
+	static char bytes[LONG_PATHS][LONG_BYTES];
+	static struct slice many[LONG_PATHS];
+	static struct fixture twin;
+	struct subscription_in in = hook_of(sub);
+	size_t before = f.entry_count, after;
+
+	(void)state;
+	f.config.subscription_links_max = LONG_PATHS;
+	sequencer_configure(f.s, &f.config);
+	for (size_t i = 0; i < LONG_PATHS; i++) {
+		memset(bytes[i], 'x', LONG_BYTES);
+		snprintf(bytes[i], LONG_BYTES, "events/%03zu/", i);
+		bytes[i][strlen(bytes[i])] = 'x';
+		many[i] = slice_from(bytes[i], LONG_BYTES);
+	}
+	in.streams = many;
+	in.stream_count = LONG_PATHS;
+	for (uint64_t n = 1;; n += 40) {
+		enum outcome outcome;
+
+		mem_fail_nth(n);
+		outcome = sub_create(in);
+		mem_fail_nth(0);
+		if (outcome == OUTCOME_OK)
+			break;
+		assert_int_equal(outcome, OUTCOME_NO_MEMORY);
+		assert_true(!sub_look(sub) && f.s->subs.count == 0);
+		before = f.entry_count;
+	}
+	after = f.entry_count;
+	assert_true(after >= before + 4);
+	for (; f.entry_count >= before; f.entry_count--) {
+		fixture_twin(&f, &twin, false);
+		fixture_later(&twin, 0);
+		assert_int_equal(twin.s->subs.count, f.entry_count == after);
+		assert_int_equal(twin.s->subs.link_count, f.entry_count == after ? LONG_PATHS : 0);
+		fixture_deinit(&twin);
+	}
+	f.entry_count = after;
+	while (fixture_checkpoint(&f, 1))
+		;
+	fixture_twin(&f, &twin, true);
+	assert_int_equal(twin.s->subs.link_count, LONG_PATHS);
+	fixture_deinit(&twin);
+}
+
 static void a_full_disk(void **state)
 {
 	struct subscription_view *view;
@@ -208,6 +261,7 @@ int main(void)
 		TEST(nothing_is_left_to_claim),
 		TEST(wakes_wake_nobody_twice),
 		TEST(limits),
+		TEST(more_links_than_one_event_holds),
 		TEST(a_full_disk),
 	};
 

@@ -141,6 +141,33 @@ static void links_follow_their_paths(void **state)
 	sub_expect(sub, "other/c:e0/3 events/a:g0/1 ");
 }
 
+/* Whoever went on reading at what is acked would find it gone. */
+static void what_is_no_longer_kept_counts_as_acked(void **state)
+{
+	static struct fixture twin;
+	static struct buf mirror;
+
+	(void)state;
+	sub_create(hook_of(sub));
+	create_as((struct stream_create_in){.path = ev_a, .content_type = a_type, .max_age_ms = 10000});
+	append_as((struct stream_append_in){.path = ev_a, .content_type = a_type, .records = records_of(2, "xx")}, NULL);
+	fixture_later(&f, 6000);
+	append_as((struct stream_append_in){.path = ev_a, .content_type = a_type, .records = records_of(1, "x")}, NULL);
+	sub_expect(sub, "events/a:g0/3 ");
+	fixture_later(&f, 5000);
+	sub_expect(sub, "events/a:g2/3 ");
+	fixture_later(&f, 6000);
+	sub_expect(sub, "events/a:g3/3 ");
+	fixture_twin(&f, &twin, false);
+	fixture_dump(&f, &mine);
+	fixture_dump(&twin, &mirror);
+	assert_int_equal(mine.len, mirror.len);
+	assert_memory_equal(mine.ptr, mirror.ptr, mine.len);
+	fixture_deinit(&twin);
+	buf_deinit(&mirror);
+	fixture_drop_sent(&f);
+}
+
 static void done_acks_what_was_told(void **state)
 {
 	struct subscription_view *view;
@@ -460,6 +487,7 @@ int main(void)
 		TEST(what_was_before_is_not_told),
 		TEST(a_stream_is_linked_before_its_first_records),
 		TEST(links_follow_their_paths),
+		TEST(what_is_no_longer_kept_counts_as_acked),
 		TEST(done_acks_what_was_told),
 		TEST(callbacks_and_who_may_make_them),
 		TEST(only_what_is_there_can_be_acked),

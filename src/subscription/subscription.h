@@ -90,6 +90,8 @@ struct subscription_link *link_first_unbound(const struct subscriptions *subs, s
 struct subscription_link *link_next(const struct subscriptions *subs, struct subscription_link *link);
 
 void link_set_tail(struct subscription_link *link, uint64_t tail);
+void link_ack(struct subscription_link *link,
+	      uint64_t offset); /* never back; by an event, or what the owner can always tell anew */
 /* The stream is gone: links by a pattern go, explicit ones wait for another one at their path. */
 void links_let_go(struct subscriptions *subs, uint64_t stream);
 

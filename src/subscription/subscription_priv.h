@@ -12,5 +12,4 @@ void link_enter(struct subscriptions *subs, struct subscription_link *link);
 void link_leave(struct subscriptions *subs, struct subscription_link *link);
 /* To another stream; 0: to none. */
 void link_bind(struct subscriptions *subs, struct subscription_link *link, uint64_t stream, uint64_t acked);
-void link_ack(struct subscription_link *link, uint64_t offset); /* never back */
 void link_set_waked(struct subscription_link *link, uint64_t tail);
