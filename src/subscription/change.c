@@ -67,6 +67,14 @@ static void prepare_known(struct subscriptions *subs, const struct subscription_
 		p->skip = true;
 }
 
+/* Only a checkpoint tells of links that a wake in flight has told. */
+static bool may_be_waked(const struct subscription_event *e, const struct subscription_prepared *p)
+{
+	if (e->type == SUB_SNAP)
+		return e->flags & SUB_FLIGHT;
+	return e->type == SUB_SNAP_LINKS && p->subscription->flags & SUB_FLIGHT;
+}
+
 /* Memory for the links that are not there yet. */
 static int prepare_links(struct subscriptions *subs, const struct subscription_event *e, struct subscription_prepared *p)
 {
@@ -76,7 +84,7 @@ static int prepare_links(struct subscriptions *subs, const struct subscription_e
 	while (rest.len) {
 		struct subscription_link *link;
 
-		if (link_get(&rest, &item))
+		if (link_get(&rest, &item) || (item.waked && !may_be_waked(e, p)))
 			return -EBADMSG;
 		if (!p->new_subscription && link_find(subs, p->subscription, item.path))
 			continue;
@@ -103,9 +111,29 @@ static int places_sane(struct slice places)
 	return 0;
 }
 
+/* Whether it can happen to what is there: a wake begins when none is in flight, and everything else about one while it is. */
+static bool fits(const struct subscription_event *e, const struct subscription *subscription)
+{
+	bool flight = subscription->flags & SUB_FLIGHT;
+
+	switch ((unsigned)e->type) {
+	case SUB_WOKEN:
+		return !flight && e->generation == subscription->generation + 1;
+	case SUB_CLAIMED:
+	case SUB_ACKED:
+	case SUB_ENDED:
+	case SUB_HOOKED:
+		return flight;
+	case SUB_SNAP:
+		return e->flags & SUB_FLIGHT || (!e->until_ms && !e->holder.len && !(e->flags & SUB_DELIVERED));
+	default:
+		return true;
+	}
+}
+
 static int prepare_change(struct subscriptions *subs, const struct subscription_event *e, struct subscription_prepared *p)
 {
-	int r = prepare_links(subs, e, p);
+	int r = fits(e, p->subscription) ? prepare_links(subs, e, p) : -EBADMSG;
 
 	if (!r)
 		r = places_sane(e->places);
@@ -257,7 +285,7 @@ static void end_wake(struct subscription *subscription, const struct subscriptio
 {
 	while (!list_empty(&subscription->waked))
 		link_set_waked(list_first(&subscription->waked, struct subscription_link, waked_peers), 0);
-	set_holder(subscription, e, p);
+	set_holder(subscription, e, p); /* an event that ends a wake has none */
 	subscription->lease_until_ms = 0;
 	subscription->flags &= (uint8_t) ~(SUB_FLIGHT | SUB_DELIVERED);
 	subscription->under_way = false;
@@ -298,7 +326,7 @@ static void commit_unlinked(struct subscriptions *subs, const struct subscriptio
 
 	if (!link)
 		return;
-	link->flags = (uint8_t)e->link_flags;
+	link->flags = (uint8_t)(link->stream ? e->link_flags & LINK_GLOB : 0);
 	if (!link->flags)
 		link_leave(subs, link);
 }
