@@ -331,7 +331,7 @@ static const struct {
 	{"type", "content_type", "Content-Type", NULL},           {"end", "offset", "Stream-Next-Offset", NULL},
 	{"earliest", "earliest", "Stream-Earliest-Offset", NULL}, {"ttl", "ttl_s", "Stream-TTL", " s"},
 	{"expires", "expires_at", "Stream-Expires-At", NULL},     {"keeps", "max_age_s", "Stream-Max-Age", " s"},
-	{"at most", "max_bytes", "Stream-Max-Bytes", " bytes"},   {"fork of", "forked_from", "Stream-Forked-From", NULL},
+	{"at most", "max_bytes", "Stream-Max-Bytes", " bytes"},
 };
 
 static void info_json(const struct stream_at *at, struct http_call *call)

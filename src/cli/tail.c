@@ -227,7 +227,7 @@ static int tail_open(struct output *output, const char *path)
 /* Where it can be gone on with, unless that is known: at the end of a closed stream there is nothing more. */
 static void tail_tell(const struct tail *tail, int rc)
 {
-	if (tail->session->quiet || (!rc && !tail->stopped) || strlen(tail->offset) < 4)
+	if (tail->session->quiet || (!rc && !tail->stopped) || rc == CLI_EXPIRED || strlen(tail->offset) < 4)
 		return;
 	if (tail->written)
 		cli_say("stopped in the middle of an append, %llu bytes behind %s", (unsigned long long)tail->written,

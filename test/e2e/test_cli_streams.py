@@ -97,7 +97,7 @@ def test_a_stream_from_its_making_to_its_end(server, cli, path):
     assert b"already" in cli.run("stream", "create", path, "-c", "text/plain", "--ttl", "90m").stderr
     made = cli.json("stream", "info", path)
     assert made == {"url": url, "closed": False, "content_type": "text/plain", "offset": made["offset"], "earliest": made["offset"],
-                    "ttl_s": 5400, "expires_at": None, "max_age_s": None, "max_bytes": None, "forked_from": None}
+                    "ttl_s": 5400, "expires_at": None, "max_age_s": None, "max_bytes": None}
     told = cli.out("append", path, input=b"all").decode().strip()
     assert told > made["offset"] and f"end       {told}\n" in cli.out("stream", "info", url).decode()
     assert cli.out("stream", "close", path).decode().strip() == told
@@ -398,6 +398,98 @@ def test_records_are_followed_until_the_end(server, cli, path):
         assert take(reader, len(expected)) == expected
     cli.run("append", path, "--close", input=b"4")
     assert end(reader)[0] == b"4\n"
+
+
+def test_keys_are_written_and_read(cli, path):
+    cli.make(path)
+    for key, value in (("a", b"1"), ("b", b"2"), ("a", b"3")):
+        cli.run("append", path, "--key", key, input=value)
+    cli.run("append", path, input=b"none")
+    assert cli.out("tail", path, "--no-follow", "--key", "a") == b"13"
+    assert cli.out("tail", path, "--no-follow", "--format", "%k=%v ") == b"a=1 b=2 a=3 =none "
+    assert [(one["key"], one["value"]) for one in told(cli, path, "-k", "b")] == [("b", "2")]
+    assert told(cli, path, "-k", "c") == []
+
+
+def test_who_follows_a_key_hears_of_it_alone(server, cli, path):
+    cli.make(path)
+    before = server.parked()
+    reader = cli.start("tail", path, "--key", "mine", "--from", "end")
+    server.until_parked(before + 1)
+    for n in range(20):
+        cli.run("append", path, "--key", "other", input=b"x" * 1000)
+    assert cli.json("append", path, "--key", "mine", input=b"one")["woken"] == 1
+    assert take(reader, 3) == b"one"
+    cli.run("append", path, "--close", "--key", "mine", input=b"two")
+    assert end(reader)[0] == b"two"
+
+
+def test_lines_have_what_is_said_of_records(cli, path):
+    cli.make(path)
+    cli.run("append", path, "--lines", "--key", "k", "--ttl", "1h", input=b"".join(b"%d\n" % n for n in range(100)))
+    assert [one["key"] for one in told(cli, path)] == ["k"] * 100
+    cli.run("append", path, "--lines", "--key", "last", "--replace", input=b"".join(b"%d\n" % n for n in range(100)))
+    assert [one["value"] for one in told(cli, path, "-k", "last")] == ["99\n"]
+
+
+def test_an_append_tells_whom_it_woke_and_may_be_kept_for_them_only(server, cli, path):
+    cli.make(path)
+    assert b"woke 0 waits" in cli.run("append", path, "-v", "--if-waiting", input=b"lost").stderr
+    before = server.parked()
+    readers = [cli.start("tail", path) for _ in range(2)]
+    server.until_parked(before + 2)
+    assert b"woke 2 waits" in cli.run("append", path, "-v", "--if-waiting", input=b"kept").stderr
+    cli.run("append", path, "--close")
+    assert [end(reader)[0] for reader in readers] == [b"kept"] * 2
+
+
+def test_what_a_stream_keeps_is_said_when_it_is_made(cli, path):
+    cli.make(path, "--retention", "90m", "--max-bytes", "64k")
+    made = cli.json("stream", "info", path)
+    assert (made["max_age_s"], made["max_bytes"]) == (5400, 65536)
+    assert b"keeps     5400 s\nat most   65536 bytes\n" in cli.out("stream", "info", path)
+    listed = json.loads(cli.out("streams", "-p", path, "--json"))
+    assert (listed["max_age"], listed["max_bytes"]) == (5400, 65536)
+    cli.run("stream", "create", path, "-c", "text/plain", code=5)
+    for _ in range(10):
+        cli.run("append", path, input=b"x" * 30_000)
+    said = cli.run("tail", path, "--no-follow", "--from", made["offset"], code=12).stderr.decode()
+    assert said.count("--from") == 1
+    cli.run("tail", path, "--no-follow", "--from", said.split("--from ")[1].strip())
+
+
+@pytest.mark.parametrize("type", ["text/plain", "application/json"])
+def test_the_last_records_and_those_since_a_time(cli, path, type):
+    cli.make(path, type=type)
+    cli.run("append", path, "--lines", input=b"".join(b"%d\n" % n for n in range(10)))
+    everything = b"".join(b"%d\n" % n for n in range(10))
+    for last in (1, 3, 10, 1000):
+        assert cli.out("tail", path, "--no-follow", "--from", f"-{last}") == everything[-2 * last:]
+    lines = told(cli, path)
+    for start, what in (("2020-01-02", everything), (lines[0]["timestamp"], everything), ("2100-01-02T03:04:05Z", b"")):
+        assert cli.out("tail", path, "--no-follow", "--from", start) == what
+    assert told(cli, path, "-f", "-2") == lines[-2:]
+    assert b"RFC 3339" in cli.run("tail", path, "--from", "2020-13-45", code=1).stderr
+    cli.run("append", path, "--close")
+    assert cli.out("tail", path, "--from", "-2") == everything[-4:]
+    assert cli.out("tail", path, "--from", "2100-01-02") == b""
+
+
+def test_the_last_of_nothing_is_followed(server, cli, path):
+    cli.make(path)
+    before = server.parked()
+    reader = cli.start("tail", path, "--from", "-5")
+    server.until_parked(before + 1)
+    cli.run("append", path, "--close", input=b"x")
+    assert end(reader)[0] == b"x"
+
+
+def test_a_long_record_may_be_the_last(cli, path):
+    cli.make(path)
+    cli.run("append", path, input=b"a")
+    cli.run("append", path, input=b"y" * 2_000_000)
+    assert cli.out("tail", path, "--no-follow", "--from", "-1") == b"y" * 2_000_000
+    assert cli.out("tail", path, "--no-follow", "--from", "-2") == b"a" + b"y" * 2_000_000
 
 
 def test_a_file_grows_as_the_bytes_come(server, cli, path, tmp_path):

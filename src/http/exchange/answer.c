@@ -15,12 +15,12 @@
 	"Authorization, Content-Type, Prefer, Idempotency-Key, Range, Cancel-After, Job-Delay, Job-Priority, Job-Max-Attempts, " \
 	"Job-Lease, Job-Retain, Job-Token, Job-Worker, Job-Attempt-Id, If-None-Match, Stream-TTL, Stream-Expires-At, "           \
 	"Stream-Closed, Stream-Forked-From, Stream-Fork-Offset, Stream-Fork-Sub-Offset, Stream-Seq, Producer-Id, "               \
-	"Producer-Epoch, Producer-Seq"
+	"Producer-Epoch, Producer-Seq, Stream-Max-Age, Stream-Max-Bytes, Record-Key, Record-TTL, Record-Keep, Record-Replace"
 #define CORS_ANSWER_HEADERS                                                                                                      \
 	"Location, Retry-After, Preference-Applied, Content-Range, Accept-Ranges, Job-Id, Job-Queue, Job-State, Job-Token, "     \
 	"Job-Attempt, Job-Deadline, ETag, Stream-Next-Offset, Stream-Earliest-Offset, Stream-Up-To-Date, Stream-Closed, "        \
 	"Stream-Cursor, Stream-TTL, Stream-Expires-At, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "                    \
-	"Producer-Received-Seq, Stream-SSE-Data-Encoding, Stream-Content-Type"
+	"Producer-Received-Seq, Stream-SSE-Data-Encoding, Stream-Content-Type, Stream-Woken, Stream-Max-Age, Stream-Max-Bytes"
 
 struct shared_answer {
 	uint32_t refs;
