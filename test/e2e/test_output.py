@@ -273,7 +273,12 @@ def test_as_long_as_it_may_be(fresh):
     write(api, lease, b"a" * 3000)
     answer = api.verb(lease, "output", b"b" * 3000, TEXT)
     assert answer.status == 413 and answer.problem == "output-full"
+    answer = api.verb(lease, "output", b"b" * 5000, TEXT)  # not even taken in
+    assert answer.status == 413 and answer.problem == "output-full"
     write(api, lease, b"c" * 500)
+    with server.open() as conn:
+        answer = conn.call("POST", output(job_id), {"Job-Token": lease.token}, [b"d" * 3000] * 2, chunked=True)
+        assert answer.status == 413 and answer.problem == "too-large"
     api.beat(lease)
     api.done(lease, b"result")
     assert whole(api, job_id) == (b"a" * 3000 + b"c" * 500, True)

@@ -103,6 +103,7 @@ int door_setup(void **state)
 		.max_wait_ms = 60000,
 		.many_items = 1000,
 		.body_bytes = 1 << 30,
+		.output_bytes = 1 << 20,
 		.delivery_lease_ms = 5000,
 		.version = "test",
 		.send = send_command,

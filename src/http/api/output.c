@@ -31,6 +31,7 @@ void output_get_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 
 void output_append_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
+	uint64_t most_bytes = api_of(ex)->config.output_bytes, length = ex->request->content_length;
 	struct stream_append_in *in;
 	struct slice path, token;
 	struct ask *ask;
@@ -48,6 +49,10 @@ void output_append_head(struct exchange *ex, const struct slice params[PARAMS_MA
 		call_problem(ex, PROBLEM_BAD_REQUEST, "A job's output closes by itself when the job is over.");
 		return;
 	}
+	if (length != UINT64_MAX && length > most_bytes) {
+		stream_outcome(ex, OUTCOME_OUTPUT_FULL, NULL);
+		return;
+	}
 	in->json = type_is_json(in->content_type);
-	stream_take_body(ex, ask, in->json);
+	stream_take_body(ex, ask, in->json, most_bytes);
 }

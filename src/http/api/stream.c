@@ -15,7 +15,7 @@ static struct ask *stream_ask(struct exchange *ex, struct slice raw, enum comman
 }
 
 /* JSON is held in memory as a whole: what says itself that it is too long for that is refused before it is sent. */
-void stream_take_body(struct exchange *ex, struct ask *ask, bool json)
+void stream_take_body(struct exchange *ex, struct ask *ask, bool json, uint64_t most_bytes)
 {
 	uint64_t length = ex->request->content_length;
 
@@ -25,7 +25,7 @@ void stream_take_body(struct exchange *ex, struct ask *ask, bool json)
 		return;
 	}
 	call_of(ex)->ask = ask;
-	exchange_take_body(ex, BODY_TO_STORE, api_of(ex)->config.body_bytes);
+	exchange_take_body(ex, BODY_TO_STORE, most_bytes);
 }
 
 /* --- PUT --- */
@@ -100,7 +100,7 @@ void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MA
 	    !input_stream_life(ex, in))
 		return;
 	in->json = type_is_json(in->content_type);
-	stream_take_body(ex, ask, in->json);
+	stream_take_body(ex, ask, in->json, api_of(ex)->config.body_bytes);
 }
 
 void stream_create_body(struct exchange *ex, const struct request_body *body)
@@ -199,7 +199,7 @@ void stream_append_head(struct exchange *ex, const struct slice params[PARAMS_MA
 	if (!input_content_type(ex, (struct slice){0}, &in->content_type) || !input_stream_producer(ex, &in->producer) ||
 	    !input_stream_seq(ex, &in->stream_seq) || !input_records(ex, in))
 		return;
-	stream_take_body(ex, ask, type_is_json(in->content_type));
+	stream_take_body(ex, ask, type_is_json(in->content_type), api_of(ex)->config.body_bytes);
 }
 
 void stream_append_body(struct exchange *ex, const struct request_body *body)

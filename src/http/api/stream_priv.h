@@ -56,7 +56,7 @@ bool records_from_body(struct exchange *ex, const struct request_body *body, boo
 
 /* --- stream.c --- */
 
-void stream_take_body(struct exchange *ex, struct ask *ask, bool json);
+void stream_take_body(struct exchange *ex, struct ask *ask, bool json, uint64_t most_bytes);
 void stream_appended(struct exchange *ex, struct ask *ask);
 
 /* --- stream_read.c --- */
