@@ -26,7 +26,7 @@ uint64_t hash_u64(const struct hash_key *key, uint64_t a, uint64_t b);
 
 void hash_init(struct hash *table);
 int hash_init_sure(struct hash *table) MUST_USE; /* no insert can fail then; or -ENOMEM, and it is empty */
-void hash_deinit(struct hash *table); /* nodes are not touched */
+void hash_deinit(struct hash *table);            /* nodes are not touched */
 
 /* -ENOMEM only for the very first insert; later ones make do with longer chains. */
 int hash_insert(struct hash *table, struct hash_node *node, uint64_t hash) MUST_USE;

@@ -28,8 +28,8 @@ int jobs_init(struct jobs *jobs, struct store *store, const struct hash_key *has
 	pool_init(&jobs->pool, sizeof(struct job));
 	list_init(&jobs->queues);
 	heap_init(&jobs->deadlines, deadline_before);
-	if (hash_init_sure(&jobs->queue_table) || hash_init_sure(&jobs->atoms) || hash_init_sure(&jobs->names) || hash_init_sure(&jobs->keys) ||
-	    hash_init_sure(&jobs->attempts)) {
+	if (hash_init_sure(&jobs->queue_table) || hash_init_sure(&jobs->atoms) || hash_init_sure(&jobs->names) ||
+	    hash_init_sure(&jobs->keys) || hash_init_sure(&jobs->attempts)) {
 		jobs_deinit(jobs);
 		return -ENOMEM;
 	}
