@@ -154,18 +154,19 @@ static void bare_make_answer(struct bare *bare, uint32_t answer_bytes)
 static void bare_make_event(struct bare *bare, uint32_t answer_bytes)
 {
 	static const char begin[] = "data:";
-	uint32_t chunk_bytes = answer_bytes < 64 ? 64 - 7 : answer_bytes - 7;
-	/* "hhh\r\n" and "\r\n" around it: three digits up to 4 KiB. */
-	if (chunk_bytes < 256 || chunk_bytes > 4095)
-		chunk_bytes = 256;
-	bare->answer_bytes = chunk_bytes + 7;
-	bare->answer = malloc(bare->answer_bytes + 1);
+	char head[16];
+	int head_len = 0;
+	uint32_t chunk_bytes = answer_bytes > 32 ? answer_bytes : 32;
+	while (chunk_bytes + (uint32_t)head_len + 2 > answer_bytes && chunk_bytes > 16)
+		head_len = snprintf(head, sizeof(head), "%x\r\n", --chunk_bytes);
+	bare->answer_bytes = (size_t)head_len + chunk_bytes + 2;
+	bare->answer = malloc(bare->answer_bytes);
 	if (!bare->answer)
 		loop_die("out of memory");
 	memset(bare->answer, '.', bare->answer_bytes);
-	snprintf(bare->answer, 6, "%03x\r\n", chunk_bytes);
-	memcpy(bare->answer + 5, begin, sizeof(begin) - 1);
-	memcpy(bare->answer + 5 + chunk_bytes - 2, "\n\n\r\n", 4);
+	memcpy(bare->answer, head, (size_t)head_len);
+	memcpy(bare->answer + head_len, begin, sizeof(begin) - 1);
+	memcpy(bare->answer + bare->answer_bytes - 4, "\n\n\r\n", 4);
 }
 
 int floor_main(const struct options *options)

@@ -44,6 +44,7 @@ def latency(bench):
             if name not in by_name:
                 continue
             row = by_name[name]
+            label += f" ({streams.DURABLE_RATE}/s)" if name == "durable" else ""
             table.row(label, SYNCED[name], spread(row["p50_us"], "µs"), ratio(row["p50_us"], least["p50_us"]), spread(row["p99_us"], "µs"),
                       ratio(row["p99_us"], least["p99_us"]), time_text(row["p999_us"]), middle(row["cpu_us"], "µs"))
         table.row("the machine: 64 B sent, 4 KiB synced, answered", "yes", spread(least["p50_us"], "µs"), "–", spread(least["p99_us"], "µs"),
@@ -108,7 +109,8 @@ def memory(bench):
                   ["", "user memory a stream", "user memory a wait, connection included", "streams made a second"])
     for name in [name for name in LABELS if name in bench.memory]:
         row = bench.memory[name]
-        table.row(LABELS[name], f"{number(row['stream_bytes'])} B", f"{number(row['wait_bytes'])} B", number(row["per_second"]))
+        label = LABELS[name] if row["streams"] == plan.streams else f"{LABELS[name]} ({row['streams']:,} streams)"
+        table.row(label, f"{number(row['stream_bytes'])} B", f"{number(row['wait_bytes'])} B", number(row["per_second"]))
     if table.rows:
         table.note("Bytes of records that lie in the journal's files, and in the kernel's cache of them, are not user memory; Redis "
                    "keeps its records in memory, and they are counted.")
@@ -116,9 +118,9 @@ def memory(bench):
 
 
 def restart(bench):
-    table = Table("bide killed (`kill -9`) and started again: until it answers", ["kept", "seconds", "files"])
+    table = Table("bide killed (`kill -9`) and started again: until it answers", ["kept", "time", "CPU", "files"])
     for row in bench.restart:
-        table.row(row["what"], number(row["seconds"]), f"{number(row['journal_bytes'] / 1e6)} MB")
+        table.row(row["what"], f"{number(row['seconds'])} s", f"{number(row['cpu_seconds'])} s", f"{number(row['journal_bytes'] / 1e6)} MB")
     return table
 
 
