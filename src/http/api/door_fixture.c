@@ -141,6 +141,12 @@ struct slice door_job(void)
 	return handle_of(&door.job);
 }
 
+void door_later(uint64_t ms)
+{
+	door.f.now_ms += ms;
+	(void)sequencer_turn(door.f.s, door.f.now_ms, 1000);
+}
+
 uint64_t door_parked(void)
 {
 	struct api_stats stats;

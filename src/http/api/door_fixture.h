@@ -13,5 +13,7 @@ void door_reset(struct stage *stage, uint64_t many_items);
 /* A job that waits in a queue; its handle. */
 struct slice door_job(void);
 
+void door_later(uint64_t ms); /* time moves for the sequencer */
+
 uint64_t door_parked(void); /* waits of all kinds */
 size_t door_pins(void);     /* of stored bytes, open now */
