@@ -63,7 +63,7 @@ class Receiver:
                 pass
 
         class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads, allow_reuse_address = True, True
+            daemon_threads, allow_reuse_address, request_queue_size = True, True, 1024
 
         self.http = Listener(("127.0.0.1", port), Handler)
         self.port = self.http.server_address[1]
