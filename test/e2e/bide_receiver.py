@@ -38,7 +38,8 @@ def unpadded(text):
 
 
 class Receiver:
-    """`answers` are given one after the other, then `usual` for ever: (status, body). `tls`: an ssl.SSLContext."""
+    """`answers` are given one after the other, then `usual` for ever: (status, body), or a function of the post that gives them.
+    `tls`: an ssl.SSLContext."""
 
     def __init__(self, usual=(200, b""), port=0, tls=None):
         self.usual, self.answers, self.posts = usual, queue.Queue(), queue.Queue()
@@ -49,11 +50,13 @@ class Receiver:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                post = Post(self.path, self.headers, body)
                 try:
-                    status, answer = receiver.answers.get_nowait()
+                    given = receiver.answers.get_nowait()
                 except queue.Empty:
-                    status, answer = receiver.usual
-                receiver.posts.put(Post(self.path, self.headers, body))
+                    given = receiver.usual
+                receiver.posts.put(post)
+                status, answer = given(post) if callable(given) else given
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

@@ -256,13 +256,12 @@ def test_done_acks_the_snapshot_and_no_more(server, api, one, receiver):
     path, held, go = f"e{one}/a", threading.Event(), threading.Event()
     webhook(api, one, receiver, pattern=f"e{one}/*")
 
-    class Slow:
-        def __iter__(self):
-            held.set()
-            assert go.wait(20)
-            return iter(DONE)
+    def slow(_):
+        held.set()
+        assert go.wait(20)
+        return DONE
 
-    receiver.answers.put(Slow())
+    receiver.answers.put(slow)
     receiver.usual = DONE
     make(api, stream(path), JSON, b'{"n":1}')
     assert held.wait(20)
