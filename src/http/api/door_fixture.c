@@ -1,6 +1,10 @@
 #include "http/api/door_fixture.h"
 
+#include "http/api/hook.h"
+#include "http/api/hook_sign.h"
 #include "sequencer/sequencer_fixture.h"
+
+#include <string.h>
 
 static struct {
 	struct api_thread *api;
@@ -8,6 +12,7 @@ static struct {
 	struct mail_list outgoing;
 	struct api_config config;
 	struct job_ref job;
+	struct door_hook hook;
 } door;
 
 static void send_message(void *ctx, struct message *message)
@@ -21,6 +26,18 @@ static void send_command(void *ctx, struct command *command)
 {
 	command->message.kind = MESSAGE_COMMAND;
 	send_message(ctx, &command->message);
+}
+
+/* Nobody is called: the test says what came of it. */
+static void hook(void *ctx, struct hook *hook)
+{
+	const struct subscription_view *view = hook->view;
+
+	(void)ctx;
+	door.hook = (struct door_hook){.count = door.hook.count + 1, .number = view->number, .generation = view->generation};
+	memcpy(door.hook.wake_id, view->wake_id, sizeof(view->wake_id));
+	memcpy(door.hook.token, view->token, sizeof(view->token));
+	message_free(&hook->message);
 }
 
 static void tell_nothing(void *ctx, struct buf *out)
@@ -68,6 +85,7 @@ static bool turn(struct stage *stage)
 
 static void begin(struct stage *stage)
 {
+	door.hook = (struct door_hook){0};
 	fixture_init(&door.f);
 	fixture_start(&door.f);
 	fixture_drop_sent(&door.f);
@@ -108,6 +126,9 @@ int door_setup(void **state)
 		.version = "test",
 		.send = send_command,
 		.send_message = send_message,
+		.hook_signer = hook_signer_new((const uint8_t[HOOK_SECRET_BYTES]){0}),
+		.hook_allow = HOOK_ALLOW_LOOPBACK,
+		.hook = hook,
 		.metrics = tell_nothing,
 		.info = tell_nothing,
 		.ready = yes,
@@ -123,6 +144,7 @@ int door_teardown(void **state)
 	struct stage *stage = *state;
 
 	end(stage);
+	hook_signer_free(door.config.hook_signer);
 	assert_int_equal(http_thread_new(stage->loop, 0, &stage->config, NULL, &stage->http), 0); /* for the stage to free */
 	return stage_teardown(state);
 }
@@ -139,6 +161,16 @@ struct slice door_job(void)
 	door.job = fixture_job(&door.f, SLICE("q"));
 	fixture_drop_sent(&door.f);
 	return handle_of(&door.job);
+}
+
+const struct door_hook *door_hook(void)
+{
+	return &door.hook;
+}
+
+void door_hooked(enum hook_result result)
+{
+	api_thread_hooked(door.api, &(struct hooked_in){door.hook.number, door.hook.generation, result});
 }
 
 void door_later(uint64_t ms)

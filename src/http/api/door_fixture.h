@@ -13,6 +13,15 @@ void door_reset(struct stage *stage, uint64_t many_items);
 /* A job that waits in a queue; its handle. */
 struct slice door_job(void);
 
+/* The last webhook that was to be called, and what came of it. */
+struct door_hook {
+	unsigned count; /* so many were, in all */
+	uint64_t number, generation;
+	char wake_id[WAKE_ID_CHARS + 1], token[SUBSCRIPTION_TOKEN_CHARS + 1];
+};
+const struct door_hook *door_hook(void);
+void door_hooked(enum hook_result result);
+
 void door_later(uint64_t ms); /* time moves for the sequencer */
 
 uint64_t door_parked(void); /* waits of all kinds */
