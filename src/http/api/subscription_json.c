@@ -33,8 +33,10 @@ void subscription_streams_json(struct buf *out, const struct subscription_view *
 {
 	json_key(out, "streams");
 	json_open(out, '[');
-	for (size_t i = 0; i < view->stream_count; i++)
-		stream_json(out, &view->streams[i], whole);
+	for (size_t i = 0; i < view->stream_count; i++) {
+		if (!whole || view->streams[i].has_pending || view->stream_count <= SUBSCRIPTION_TOLD_MAX)
+			stream_json(out, &view->streams[i], whole);
+	}
 	json_close(out, ']');
 }
 

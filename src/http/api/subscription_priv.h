@@ -8,7 +8,10 @@
 #include "http/api/json_in.h"
 #include "http/api/stream_priv.h"
 
-enum { SUBSCRIPTION_ITEMS_MAX = 1000 }; /* streams or acks of one request */
+enum {
+	SUBSCRIPTION_ITEMS_MAX = 1000, /* streams or acks of one request */
+	SUBSCRIPTION_TOLD_MAX = 1000,  /* of more streams a wake tells only those that have something */
+};
 
 /* --- subscription_input.c --- */
 

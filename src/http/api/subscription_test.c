@@ -309,6 +309,33 @@ static void how_they_are_told(void **state)
 	buf_deinit(&out);
 }
 
+/* A wake of a subscription to very many streams is no longer than what there is to do. */
+static void of_very_many_a_wake_tells_what_is_pending(void **state)
+{
+	size_t bytes = sizeof(struct subscription_view) + (SUBSCRIPTION_TOLD_MAX + 1) * sizeof(struct subscription_stream_view);
+	struct subscription_view *view = mem_zalloc(bytes);
+	struct buf out = {0};
+
+	(void)state;
+	*view = (struct subscription_view){.id = SLICE("s"), .stream_count = SUBSCRIPTION_TOLD_MAX};
+	for (size_t i = 0; i <= SUBSCRIPTION_TOLD_MAX; i++)
+		view->streams[i] = (struct subscription_stream_view){.path = SLICE("e"), .has_pending = i == 7};
+	hook_body(&out, view);
+	assert_true(out.len > SUBSCRIPTION_TOLD_MAX * strlen("{\"path\":\"e\""));
+	view->stream_count++;
+	buf_clear(&out);
+	hook_body(&out, view);
+	buf_append_char(&out, '\0');
+	assert_non_null(strstr(out.ptr, "\"streams\":[{\"path\":\"e\",\"link_type\":\"glob\""));
+	assert_non_null(strstr(out.ptr, "\"has_pending\":true}],"));
+	assert_null(strstr(out.ptr, "\"has_pending\":false"));
+	buf_clear(&out);
+	subscription_json(&out, view, SLICE(""), "");
+	assert_true(out.len > SUBSCRIPTION_TOLD_MAX * strlen("{\"path\":\"e\""));
+	buf_deinit(&out);
+	subscription_view_free(view);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +347,7 @@ int main(void)
 		cmocka_unit_test_teardown(limits, forget),
 		cmocka_unit_test_teardown(without_memory_nothing_is_believed, forget),
 		cmocka_unit_test(how_they_are_told),
+		cmocka_unit_test(of_very_many_a_wake_tells_what_is_pending),
 	};
 
 	json_in_init();
