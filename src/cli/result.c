@@ -77,7 +77,7 @@ static int result_run(int argc, char **argv)
 
 static const struct cli_option result_table[] = {
 	{"output", 'o', "FILE", "write it there; the file appears only when it is whole (default: stdout)"},
-	{"follow", 'f', NULL, "show on stderr what the job's workers write, as it comes"},
+	{"follow", 0, NULL, "show on stderr what the job's workers write, as it comes"},
 	{"timeout", 't', "DUR", "wait so long for the job to be done; 0: not at all (default: forever)"},
 	{NULL, 0, NULL, NULL},
 };

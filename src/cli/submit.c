@@ -380,7 +380,7 @@ static const struct cli_option submit_table[] = {
 	{"text", 0, "TEXT", "the body, instead of a file"},
 	{"content-type", 'c', "TYPE", "what the body is (default: by the file's name)"},
 	{"wait", 'w', "[=DUR]", "wait for the result and write it to stdout; with =DUR not longer than that"},
-	{"follow", 'f', NULL, "with --wait: show on stderr what the job's workers write, as it comes"},
+	{"follow", 0, NULL, "with --wait: show on stderr what the job's workers write, as it comes"},
 	{"output", 'o', "FILE", "with --wait: write the result there; it appears only when it is whole"},
 	{"name", 0, "NAME", "a name of your choosing: the same request under it gives the same job, never a second"},
 	{"key", 'k', "KEY", "an idempotency key: the same, for a request without a name"},

@@ -289,7 +289,7 @@ static const struct cli_option wait_table[] = {
 	{"any", 0, NULL, "the first job that is over ends it, and its exit code is the command's"},
 	{"all", 0, NULL, "wait until all are over (the default)"},
 	{"timeout", 't', "DUR", "give up after so long, exit code 6; 0: only look (default: forever)"},
-	{"follow", 'f', NULL, "show on stderr what the job's workers write, as it comes; for one job"},
+	{"follow", 0, NULL, "show on stderr what the job's workers write, as it comes; for one job"},
 	{"until", 0, "ready|running|started|done|failed|canceled", "wait only until the job has come as far as this"},
 	{"progress", 'p', NULL, "show every change: as lines where stderr is no terminal, as JSON lines with --json"},
 	{NULL, 0, NULL, NULL},

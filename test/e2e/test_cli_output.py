@@ -58,7 +58,7 @@ def test_with_the_result_on_stdout(server, queue, gate, tmp_path):
         assert once(server, queue, "printf 'no end of line' >&2; printf bytes").code == OK
         said = follower.end()
     assert said.code == OK and said.out == "bytes" and said.err == "no end of line\n"
-    said = ok(server, "result", "-f", handle, "-o", tmp_path / "result")  # over already: the same
+    said = ok(server, "result", "--follow", handle, "-o", tmp_path / "result")  # over already: the same
     assert said.err == "no end of line\n" and (tmp_path / "result").read_bytes() == b"bytes"
 
 
