@@ -193,7 +193,8 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 			       ? -EBADMSG
 			       : 0;
 	case STREAM_GATHERED:
-		return e->bytes.kind == BODY_INLINE && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
+		/* Of what is made now the bytes get their place when it is appended. */
+		return (e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE) && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
 	case STREAM_TRIMMED:
 		return e->offset < stream_earliest(stream) || e->offset > stream->next_offset ? -EBADMSG : 0;
 	case STREAM_SNAP_KEY: {
