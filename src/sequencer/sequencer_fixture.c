@@ -428,17 +428,18 @@ static void dump_more(struct buf *out, const struct stream_more *more)
 
 static void dump_stream(struct buf *out, const struct stream *stream)
 {
-	const uint64_t numbers[] = {stream->number,      stream->next_offset, stream->created_ms,
-				    stream->changed_end, stream->flags,       stream->chunk_count - stream->dead_count,
-				    stream->fork_count,  stream->bytes};
+	const uint64_t numbers[] = {stream->number,     stream->next_offset,
+				    stream->created_s,  stream->changed_end,
+				    stream->flags,      stream->chunk_count - (stream->many ? stream->array->dead_count : 0),
+				    stream->fork_count, stream->bytes};
 
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
 		wire_put_u64(out, numbers[i]);
 	wire_put_string(out, stream_path(stream));
 	wire_put_string(out, stream_type_slice(stream));
 	for (uint32_t i = 0; i < stream->chunk_count; i++) {
-		if (stream->chunks[i].kind != BODY_NONE)
-			stream_chunk_put(out, &stream->chunks[i]);
+		if (stream_chunks(stream)[i].kind != BODY_NONE)
+			stream_chunk_put(out, &stream_chunks(stream)[i]);
 	}
 	dump_more(out, stream_more(stream));
 }

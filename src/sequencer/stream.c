@@ -219,7 +219,7 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 	if (in->producer.id.len && stream_more(stream)->producer_count >= s->config.producers_max &&
 	    !producer_find(&s->streams, stream, in->producer.id))
 		return OUTCOME_FULL;
-	return in->if_waiting && !stream->waits ? OUTCOME_EMPTY : OUTCOME_OK;
+	return in->if_waiting && !stream->waits && !stream->watch ? OUTCOME_EMPTY : OUTCOME_OK;
 }
 
 static void tell_producer(const struct sequencer *s, struct command *c, const struct stream *stream)

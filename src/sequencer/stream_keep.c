@@ -105,7 +105,7 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 static int read_run(struct sequencer *s, const struct stream *stream, uint32_t first, uint32_t count, struct buf *out)
 {
 	for (uint32_t i = first; i < first + count; i++) {
-		const struct chunk *chunk = &stream->chunks[i];
+		const struct chunk *chunk = &stream_chunks(stream)[i];
 		char *bytes;
 		int r = chunk_read(s, chunk, &bytes);
 
@@ -127,9 +127,9 @@ static void gather(struct sequencer *s, struct stream *stream)
 
 	if (!count)
 		return;
-	offset = stream->chunks[first].offset;
-	end = chunk_end(&stream->chunks[first + count - 1]);
-	stream->gathered = first + count;
+	offset = stream_chunks(stream)[first].offset;
+	end = chunk_end(&stream_chunks(stream)[first + count - 1]);
+	stream->array->gathered = first + count;
 	if (read_run(s, stream, first, count, &bytes) == 0) {
 		struct stream_event e = {.type = STREAM_GATHERED, .offset = offset, .count = end - offset};
 
@@ -143,7 +143,7 @@ void stream_keep(struct sequencer *s, struct stream *stream)
 	/* Too much is let go at once, for it may be much; whether small ones lie together is looked at now and then. */
 	if (stream_more(stream)->max_bytes)
 		(void)!trim(s, stream);
-	if (stream->chunk_count - stream->gathered >= 4 && stream->chunk_count % 4 == 0)
+	if (stream->many && stream->chunk_count - stream->array->gathered >= 4 && stream->chunk_count % 4 == 0)
 		gather(s, stream);
 }
 
@@ -165,9 +165,9 @@ static int put_chunks(struct sequencer *s, const struct stream *stream, struct s
 	do {
 		buf_clear(&chunks);
 		for (uint32_t n = 0; n < STREAM_SNAP_CHUNKS_MAX && i < stream->chunk_count; i++) {
-			if (stream->chunks[i].kind == BODY_NONE)
+			if (stream_chunks(stream)[i].kind == BODY_NONE)
 				continue;
-			stream_chunk_put(&chunks, &stream->chunks[i]);
+			stream_chunk_put(&chunks, &stream_chunks(stream)[i]);
 			n++;
 		}
 		e->chunks = buf_slice(&chunks);
@@ -230,7 +230,7 @@ int stream_snapshot(struct sequencer *s, const struct stream *stream, const stru
 		.next_offset = stream->next_offset,
 		.earliest_offset = more->earliest_offset,
 		.changed_end = stream->changed_end,
-		.created_ms = stream->created_ms,
+		.created_ms = stream_created_ms(stream),
 		.epoch = more->closer_epoch,
 		.seq = more->closer_seq,
 	};

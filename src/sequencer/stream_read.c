@@ -36,7 +36,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->key = stream_key(stream->number);
 	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
 	view->earliest_offset = stream_earliest(stream);
-	view->created_ms = stream->created_ms;
+	view->created_ms = stream_created_ms(stream);
 	view->bytes = stream->bytes;
 	view->waits = stream->waits;
 	view->expires_at_ms = more->expires_at_ms;

@@ -173,7 +173,7 @@ static const char *created(struct model_streams *streams, const struct stream_ev
 		.flags = e->flags,
 		.ttl_s = e->ttl_s,
 		.expires_at_ms = e->expires_at_ms,
-		.created_ms = e->time_ms,
+		.created_ms = e->time_ms / 1000 * 1000,
 		.changed_end = e->end,
 		.closed_end = e->flags & STREAM_CLOSED ? e->end : 0,
 		.touched_ms = e->time_ms,

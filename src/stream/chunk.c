@@ -14,6 +14,11 @@ static bool is_dead(const struct chunk *chunk)
 	return chunk->kind == BODY_NONE;
 }
 
+uint32_t chunk_cap(const struct stream *stream)
+{
+	return stream->many ? stream->array->cap : 1;
+}
+
 uint32_t chunk_index(const struct stream *stream, uint64_t offset)
 {
 	uint32_t low = 0, high = stream->chunk_count;
@@ -21,7 +26,7 @@ uint32_t chunk_index(const struct stream *stream, uint64_t offset)
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (chunk_end(&stream->chunks[middle]) <= offset)
+		if (chunk_end(&stream_chunks(stream)[middle]) <= offset)
 			low = middle + 1;
 		else
 			high = middle;
@@ -48,11 +53,11 @@ static bool chunk_find(const struct stream *stream, uint64_t offset, uint64_t en
 		}
 		offset = more->own_offset;
 	}
-	for (i = chunk_index(stream, offset); i < stream->chunk_count && is_dead(&stream->chunks[i]); i++)
+	for (i = chunk_index(stream, offset); i < stream->chunk_count && is_dead(&stream_chunks(stream)[i]); i++)
 		;
-	if (i == stream->chunk_count || stream->chunks[i].offset >= end)
+	if (i == stream->chunk_count || stream_chunks(stream)[i].offset >= end)
 		return false;
-	chunk = &stream->chunks[i];
+	chunk = &stream_chunks(stream)[i];
 	*place = (struct chunk_place){
 		.chunk = chunk,
 		.from = offset > chunk->offset ? offset : chunk->offset,
@@ -72,7 +77,7 @@ bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chun
 bool stream_own_chunk(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place)
 {
 	uint32_t i = chunk_index(stream, offset);
-	const struct chunk *chunk = &stream->chunks[i];
+	const struct chunk *chunk = &stream_chunks(stream)[i];
 
 	if (i == stream->chunk_count || chunk->offset != offset || is_dead(chunk))
 		return false;
@@ -86,7 +91,7 @@ uint64_t stream_offset_before_end(const struct stream *stream, uint64_t count)
 	uint64_t offset;
 
 	for (uint32_t i = stream->chunk_count; i > 0; i--) {
-		const struct chunk *chunk = &stream->chunks[i - 1];
+		const struct chunk *chunk = &stream_chunks(stream)[i - 1];
 
 		if (is_dead(chunk))
 			continue;
@@ -113,8 +118,8 @@ void chunk_add(struct streams *streams, struct stream *stream, const struct chun
 {
 	struct body_ref ref = chunk_ref(chunk);
 
-	ENSURE(stream->chunk_count < stream->chunk_cap);
-	stream->chunks[stream->chunk_count++] = *chunk;
+	ENSURE(stream->chunk_count < chunk_cap(stream));
+	stream_chunks(stream)[stream->chunk_count++] = *chunk;
 	streams->store->ops->body_retain(streams->store, &ref);
 	if (chunk_end(chunk) > stream_earliest(stream))
 		stream->bytes += chunk->size_bytes;
@@ -125,11 +130,11 @@ void chunk_add(struct streams *streams, struct stream *stream, const struct chun
 /* `count` of them from `first` on are no longer in the array. */
 static void take_out(struct stream *stream, uint32_t first, uint32_t count)
 {
-	memmove(&stream->chunks[first], &stream->chunks[first + count],
-		(stream->chunk_count - first - count) * sizeof(*stream->chunks));
+	memmove(&stream_chunks(stream)[first], &stream_chunks(stream)[first + count],
+		(stream->chunk_count - first - count) * sizeof(struct chunk));
 	stream->chunk_count -= count;
-	if (stream->gathered > first)
-		stream->gathered = stream->gathered > first + count ? stream->gathered - count : first;
+	if (stream->many && stream->array->gathered > first)
+		stream->array->gathered = stream->array->gathered > first + count ? stream->array->gathered - count : first;
 }
 
 static void bury(struct stream *stream)
@@ -137,12 +142,14 @@ static void bury(struct stream *stream)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < stream->chunk_count; i++) {
-		if (!is_dead(&stream->chunks[i]))
-			stream->chunks[kept++] = stream->chunks[i];
+		if (!is_dead(&stream_chunks(stream)[i]))
+			stream_chunks(stream)[kept++] = stream_chunks(stream)[i];
 	}
 	stream->chunk_count = kept;
-	stream->dead_count = 0;
-	stream->gathered = 0;
+	if (!stream->many)
+		return;
+	stream->array->dead_count = 0;
+	stream->array->gathered = 0;
 }
 
 static void uncount(struct stream *stream, const struct chunk *chunk)
@@ -155,12 +162,12 @@ static void uncount(struct stream *stream, const struct chunk *chunk)
 
 void chunk_drop(struct streams *streams, struct stream *stream, uint32_t index)
 {
-	struct chunk *chunk = &stream->chunks[index];
+	struct chunk *chunk = &stream_chunks(stream)[index];
 
 	uncount(stream, chunk);
 	let_go(streams, chunk);
 	*chunk = (struct chunk){.offset = chunk->offset, .count = chunk->count};
-	if (++stream->dead_count * 2 > stream->chunk_count)
+	if (!stream->many || ++stream->array->dead_count * 2 > stream->chunk_count)
 		bury(stream);
 }
 
@@ -170,7 +177,7 @@ bool chunks_can_gather(const struct stream *stream, const struct stream_event *e
 	uint64_t at = e->offset, end = e->offset + e->count;
 
 	for (; at < end && i < stream->chunk_count; i++) {
-		const struct chunk *chunk = &stream->chunks[i];
+		const struct chunk *chunk = &stream_chunks(stream)[i];
 
 		if (chunk->offset != at || chunk->kind != BODY_INLINE || chunk->keyed || chunk->expires_s)
 			return false;
@@ -192,18 +199,18 @@ void chunks_gather(struct streams *streams, struct stream *stream, const struct 
 	};
 
 	streams->store->ops->body_retain(streams->store, &e->bytes);
-	for (; last < stream->chunk_count && stream->chunks[last].offset < e->offset + e->count; last++) {
-		if (stream->chunks[last].max_time_ms > whole.max_time_ms)
-			whole.max_time_ms = stream->chunks[last].max_time_ms;
-		uncount(stream, &stream->chunks[last]);
-		let_go(streams, &stream->chunks[last]);
+	for (; last < stream->chunk_count && stream_chunks(stream)[last].offset < e->offset + e->count; last++) {
+		if (stream_chunks(stream)[last].max_time_ms > whole.max_time_ms)
+			whole.max_time_ms = stream_chunks(stream)[last].max_time_ms;
+		uncount(stream, &stream_chunks(stream)[last]);
+		let_go(streams, &stream_chunks(stream)[last]);
 	}
-	stream->chunks[first] = whole;
+	stream_chunks(stream)[first] = whole;
 	if (chunk_end(&whole) > stream_earliest(stream))
 		stream->bytes += whole.size_bytes;
 	take_out(stream, first + 1, last - first - 1);
-	if (stream->gathered <= first)
-		stream->gathered = first + 1;
+	if (stream->many && stream->array->gathered <= first)
+		stream->array->gathered = first + 1;
 }
 
 void chunks_shed(struct streams *streams, struct stream *stream)
@@ -211,13 +218,14 @@ void chunks_shed(struct streams *streams, struct stream *stream)
 	uint64_t earliest = stream_earliest(stream);
 	uint32_t n = 0;
 
-	while (n < stream->chunk_count && (is_dead(&stream->chunks[n]) || chunk_end(&stream->chunks[n]) <= earliest)) {
-		if (is_dead(&stream->chunks[n])) {
-			stream->dead_count--;
+	while (n < stream->chunk_count &&
+	       (is_dead(&stream_chunks(stream)[n]) || chunk_end(&stream_chunks(stream)[n]) <= earliest)) {
+		if (is_dead(&stream_chunks(stream)[n])) {
+			stream->array->dead_count--;
 		} else {
-			if (stream->chunks[n].expires_s)
+			if (stream_chunks(stream)[n].expires_s)
 				stream->more->expiring_count--;
-			let_go(streams, &stream->chunks[n]);
+			let_go(streams, &stream_chunks(stream)[n]);
 		}
 		n++;
 	}
@@ -228,8 +236,9 @@ void chunks_trim(struct streams *streams, struct stream *stream, uint64_t earlie
 {
 	uint64_t before = stream_earliest(stream);
 
-	for (uint32_t i = chunk_index(stream, before); i < stream->chunk_count && chunk_end(&stream->chunks[i]) <= earliest; i++)
-		stream->bytes -= stream->chunks[i].size_bytes;
+	for (uint32_t i = chunk_index(stream, before);
+	     i < stream->chunk_count && chunk_end(&stream_chunks(stream)[i]) <= earliest; i++)
+		stream->bytes -= stream_chunks(stream)[i].size_bytes;
 	stream->more->earliest_offset = earliest;
 	if (!stream->fork_count)
 		chunks_shed(streams, stream);
@@ -238,8 +247,8 @@ void chunks_trim(struct streams *streams, struct stream *stream, uint64_t earlie
 void chunks_release(struct streams *streams, struct stream *stream)
 {
 	for (uint32_t i = 0; i < stream->chunk_count; i++) {
-		if (!is_dead(&stream->chunks[i]))
-			let_go(streams, &stream->chunks[i]);
+		if (!is_dead(&stream_chunks(stream)[i]))
+			let_go(streams, &stream_chunks(stream)[i]);
 	}
 }
 
@@ -279,8 +288,8 @@ const struct chunk *stream_overdue(const struct stream *stream, uint64_t offset,
 	if (!stream_more(stream)->expiring_count)
 		return NULL;
 	for (uint32_t i = chunk_index(stream, offset); i < stream->chunk_count; i++) {
-		if (is_overdue(&stream->chunks[i], now_ms))
-			return &stream->chunks[i];
+		if (is_overdue(&stream_chunks(stream)[i], now_ms))
+			return &stream_chunks(stream)[i];
 	}
 	return NULL;
 }
@@ -305,8 +314,8 @@ void stream_plan_trim(struct streams *streams, struct stream *stream)
 	if (more->max_age_ms && chunk_find(stream, more->earliest_offset, UINT64_MAX, &place))
 		at_ms = chunk_ends_ms(more, place.chunk);
 	for (uint32_t i = 0; i < stream->chunk_count && more->expiring_count; i++) {
-		if (stream->chunks[i].expires_s && (uint64_t)stream->chunks[i].expires_s * 1000 < at_ms)
-			at_ms = (uint64_t)stream->chunks[i].expires_s * 1000;
+		if (stream_chunks(stream)[i].expires_s && (uint64_t)stream_chunks(stream)[i].expires_s * 1000 < at_ms)
+			at_ms = (uint64_t)stream_chunks(stream)[i].expires_s * 1000;
 	}
 	stream_set_trim(streams, stream, at_ms);
 }
@@ -320,13 +329,13 @@ static bool is_small(const struct chunk *chunk, const struct gather_limits *limi
 
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first)
 {
-	while (stream->gathered < stream->chunk_count) {
-		uint32_t first = stream->gathered, i = first;
-		uint64_t bytes = 0, at = stream->chunks[first].offset;
+	while (stream->many && stream->array->gathered < stream->chunk_count) {
+		uint32_t first = stream->array->gathered, i = first;
+		uint64_t bytes = 0, at = stream_chunks(stream)[first].offset;
 		bool full = false;
 
 		for (; i < stream->chunk_count && !full; i++) {
-			const struct chunk *chunk = &stream->chunks[i];
+			const struct chunk *chunk = &stream_chunks(stream)[i];
 
 			full = is_small(chunk, limits) && bytes + chunk->size_bytes > limits->bytes_max;
 			if (full || !is_small(chunk, limits) || chunk->offset != at)
@@ -340,9 +349,9 @@ uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *li
 			*ret_first = first;
 			return i - first;
 		}
-		if (i == stream->chunk_count || (is_small(&stream->chunks[i], limits) && !full))
+		if (i == stream->chunk_count || (is_small(&stream_chunks(stream)[i], limits) && !full))
 			return 0;
-		stream->gathered = i > first ? i : i + 1;
+		stream->array->gathered = i > first ? i : i + 1;
 	}
 	return 0;
 }

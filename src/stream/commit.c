@@ -103,7 +103,7 @@ static void commit_new(struct streams *streams, const struct stream_event *e, st
 	stream->content_type = p->type;
 	p->type = NULL;
 	stream->flags = (uint8_t)e->flags;
-	stream->created_ms = e->type == STREAM_SNAP ? e->created_ms : e->time_ms;
+	stream->created_s = (uint32_t)((e->type == STREAM_SNAP ? e->created_ms : e->time_ms) / 1000);
 	if (p->page)
 		page_add(streams, p->page);
 	p->page = NULL;
@@ -121,14 +121,18 @@ static void grow(struct stream_prepared *p)
 {
 	struct stream *stream = p->stream;
 
-	if (!p->chunks)
+	struct chunk_array *array = p->array;
+
+	if (!array)
 		return;
-	memcpy(p->chunks, stream->chunks, stream->chunk_count * sizeof(*stream->chunks));
-	if (stream->chunks != &stream->first)
-		mem_free(stream->chunks);
-	stream->chunks = p->chunks;
-	stream->chunk_cap = p->chunk_cap;
-	p->chunks = NULL;
+	memcpy(array->chunks, stream_chunks(stream), stream->chunk_count * sizeof(struct chunk));
+	array->dead_count = stream->many ? stream->array->dead_count : 0;
+	array->gathered = stream->many ? stream->array->gathered : 0;
+	if (stream->many)
+		mem_free(stream->array);
+	stream->array = array;
+	stream->many = true;
+	p->array = NULL;
 }
 
 static void producer_set(struct streams *streams, struct stream *stream, const struct stream_event *e, struct stream_prepared *p)
@@ -215,7 +219,7 @@ static void commit_snapshot_chunks(struct streams *streams, struct stream *strea
 static void commit_moved(struct streams *streams, struct stream *stream, const struct stream_event *e)
 {
 	uint32_t i = chunk_index(stream, e->offset);
-	struct chunk *chunk = &stream->chunks[i];
+	struct chunk *chunk = &stream_chunks(stream)[i];
 	struct body_ref old;
 
 	if (i == stream->chunk_count || chunk->offset != e->offset || chunk->kind != BODY_INLINE ||
@@ -264,7 +268,7 @@ static void commit_append(struct streams *streams, struct stream *stream, const 
 	seq_set(stream, e, p);
 	stream_touch(streams, stream, e->time_ms);
 	if (e->count && stream->more)
-		plan_chunk(streams, stream, &stream->chunks[stream->chunk_count - 1]);
+		plan_chunk(streams, stream, &stream_chunks(stream)[stream->chunk_count - 1]);
 }
 
 static void commit_snap(struct streams *streams, struct stream *stream, const struct stream_event *e, struct stream_prepared *p)
@@ -305,7 +309,8 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	case STREAM_DROPPED: {
 		uint32_t i = chunk_index(stream, e->offset);
 
-		if (i < stream->chunk_count && stream->chunks[i].offset == e->offset && stream->chunks[i].kind != BODY_NONE)
+		if (i < stream->chunk_count && stream_chunks(stream)[i].offset == e->offset &&
+		    stream_chunks(stream)[i].kind != BODY_NONE)
 			chunk_drop(streams, stream, i);
 		keys_forget(streams, stream, e->offset);
 		break;

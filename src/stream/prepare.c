@@ -68,8 +68,6 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 	p->stream = stream;
 	p->new_stream = true;
 	stream->number = e->number;
-	stream->chunks = &stream->first;
-	stream->chunk_cap = 1;
 	stream->path_len = (uint16_t)e->path.len;
 	memcpy(stream->path, e->path.ptr, e->path.len);
 	r = prepare_page(streams, e->number, p);
@@ -89,17 +87,19 @@ static int prepare_known(struct streams *streams, const struct stream_event *e, 
 static int prepare_chunks(struct stream_prepared *p, uint32_t more)
 {
 	const struct stream *stream = p->stream;
-	uint32_t cap = stream->chunk_cap;
+	uint32_t cap = chunk_cap(stream);
 
 	if (more > UINT32_MAX / 4 || stream->chunk_count > UINT32_MAX / 4)
 		return -ENOMEM;
-	if (stream->chunk_count + more <= stream->chunk_cap)
+	if (stream->chunk_count + more <= cap)
 		return 0;
 	while (cap < stream->chunk_count + more)
 		cap = cap < 8 ? cap * 2 : cap + cap / 2;
-	p->chunks = mem_alloc(cap * sizeof(*p->chunks));
-	p->chunk_cap = cap;
-	return p->chunks ? 0 : -ENOMEM;
+	p->array = mem_alloc(sizeof(*p->array) + cap * sizeof(struct chunk));
+	if (!p->array)
+		return -ENOMEM;
+	p->array->cap = cap;
+	return 0;
 }
 
 static bool needs_more(const struct stream_event *e)
@@ -167,7 +167,7 @@ static int prepare_seq(const struct stream_event *e, struct stream_prepared *p)
 /* The chunks of a snapshot: sound, and one behind the other. *ret_more: one has a time of its own. */
 static int snapshot_chunks(const struct stream *stream, const struct stream_event *e, uint32_t *ret_count, bool *ret_more)
 {
-	uint64_t at = stream->chunk_count ? chunk_end(&stream->chunks[stream->chunk_count - 1]) : 0;
+	uint64_t at = stream->chunk_count ? chunk_end(&stream_chunks(stream)[stream->chunk_count - 1]) : 0;
 	uint64_t end = e->type == STREAM_SNAP ? e->next_offset : stream->next_offset;
 	struct slice rest = e->chunks;
 	struct chunk chunk;
@@ -200,8 +200,9 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 	case STREAM_SNAP_KEY: {
 		uint32_t i = chunk_index(stream, e->offset);
 
-		return i == stream->chunk_count || stream->chunks[i].offset != e->offset || !stream->chunks[i].keyed ? -EBADMSG
-														     : 0;
+		return i == stream->chunk_count || stream_chunks(stream)[i].offset != e->offset || !stream_chunks(stream)[i].keyed
+			       ? -EBADMSG
+			       : 0;
 	}
 	default:
 		return 0;
@@ -259,7 +260,7 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *p)
 	mem_free(p->page);
 	mem_free(p->producer);
 	mem_free(p->keyed);
-	mem_free(p->chunks);
+	mem_free(p->array);
 	mem_free(p->stream_seq);
 	*p = (struct stream_prepared){0};
 }

@@ -76,23 +76,33 @@ struct stream_more {
 /* What a stream is that needs no more. */
 extern const struct stream_more stream_more_none;
 
+/* Of a stream that ever had more than one. */
+struct chunk_array {
+	uint32_t cap;
+	uint32_t dead_count; /* in the middle; they have no bytes any more */
+	uint32_t gathered;   /* those before this one need not be looked at again for gathering; not journalled */
+	struct chunk chunks[];
+};
+
 struct stream {
 	struct hash_node node; /* by path */
 	struct stream_more *more;
-	uint64_t number, next_offset, created_ms, changed_end;
+	uint64_t number, next_offset, changed_end;
 	uint64_t bytes; /* of its living chunks at or behind the earliest offset */
 	struct stream_type *content_type;
-	struct chunk *chunks; /* an array, or &first */
-	uint32_t chunk_count, chunk_cap;
-	uint32_t dead_count; /* of these chunks, in the middle; they have no bytes any more */
-	uint32_t gathered;   /* chunks before this one need not be looked at again for gathering; not journalled */
-	uint32_t watch;      /* loop threads to wake, a bit each; not journalled */
+	uint32_t chunk_count;
 	uint32_t fork_count;
+	uint32_t watch; /* loop threads to wake, a bit each; not journalled */
 	uint32_t waits; /* how many wait there, as far as they have told; not journalled */
+	uint32_t created_s;
 	uint16_t path_len;
-	uint8_t flags; /* enum stream_flag */
-	bool nameless; /* in replay only: another has its path since */
-	struct chunk first;
+	uint8_t flags;     /* enum stream_flag */
+	bool nameless : 1; /* in replay only: another has its path since */
+	bool many : 1;     /* chunks are in an array */
+	union {
+		struct chunk first;
+		struct chunk_array *array;
+	};
 	char path[];
 };
 
@@ -125,8 +135,7 @@ struct stream_prepared {
 	struct stream_type *type;
 	struct producer *producer;  /* new */
 	struct stream_keyed *keyed; /* new */
-	struct chunk *chunks;       /* a larger array */
-	uint32_t chunk_cap;
+	struct chunk_array *array;  /* a larger one */
 	char *stream_seq;
 	bool new_stream, skip;
 };
@@ -150,6 +159,16 @@ struct stream *stream_next_after(const struct streams *streams, uint64_t number)
 static inline const struct stream_more *stream_more(const struct stream *stream)
 {
 	return stream->more ? stream->more : &stream_more_none;
+}
+
+static inline struct chunk *stream_chunks(const struct stream *stream)
+{
+	return stream->many ? stream->array->chunks : (struct chunk *)(uintptr_t)&stream->first;
+}
+
+static inline uint64_t stream_created_ms(const struct stream *stream)
+{
+	return (uint64_t)stream->created_s * 1000;
 }
 
 /* Where the oldest record lies that can be read, inherited ones too. */

@@ -19,6 +19,7 @@ void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at
 void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at_ms);
 
 /* --- chunk.c: a stream's chunks, and their bytes in the store --- */
+uint32_t chunk_cap(const struct stream *stream);
 uint32_t chunk_index(const struct stream *stream, uint64_t offset); /* of the first that ends behind it; chunk_count: none */
 void chunk_add(struct streams *streams, struct stream *stream,
 	       const struct chunk *chunk); /* room is there; next_offset is not set */

@@ -39,8 +39,8 @@ void stream_free(struct stream *stream)
 		mem_free(more->stream_seq);
 		mem_free(more);
 	}
-	if (stream->chunks != &stream->first)
-		mem_free(stream->chunks);
+	if (stream->many)
+		mem_free(stream->array);
 	mem_free(stream);
 }
 
@@ -274,7 +274,7 @@ static uint64_t check_chunks(const struct stream *stream)
 	uint32_t dead = 0, expiring = 0;
 
 	for (uint32_t i = 0; i < stream->chunk_count; i++) {
-		const struct chunk *chunk = &stream->chunks[i];
+		const struct chunk *chunk = &stream_chunks(stream)[i];
 
 		ENSURE(chunk->offset >= offset && chunk->count > 0);
 		ENSURE(stream->fork_count || chunk->kind == BODY_NONE || chunk_end(chunk) > stream_earliest(stream));
@@ -285,8 +285,9 @@ static uint64_t check_chunks(const struct stream *stream)
 			bytes += chunk->size_bytes;
 	}
 	ENSURE(offset <= stream->next_offset && stream_earliest(stream) <= stream->next_offset);
-	ENSURE(stream->chunk_count <= stream->chunk_cap);
-	ENSURE(dead == stream->dead_count && expiring == stream_more(stream)->expiring_count && bytes == stream->bytes);
+	ENSURE(stream->chunk_count <= chunk_cap(stream));
+	ENSURE(dead == (stream->many ? stream->array->dead_count : 0) && expiring == stream_more(stream)->expiring_count &&
+	       bytes == stream->bytes);
 	return offset;
 }
 
@@ -311,7 +312,8 @@ static void check_more(const struct streams *streams, const struct stream *strea
 
 		ENSURE(keyed->stream == stream && keyed->offset >= more->earliest_offset);
 		ENSURE(stream_keyed_find(streams, stream, slice_from(keyed->key, keyed->len)) == keyed);
-		ENSURE(i < stream->chunk_count && stream->chunks[i].offset == keyed->offset && stream->chunks[i].keyed);
+		ENSURE(i < stream->chunk_count && stream_chunks(stream)[i].offset == keyed->offset &&
+		       stream_chunks(stream)[i].keyed);
 	}
 	ENSURE(!more->source ||
 	       (more->source->number < stream->number && more->own_offset == more->fork_offset + (more->fork_sub > 0) &&
