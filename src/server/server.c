@@ -141,6 +141,11 @@ static void hooked(void *ctx, const struct hooked_in *hooked)
 	server_say(ctx, 0, (struct server_message){.word = WORD_HOOKED, .hooked = *hooked});
 }
 
+static uint64_t hook_unix_ms(void *ctx)
+{
+	return server_unix_ms(&((struct server *)ctx)->threads[0]);
+}
+
 /* Nothing of this costs more than its memory before a webhook is due. */
 static int webhooks_init(struct server *server)
 {
@@ -162,6 +167,7 @@ static int webhooks_init(struct server *server)
 		.timeout_ms = server->config->webhook_timeout_ms,
 		.ca_file = server->config->webhook_ca,
 		.signer = server->hook_signer,
+		.unix_ms = hook_unix_ms,
 		.report = hooked,
 		.ctx = server,
 	});

@@ -20,9 +20,9 @@ struct webhooks {
 	bool stop;                   /* under the lock */
 	struct webhooks_stats stats; /* under the lock */
 	/* The deliverer's thread alone. */
-	struct mail_list line; /* those that have to wait */
-	struct list posts;     /* those under way */
-	unsigned at_once;
+	struct mail_list line, again; /* those that have to wait: first tries, and further ones */
+	struct list posts;            /* those under way */
+	unsigned at_once, again_at_once;
 };
 
 static struct hook *hook_of(struct mail *mail)
@@ -67,15 +67,26 @@ static bool read_box(struct webhooks *w)
 
 	pthread_mutex_lock(&w->lock);
 	while ((mail = mail_pop(&w->box)))
-		mail_push(&w->line, mail);
+		mail_push(hook_of(mail)->view->attempts ? &w->again : &w->line, mail);
 	stop = w->stop;
 	pthread_mutex_unlock(&w->lock);
 	return !stop;
 }
 
+/* How long it may take; 0: it is too late. */
+static uint64_t patience_ms(const struct webhooks *w, const struct subscription_view *view)
+{
+	uint64_t now_ms = w->config.unix_ms(w->config.ctx), until_ms = view->lease_until_ms;
+
+	if (!until_ms || until_ms >= now_ms + w->config.timeout_ms)
+		return w->config.timeout_ms;
+	return until_ms > now_ms ? until_ms - now_ms : 0;
+}
+
 static void begin(struct webhooks *w, struct hook *hook)
 {
-	struct post *post = post_new(hook->view, &w->config);
+	uint64_t timeout_ms = patience_ms(w, hook->view);
+	struct post *post = timeout_ms ? post_new(hook->view, &w->config, timeout_ms) : NULL;
 
 	if (!post || curl_multi_add_handle(w->multi, post->easy)) {
 		post_free(post);
@@ -85,6 +96,21 @@ static void begin(struct webhooks *w, struct hook *hook)
 	message_free(&hook->message);
 	list_push_back(&w->posts, &post->node);
 	w->at_once++;
+	w->again_at_once += post->again;
+}
+
+/* The next whose turn it is; NULL: nobody's. */
+static struct hook *next(struct webhooks *w)
+{
+	struct mail *mail = NULL;
+
+	if (w->at_once == w->config.at_once_max)
+		return NULL;
+	if (w->again_at_once < (w->config.at_once_max + 1) / 2)
+		mail = mail_pop(&w->again);
+	if (!mail)
+		mail = mail_pop(&w->line);
+	return mail ? hook_of(mail) : NULL;
 }
 
 static void let_go(struct webhooks *w, struct post *post)
@@ -92,6 +118,7 @@ static void let_go(struct webhooks *w, struct post *post)
 	curl_multi_remove_handle(w->multi, post->easy);
 	list_remove(&post->node);
 	w->at_once--;
+	w->again_at_once -= post->again;
 	post_free(post);
 }
 
@@ -129,21 +156,24 @@ static void break_off(struct webhooks *w)
 	while (!list_empty(&w->posts))
 		let_go(w, list_first(&w->posts, struct post, node));
 	drop(&w->line);
+	drop(&w->again);
 }
 
 static void *deliver(void *ctx)
 {
 	struct webhooks *w = ctx;
+	struct hook *hook;
+	unsigned before;
 	int running;
 
 	while (read_box(w)) {
-		while (w->at_once < w->config.at_once_max && w->line.first)
-			begin(w, hook_of(mail_pop(&w->line)));
+		while ((hook = next(w)))
+			begin(w, hook);
+		before = w->at_once;
 		curl_multi_perform(w->multi, &running);
 		end_those_over(w);
-		if (w->at_once < w->config.at_once_max && w->line.first)
-			continue;
-		curl_multi_poll(w->multi, NULL, 0, INT_MAX, NULL);
+		if (w->at_once == before)
+			curl_multi_poll(w->multi, NULL, 0, INT_MAX, NULL);
 	}
 	break_off(w);
 	return NULL;

@@ -2,9 +2,10 @@
  * became of it, once each.
  *
  * One thread of its own, over libcurl, begun with the first hook; without any there is neither thread nor curl. What is asked
- * of a receiver is bounded: how long it may take, how much it may answer, how many are asked at once; the others wait in line,
- * of which there can be no more than subscriptions. Redirects are not followed and no proxy is asked, since either would lead
- * past the look at each address (http/api/hook_url.h). */
+ * of a receiver is bounded: how long it may take, how much it may answer, how many are asked at once; the others wait in line.
+ * Those who failed before may take half of the places, so that however many receivers are dead, the living are called. A hook
+ * whose lease is over is not posted any more: its wake is void, and another one stands behind it in line. Redirects are not
+ * followed and no proxy is asked, since either would lead past the look at each address (http/api/hook_url.h). */
 #pragma once
 
 #include "http/api/hook_sign.h"
@@ -19,6 +20,7 @@ struct webhooks_config {
 	uint64_t timeout_ms;
 	const char *ca_file; /* of the authorities that certificates are held against; empty: the system's */
 	struct hook_signer *signer;
+	uint64_t (*unix_ms)(void *ctx);                            /* the sequencer's time; on whichever thread */
 	void (*report)(void *ctx, const struct hooked_in *hooked); /* on whichever thread */
 	void *ctx;
 };

@@ -86,17 +86,16 @@ static bool set_up(struct post *post, const char *url, uint64_t timeout_ms, cons
 	return true;
 }
 
-struct post *post_new(const struct subscription_view *view, const struct webhooks_config *config)
+struct post *post_new(const struct subscription_view *view, const struct webhooks_config *config, uint64_t timeout_ms)
 {
 	struct post *post = mem_zalloc(sizeof(*post));
-	/* After its lease an answer says nothing any more. */
-	uint64_t timeout_ms = view->lease_ttl_ms < config->timeout_ms ? view->lease_ttl_ms : config->timeout_ms;
 	const char *why;
 	char *url;
 	bool ok;
 
 	if (!post)
 		return NULL;
+	post->again = view->attempts > 0;
 	post->hooked = (struct hooked_in){.number = view->number, .generation = view->generation};
 	hook_body(&post->body, view);
 	post->easy = curl_easy_init();

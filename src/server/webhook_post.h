@@ -15,10 +15,11 @@ struct post {
 	struct curl_slist *headers;
 	struct buf body, answer;
 	enum hook_reach reach;
+	bool again;    /* its receiver failed before */
 	bool too_long; /* the answer; the rest was not read */
 };
 
-/* Ready to be handed to curl. NULL: it cannot be posted. */
-struct post *post_new(const struct subscription_view *view, const struct webhooks_config *config);
+/* Ready to be handed to curl, which gives it up after so long. NULL: it cannot be posted. */
+struct post *post_new(const struct subscription_view *view, const struct webhooks_config *config, uint64_t timeout_ms);
 void post_ended(struct post *post, CURLcode code); /* sets hooked.result */
 struct post *post_free(struct post *post);

@@ -34,6 +34,12 @@ static void report(void *ctx, const struct hooked_in *hooked)
 	assert_int_equal(write(w.reports[1], hooked, sizeof(*hooked)), sizeof(*hooked));
 }
 
+static uint64_t unix_ms(void *ctx)
+{
+	(void)ctx;
+	return 1000000;
+}
+
 static void start_at(in_addr_t at, enum hook_allow allow, unsigned at_once, uint64_t timeout_ms)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(at)};
@@ -52,6 +58,7 @@ static void start_at(in_addr_t at, enum hook_allow allow, unsigned at_once, uint
 							    .timeout_ms = timeout_ms,
 							    .ca_file = "",
 							    .signer = w.signer,
+							    .unix_ms = unix_ms,
 							    .report = report});
 	assert_non_null(w.webhooks);
 }
@@ -70,7 +77,7 @@ static void stop(void)
 	close(w.reports[1]);
 }
 
-static void send_to(uint64_t number, const char *url)
+static struct hook *hook_new(uint64_t number, const char *url)
 {
 	struct hook *hook = mem_zalloc(sizeof(*hook));
 	struct subscription_view *view = mem_zalloc(sizeof(*view) + sizeof(view->streams[0]));
@@ -91,7 +98,12 @@ static void send_to(uint64_t number, const char *url)
 	};
 	view->streams[0] = (struct subscription_stream_view){
 		.path = SLICE("events/a"), .has_pending = true, .number = 3, .acked_offset = 1, .tail_offset = 2};
-	webhooks_send(w.webhooks, hook);
+	return hook;
+}
+
+static void send_to(uint64_t number, const char *url)
+{
+	webhooks_send(w.webhooks, hook_new(number, url));
 }
 
 static void send_here(uint64_t number)
@@ -359,6 +371,64 @@ static void so_many_at_once_and_the_others_in_line(void **state)
 	stop();
 }
 
+/* The living are called however many dead there are. */
+static void who_failed_before_has_half_of_the_places(void **state)
+{
+	int fd[4];
+
+	(void)state;
+	start(HOOK_ALLOW_LOOPBACK, 4, PATIENCE_MS);
+	for (uint64_t i = 1; i <= 3; i++) {
+		struct hook *hook = hook_new(i, w.url);
+
+		hook->view->attempts = 1;
+		webhooks_send(w.webhooks, hook);
+	}
+	fd[0] = take();
+	fd[1] = take();
+	assert_false(is_ready(w.listener, 50));
+	send_here(4);
+	send_here(5);
+	fd[2] = take();
+	fd[3] = take();
+	say(fd[2], "204 No Content", "", "");
+	say(fd[3], "204 No Content", "", "");
+	assert_int_equal(reported().number + reported().number, 4 + 5);
+	assert_false(is_ready(w.listener, 0));
+	say(fd[0], "204 No Content", "", "");
+	(void)reported();
+	say(take(), "204 No Content", "", "");
+	(void)reported();
+	say(fd[1], "204 No Content", "", "");
+	(void)reported();
+	stop();
+}
+
+static void who_waited_in_line_until_its_lease_was_over(void **state)
+{
+	struct hook *late, *hurried;
+	int fd;
+
+	(void)state;
+	start(HOOK_ALLOW_LOOPBACK, 1, PATIENCE_MS);
+	send_here(1);
+	fd = take();
+	late = hook_new(2, w.url);
+	late->view->lease_until_ms = unix_ms(NULL);
+	webhooks_send(w.webhooks, late);
+	say(fd, "204 No Content", "", "");
+	expect(1, HOOK_ANSWERED);
+	expect(2, HOOK_FAILED);
+	assert_false(is_ready(w.listener, 0));
+	hurried = hook_new(3, w.url);
+	hurried->view->lease_until_ms = unix_ms(NULL) + 50;
+	webhooks_send(w.webhooks, hurried);
+	fd = take();
+	expect(3, HOOK_FAILED);
+	close(fd);
+	stop();
+}
+
 /* Leaving waits neither for those under way nor for those in line. */
 static void leaving_breaks_off(void **state)
 {
@@ -410,6 +480,8 @@ int main(void)
 		cmocka_unit_test(places_where_webhooks_may_not_go),
 		cmocka_unit_test(a_name_says_nothing_of_its_address),
 		cmocka_unit_test(so_many_at_once_and_the_others_in_line),
+		cmocka_unit_test(who_failed_before_has_half_of_the_places),
+		cmocka_unit_test(who_waited_in_line_until_its_lease_was_over),
 		cmocka_unit_test(leaving_breaks_off),
 		cmocka_unit_test(without_memory_it_has_failed),
 	};

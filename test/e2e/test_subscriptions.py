@@ -561,8 +561,9 @@ def test_the_two_kinds_have_their_own_verbs(server, api, one, receiver):
 # --- over a crash
 
 def test_a_wake_survives_a_kill(fresh, receiver):
+    """It comes again: at once, or, when the answer to it was heard before the kill, after its lease."""
     server = fresh()
-    made = webhook(server.api, "s", receiver, pattern="e/*")
+    made = webhook(server.api, "s", receiver, pattern="e/*", lease_ttl_ms=2000)
     make(server.api, stream("e/a"), JSON, b'{"n":1}')
     before = receiver.post()
     server.kill9()
