@@ -1,10 +1,12 @@
 """Subscriptions: made, told and changed; webhooks that are signed, tried again and called back; pull-wake with workers that race;
 and all of it over a kill -9."""
 
+import http.client
 import itertools
 import pathlib
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -12,7 +14,7 @@ import urllib.parse
 import pytest
 
 from bide_receiver import DONE, Receiver
-from bide_server import SANITIZED, Died
+from bide_server import SANITIZED, Died, clean_environment
 from bide_streams import JSON, TOKEN, append, make, tail
 
 counter = itertools.count(1)
@@ -423,6 +425,27 @@ def test_between_webhooks_nothing_is_done(fresh, receiver):
     before = server.switches()
     assert waiter.answer().status == 204
     assert server.switches() - before <= 10
+
+
+def test_the_example(server, api, one):
+    """It is told what was appended; what nobody signed, or somebody long ago, it does not believe."""
+    pytest.importorskip("cryptography")
+    program = pathlib.Path(__file__).resolve().parents[2] / "examples" / "webhook.py"
+    with subprocess.Popen([sys.executable, program, f"e{one}/*", "0"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                          env=clean_environment(BIDE_SERVER=f"http://127.0.0.1:{server.port}")) as running:
+        try:
+            url = urllib.parse.urlsplit(running.stdout.readline().split()[-1])
+            make(api, stream(f"e{one}/a%20b"), JSON, b'{"n":1}')
+            assert running.stdout.readline() == f'e{one}/a b [{{"n":1}}]\n'
+            for forged in ({}, {"Webhook-Signature": "x"}, {"Webhook-Signature": "t=1,kid=a,ed25519=b"}):
+                conn = http.client.HTTPConnection(url.hostname, url.port, timeout=20)
+                conn.request("POST", "/", b"{}", forged)
+                assert conn.getresponse().status == 401
+                conn.close()
+            append(api, stream(f"e{one}/a%20b"), b'{"n":2}', JSON)
+            assert running.stdout.readline() == f'e{one}/a b [{{"n":2}}]\n'
+        finally:
+            running.kill()
 
 
 # --- links
