@@ -5,8 +5,8 @@ usage: examples/webhook.py PATTERN [PORT]     (BIDE_SERVER, default http://127.0
 try:   examples/webhook.py 'orders/*'  and beside it
        curl -X PUT $BIDE_SERVER/v1/stream/orders/1 -H 'Content-Type: application/json' -d '{"pizza":"funghi"}'
 
-It makes the subscription, which stays when it ends: start it again, and it is told what it missed. It believes nothing that is not
-signed by the server. It may be called twice with the same, so what it does with a record should bear that.
+It makes the subscription, which stays when it ends: start it again, and it is told what it missed. It believes nothing that is
+not signed by the server. It may be called twice with the same, so what it does with a record should bear that.
 Needs python3-cryptography.
 """
 import base64

@@ -1,5 +1,5 @@
-/* Where a webhook may be sent to (Durable Streams protocol §6.2, §12.8): a server that posts to addresses which its clients name
- * must not be led to what only it can reach. Pure.
+/* Where a webhook may be sent to (Durable Streams protocol §6.2, §12.8): a server that posts to addresses which its clients
+ * name must not be led to what only it can reach. Pure.
  *
  * A URL is judged when a subscription is made, and every address again when a connection to it is about to be made: what a
  * name resolves to is its owner's to change at any time, and only the second look binds. */
