@@ -3,7 +3,7 @@
  *
  * Clients choose from it, and some look for exact versions: old librdkafka for Produce 0, 3 and 7, Fetch 4 and 10,
  * FindCoordinator 0, InitProducerId 0, SaslHandshake 0 and 1, SaslAuthenticate 0, ListOffsets 1; kafka-go fixes 0 for
- * FindCoordinator, Heartbeat, LeaveGroup and SyncGroup. */
+ * FindCoordinator, Heartbeat, LeaveGroup and SyncGroup; @platformatic/kafka knows no DeleteTopics but 6. */
 #pragma once
 
 #include "kafka/codec/codec.h"
@@ -33,7 +33,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 	API(SASL_HANDSHAKE, 17, sasl_handshake, 99, 0, 1, 1)                                                                     \
 	API(API_VERSIONS, 18, api_versions, 3, 0, 3, 3)                                                                          \
 	API(CREATE_TOPICS, 19, create_topics, 5, 0, 7, 7)                                                                        \
-	API(DELETE_TOPICS, 20, delete_topics, 4, 0, 5, 5)                                                                        \
+	API(DELETE_TOPICS, 20, delete_topics, 4, 0, 5, 6)                                                                        \
 	API(DELETE_RECORDS, 21, delete_records, 2, 0, 2, 2)                                                                      \
 	API(INIT_PRODUCER_ID, 22, init_producer_id, 2, 0, 4, 5)                                                                  \
 	API(OFFSET_FOR_LEADER_EPOCH, 23, offset_for_leader_epoch, 4, 0, 4, 4)                                                    \

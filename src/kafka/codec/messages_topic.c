@@ -59,14 +59,22 @@ MESSAGE(create_topics_response);
 
 /* DeleteTopics */
 
+static const struct kafka_field delete_topic[] = {
+	FIELD(delete_topic, name, STRING, ALL, NULLS(ALL), PRESET_NULL),
+	FIELD(delete_topic, topic_id, UUID, ALL),
+};
+TABLE(delete_topic);
+
 static const struct kafka_field delete_topics_request[] = {
-	LIST(delete_topics_request, topic_names, STRING, ALL),
+	ARRAY(delete_topics_request, topics, delete_topic, FROM(6)),
+	LIST(delete_topics_request, topic_names, STRING, UNTIL(5)),
 	FIELD(delete_topics_request, timeout_ms, INT32, ALL),
 };
 MESSAGE(delete_topics_request);
 
 static const struct kafka_field deleted_topic[] = {
 	FIELD(deleted_topic, name, STRING, ALL, NULLS(FROM(6))),
+	FIELD(deleted_topic, topic_id, UUID, FROM(6)),
 	FIELD(deleted_topic, error_code, INT16, ALL),
 	FIELD(deleted_topic, error_message, STRING, FROM(5), NULLS(ALL), PRESET_NULL),
 };

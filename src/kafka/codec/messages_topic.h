@@ -56,13 +56,20 @@ struct kafka_create_topics_response {
 
 /* DeleteTopics */
 
+struct kafka_delete_topic {
+	struct slice name; /* null: by its id */
+	struct kafka_uuid topic_id;
+};
+
 struct kafka_delete_topics_request {
-	KAFKA_ARRAY(struct slice) topic_names;
+	KAFKA_ARRAY(struct kafka_delete_topic) topics;
+	KAFKA_ARRAY(struct slice) topic_names; /* until version 5, then `topics` */
 	int32_t timeout_ms;
 };
 
 struct kafka_deleted_topic {
 	struct slice name;
+	struct kafka_uuid topic_id;
 	int16_t error_code;
 	struct slice error_message;
 };
