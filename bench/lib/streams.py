@@ -256,7 +256,7 @@ class Streams:
         self.say(f"  {server.name:6} {result['stream_bytes']:.0f} B a stream, {result['wait_bytes']:.0f} B a wait with its connection, "
                  f"{result['per_second']:,.0f} streams/s made; {result['woken']} woken, each by its own append and nobody else")
         if server.name == "bide":
-            self.attempt(self.restart_one, server, f"{self.plan.streams:,} streams with a record each", None)
+            self.attempt(self.restart_one, server, f"{self.plan.streams:,} streams with a record each", ())
 
     # ---- starting again after kill -9 ----
 
@@ -269,14 +269,16 @@ class Streams:
 
     def restart_sizes(self, server):
         total = total_streams = 0
+        kept = []
         for records in self.plan.restart_records:
             what = {"prefix": self.prefix(), "streams": self.plan.restart_streams // 2, "records": records}
             generator.measure("fill", server, **what)
+            kept.append(what)
             total += records
             total_streams += self.plan.restart_streams // 2
-            self.restart_one(server, f"{total:,} records of 100 B in {total_streams:,} streams", what)
+            self.restart_one(server, f"{total:,} records of 100 B in {total_streams:,} streams", kept)
 
-    def restart_one(self, server, text, what):
+    def restart_one(self, server, text, kept):
         """Killed, started: how long until it answers, and whether it has it all."""
         server.kill()
         journal_bytes = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(server.directory) for name in names)
@@ -284,7 +286,7 @@ class Streams:
         server.run()
         seconds = time.monotonic() - began
         cpu_seconds = servers.cpu_seconds(server.pid)
-        if what:
+        for what in kept:
             generator.measure("read", server, **what)
         self.restart.append({"what": text, "seconds": seconds, "cpu_seconds": cpu_seconds, "journal_bytes": journal_bytes})
         self.say(f"  kill -9 with {text}: answers again after {seconds:.2f} s, {cpu_seconds:.2f} s CPU; {journal_bytes / 1e6:,.0f} MB of files")

@@ -38,7 +38,7 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t retry_base_ms;          /* back-off after the first failure; doubles with each */
 	uint64_t retry_cap_ms;
 	uint32_t gather_chunks; /* so many small appends of a stream, one behind the other, become one chunk … */
-	uint64_t gather_bytes;  /* … of at most so many bytes; those over a fourth of it are left alone */
+	uint64_t gather_bytes;  /* … of at most so many bytes; longer ones than fit in it so often are left alone */
 	uint64_t lazy_ms;       /* events nobody waits for are committed after so long */
 };
 extern const struct sequencer_config sequencer_defaults;

@@ -204,7 +204,7 @@ const struct chunk *stream_overdue(const struct stream *stream, uint64_t offset,
  * alone. What was looked at is not looked at again. */
 struct gather_limits {
 	uint32_t chunks_min; /* so many small ones at least */
-	uint64_t bytes_max;  /* of the longer one; those over a fourth of it are not small */
+	uint64_t bytes_max;  /* of the longer one; small are those of which chunks_min fit in it */
 };
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first);
 
