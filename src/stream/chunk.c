@@ -324,7 +324,8 @@ void stream_plan_trim(struct streams *streams, struct stream *stream)
 
 static bool is_small(const struct chunk *chunk, const struct gather_limits *limits)
 {
-	return chunk->kind == BODY_INLINE && !chunk->keyed && !chunk->expires_s && chunk->size_bytes <= limits->bytes_max / limits->chunks_min;
+	return chunk->kind == BODY_INLINE && !chunk->keyed && !chunk->expires_s &&
+	       chunk->size_bytes <= limits->bytes_max / limits->chunks_min;
 }
 
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first)
