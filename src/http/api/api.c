@@ -36,6 +36,7 @@ struct api_thread *api_thread_free(struct api_thread *api)
 	board_deinit(&api->board);
 	board_deinit(&api->streams);
 	buf_deinit(&api->out);
+	buf_deinit(&api->made.bytes);
 	return mem_free(api);
 }
 

@@ -104,6 +104,14 @@ struct ask {
 	uint64_t until_ms; /* of who looks again and again: the engine's time at which its wait is over; 0: not yet known */
 };
 
+/* Bytes of a body that can be made again (stream_flow.c): those from `from` on, behind the first `skip` of the buffer. */
+struct made {
+	const void *of; /* whose; NULL: nobody's */
+	uint64_t from;
+	size_t skip;
+	struct buf bytes;
+};
+
 struct api_thread {
 	struct api_config config;
 	void *ctx;
@@ -112,6 +120,7 @@ struct api_thread {
 	struct board board;
 	struct board streams;        /* readers at the end of streams, by stream_view.key */
 	struct buf out;              /* the body being made */
+	struct made made;            /* the last that was made again */
 	struct list deliveries;      /* claims whose answer is on its way to the worker */
 	struct list deliveries_over; /* of which the sequencer has yet to hear */
 	struct wheel_entry look;     /* at those on their way, while there are any */

@@ -14,8 +14,8 @@ struct values {
 	struct buf *out;
 	const struct stream_view *view;
 	struct stream_part *part;
-	char *room; /* for the longest chunk */
-	uint64_t left;
+	char *room;           /* for the longest chunk */
+	uint64_t left, until; /* until: an offset */
 };
 
 static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
@@ -45,7 +45,7 @@ static int batch_values(struct values *v, const struct stream_chunk_view *chunk,
 	while ((r = batch_next(reader, &record, &offset)) > 0) {
 		if (offset < v->part->from)
 			continue;
-		if (!v->left || offset - chunk->first_offset >= chunk->count)
+		if (!v->left || offset >= v->until || offset - chunk->first_offset >= chunk->count)
 			return 1; /* the view's chunk may end before its batches do */
 		v->part->after = offset + 1;
 		if (!is_wanted(v->part, &record))
@@ -99,10 +99,25 @@ uint64_t stream_after(const struct stream_view *view, enum format format)
 	return count < view->chunk_count ? view->chunks[count].first_offset : view->after_offset;
 }
 
+int stream_body_chunk(struct buf *out, const struct stream_view *view, const struct stream_part *part, size_t chunk)
+{
+	const struct body_ref *ref = &view->chunks[chunk].ref;
+	struct stream_part again = *part;
+	struct values v = {.out = out, .view = view, .part = &again, .left = UINT64_MAX, .until = part->after};
+	int error;
+
+	v.room = mem_alloc(ref->kind == BODY_INLINE ? (size_t)ref->size_bytes : 1);
+	if (!v.room)
+		return -ENOMEM;
+	error = chunk_values(&v, &view->chunks[chunk]);
+	mem_free(v.room);
+	return error ? error : out->failed ? -ENOMEM : 0;
+}
+
 int stream_body_add(struct buf *out, const struct stream_view *view, struct stream_part *part)
 {
 	size_t used = chunks_joined(view, part->format);
-	struct values v = {.out = out, .view = view, .part = part, .left = part->limit};
+	struct values v = {.out = out, .view = view, .part = part, .left = part->limit, .until = UINT64_MAX};
 	bool array = view->json || part->format != FORMAT_VALUES;
 	uint64_t longest = 1;
 	int error = 0;
@@ -120,8 +135,12 @@ int stream_body_add(struct buf *out, const struct stream_view *view, struct stre
 	v.room = mem_alloc((size_t)longest);
 	if (!v.room)
 		return -ENOMEM;
-	for (size_t i = 0; i < used && !error && v.left; i++)
-		error = chunk_values(&v, &view->chunks[i]);
+	for (size_t i = 0; i < used && !error; i++) {
+		if (v.left)
+			error = chunk_values(&v, &view->chunks[i]);
+		if (part->ends)
+			part->ends[i] = (uint32_t)out->len;
+	}
 	mem_free(v.room);
 	if (array)
 		buf_append_char(out, ']');

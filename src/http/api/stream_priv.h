@@ -84,12 +84,15 @@ struct stream_part {
 	struct slice key; /* ptr == NULL: whatever their key is */
 	enum format format;
 	uint64_t after, count; /* comes back: where the answer ends, how many records it has */
+	uint32_t *ends;        /* and, unless NULL, where in the body the bytes of each of the view's chunks end */
 };
 /* Records' values as the answer's body, into `out`, and where that ends: all that the view has before its first blob (which only
  * FORMAT_RECORDS tells of), if `part` wants no less. 0, -EIO or -ENOMEM. */
 int stream_body(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* The same behind what is there: with a format that is JSON, a value. */
 int stream_body_add(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
+/* Of that body, the values of one chunk once more, behind what is there: `part` is what came back. */
+int stream_body_chunk(struct buf *out, const struct stream_view *view, const struct stream_part *part, size_t chunk) MUST_USE;
 /* Where an answer with all that can be in one ends: a blob flows alone. */
 uint64_t stream_after(const struct stream_view *view, enum format format);
 /* Head of an answer that tells from `from` up to `after`. */
@@ -106,6 +109,14 @@ static inline uint64_t stream_blob_bytes(const struct stream_chunk_view *chunk)
 	return chunk->ref.size_bytes < chunk->value_bytes ? chunk->ref.size_bytes : chunk->value_bytes;
 }
 void stream_answer_failed(struct exchange *ex, int error);
+
+/* --- stream_flow.c --- */
+
+/* Bodies longer than this are not kept for a reader who is slow, but made again as it takes them. */
+enum { FLOW_BYTES = 64 * 1024 };
+/* The body in `out`, made as `part` says and told, as a pin that holds the view instead; the bytes at hand are taken out of
+ * `out`. NULL: no memory. */
+struct store_pin *stream_flow(struct api_thread *api, struct stream_view *view, const struct stream_part *part, struct buf *out);
 
 /* --- stream_format.c --- */
 

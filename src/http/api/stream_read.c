@@ -221,13 +221,31 @@ static bool goes_on(struct exchange *ex, struct ask *ask, const struct stream_vi
 	return true;
 }
 
-static void answer_read(struct exchange *ex, struct ask *ask, const struct reading *reading, struct stream_view *view)
+/* The body that was made, at hand or, when it is long, made again as the reader takes it. */
+static void answer_body(struct exchange *ex, const struct reading *reading, struct stream_view *view,
+			const struct stream_part *part)
 {
-	struct stream_part part = {
-		.from = view->from_offset, .limit = reading->limit, .key = reading->key, .format = reading->format};
 	struct api_thread *api = api_of(ex);
 	struct buf *out = &api->out;
 	struct reply reply;
+
+	stream_reply_read(&reply, reading, view, part->from, part->after, api->config.unix_ms(api->ctx), stream_chance());
+	reply.answer.body = buf_slice(out);
+	reply.answer.range_bytes = out->len;
+	if (out->len > FLOW_BYTES)
+		reply.answer.pin = stream_flow(api, view, part, out);
+	if (reply.answer.range_bytes > FLOW_BYTES && !reply.answer.pin)
+		call_no_memory(ex);
+	else
+		reply_send(ex, &reply, out);
+}
+
+static void answer_read(struct exchange *ex, struct ask *ask, const struct reading *reading, struct stream_view *view)
+{
+	uint32_t ends[STREAM_CHUNKS_MAX] = {0};
+	struct stream_part part = {
+		.from = view->from_offset, .limit = reading->limit, .key = reading->key, .format = reading->format, .ends = ends};
+	struct buf *out = &api_of(ex)->out;
 	int error;
 
 	if (answer_not_modified(ex, reading, view))
@@ -250,9 +268,7 @@ static void answer_read(struct exchange *ex, struct ask *ask, const struct readi
 		stream_answer_none(ex, reading, view->number, part.after, part.after == view->next_offset && view->closed);
 		return;
 	}
-	stream_reply_read(&reply, reading, view, view->from_offset, part.after, api->config.unix_ms(api->ctx), stream_chance());
-	reply.answer.body = buf_slice(out);
-	reply_send(ex, &reply, out);
+	answer_body(ex, reading, view, &part);
 }
 
 static bool has_credentials(const struct exchange *ex)

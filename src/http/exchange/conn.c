@@ -23,6 +23,17 @@ void conn_break(struct http_conn *conn)
 	conn_need(conn);
 }
 
+/* Answers are kept for it that it has not taken yet, up to the limit. One that flows from a pin has one piece in memory at most,
+ * and counts as that. */
+static bool output_is_long(const struct http_conn *conn)
+{
+	uint64_t bytes = conn->out_bytes;
+
+	for (const struct piece *piece = conn->out.first; piece; piece = piece->next)
+		bytes += piece->kind == PIECE_PINNED ? PIECE_BYTES : 0;
+	return bytes > conn->thread->config.limits.output_bytes;
+}
+
 bool conn_wants_input(const struct http_conn *conn)
 {
 	const struct http_limits *limits = &conn->thread->config.limits;
@@ -30,11 +41,11 @@ bool conn_wants_input(const struct http_conn *conn)
 	if (conn->flags & (CONN_BROKEN | CONN_LINGER | CONN_LAST))
 		return false;
 	if (conn->intake && conn->intake->mode != INTAKE_HEAD)
-		return !intake_is_held(conn) && (conn->out_bytes <= limits->output_bytes || conn->intake->ex);
+		return !intake_is_held(conn) && (conn->intake->ex || !output_is_long(conn));
 	if (conn->intake)
-		return !(conn->flags & CONN_CLOSING) && conn->out_bytes <= limits->output_bytes;
+		return !(conn->flags & CONN_CLOSING) && !output_is_long(conn);
 	return !(conn->flags & CONN_CLOSING) && !conn->thread->draining && conn->exchange_count < limits->pipeline &&
-	       conn->out_bytes <= limits->output_bytes;
+	       !output_is_long(conn);
 }
 
 /* --- deadlines --- */
