@@ -37,7 +37,7 @@ static struct stream *let_go(struct streams *streams, struct stream *stream)
 	leave_tables(streams, stream);
 	type_give(streams, stream->content_type);
 	streams->count--;
-	stream_free(stream);
+	stream_free(streams, stream);
 	return source;
 }
 

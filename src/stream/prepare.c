@@ -62,14 +62,12 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 	r = prepare_source(streams, e, p);
 	if (r || p->skip)
 		return r;
-	stream = mem_zalloc(sizeof(*stream) + e->path.len);
+	stream = stream_new(streams, e->path);
 	if (!stream)
 		return -ENOMEM;
 	p->stream = stream;
 	p->new_stream = true;
 	stream->number = e->number;
-	stream->path_len = (uint16_t)e->path.len;
-	memcpy(stream->path, e->path.ptr, e->path.len);
 	r = prepare_page(streams, e->number, p);
 	return r ? r : type_take(streams, e->content_type, &p->type);
 }
@@ -254,7 +252,7 @@ int streams_prepare(struct streams *streams, const struct stream_event *e, struc
 void streams_unprepare(struct streams *streams, struct stream_prepared *p)
 {
 	if (p->new_stream)
-		stream_free(p->stream);
+		stream_free(streams, p->stream);
 	type_give(streams, p->type);
 	mem_free(p->more);
 	mem_free(p->page);

@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/pool.h"
 #include "stream/stream_event.h"
 
 enum { FORK_DEPTH_MAX = 64 };
@@ -117,8 +118,11 @@ struct stream_page {
 	struct stream *streams[STREAM_PAGE];
 };
 
+enum { STREAM_SIZES = 8 };
+
 struct streams {
 	struct store *store;
+	struct pool pools[STREAM_SIZES]; /* for streams with paths that are not long, by their size */
 	struct hash_key hash_key;
 	struct hash table, pages, types, producers, keys;
 	struct list page_list;

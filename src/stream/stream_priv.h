@@ -9,7 +9,8 @@ uint64_t producer_hash(const struct streams *streams, uint64_t stream_number, st
 /* One more reference to the string; an empty one gives NULL and no error. -ENOMEM. */
 int type_take(struct streams *streams, struct slice s, struct stream_type **ret_type) MUST_USE;
 void type_give(struct streams *streams, struct stream_type *type);
-void stream_free(struct stream *stream); /* its memory and what hangs in no table */
+struct stream *stream_new(struct streams *streams, struct slice path); /* zeroed but for its path; NULL: no memory */
+void stream_free(struct streams *streams, struct stream *stream);      /* its memory and what hangs in no table */
 struct stream_page *page_find(const struct streams *streams, uint64_t number);
 void page_add(struct streams *streams, struct stream_page *page); /* a new one, base set */
 void page_put(struct stream_page *page, struct stream *stream);

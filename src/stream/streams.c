@@ -6,6 +6,9 @@
 
 #include <errno.h>
 
+/* With these a path of up to 8 bytes, then 16 more a size, fills its object to the byte. */
+enum { STREAM_PATH_FIRST = 8, STREAM_PATH_STEP = 16 };
+
 const struct stream_more stream_more_none = {.deadline_ms = UINT64_MAX, .life_ms = UINT64_MAX, .trim_ms = UINT64_MAX};
 
 static bool deadline_before(const struct heap_node *a, const struct heap_node *b)
@@ -19,6 +22,8 @@ int streams_init(struct streams *streams, struct store *store, const struct hash
 	*streams = (struct streams){.store = store, .hash_key = *hash_key, .next_number = 1};
 	list_init(&streams->page_list);
 	heap_init(&streams->deadlines, deadline_before);
+	for (unsigned i = 0; i < STREAM_SIZES; i++)
+		pool_init(&streams->pools[i], sizeof(struct stream) + STREAM_PATH_STEP * i + STREAM_PATH_FIRST);
 	if (hash_init_sure(&streams->table) || hash_init_sure(&streams->pages) || hash_init_sure(&streams->types) ||
 	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys)) {
 		streams_deinit(streams);
@@ -27,8 +32,30 @@ int streams_init(struct streams *streams, struct store *store, const struct hash
 	return 0;
 }
 
-void stream_free(struct stream *stream)
+/* Which pool a stream with such a path is from; NULL: none, it is too long. */
+static struct pool *pool_of(struct streams *streams, size_t path_len)
 {
+	size_t size =
+		path_len <= STREAM_PATH_FIRST ? 0 : (path_len - STREAM_PATH_FIRST + STREAM_PATH_STEP - 1) / STREAM_PATH_STEP;
+
+	return size < STREAM_SIZES ? &streams->pools[size] : NULL;
+}
+
+struct stream *stream_new(struct streams *streams, struct slice path)
+{
+	struct pool *pool = pool_of(streams, path.len);
+	struct stream *stream = pool ? pool_take(pool) : mem_zalloc(sizeof(*stream) + path.len);
+
+	if (!stream)
+		return NULL;
+	stream->path_len = (uint16_t)path.len;
+	memcpy(stream->path, path.ptr, path.len);
+	return stream;
+}
+
+void stream_free(struct streams *streams, struct stream *stream)
+{
+	struct pool *pool = pool_of(streams, stream->path_len);
 	struct stream_more *more = stream->more;
 
 	if (more) {
@@ -41,7 +68,10 @@ void stream_free(struct stream *stream)
 	}
 	if (stream->many)
 		mem_free(stream->array);
-	mem_free(stream);
+	if (pool)
+		pool_give(pool, stream);
+	else
+		mem_free(stream);
 }
 
 /* The store is not told: this is the end of the process or of a simulated one. */
@@ -54,7 +84,7 @@ void streams_deinit(struct streams *streams)
 			if (!page->streams[i])
 				continue;
 			type_give(streams, page->streams[i]->content_type);
-			stream_free(page->streams[i]);
+			stream_free(streams, page->streams[i]);
 		}
 		mem_free(page);
 	}
@@ -64,6 +94,8 @@ void streams_deinit(struct streams *streams)
 	hash_deinit(&streams->producers);
 	hash_deinit(&streams->keys);
 	heap_deinit(&streams->deadlines);
+	for (unsigned i = 0; i < STREAM_SIZES; i++)
+		pool_deinit(&streams->pools[i]);
 }
 
 uint64_t path_hash(const struct streams *streams, struct slice path)
