@@ -173,6 +173,8 @@ void fixture_init(struct fixture *f)
 	f->bytes = mem_alloc(FIXTURE_BYTES);
 	ENSURE(f->entries && f->checkpoint && f->bytes);
 	f->config = sequencer_defaults;
+	f->config.gather_chunks = UINT32_MAX; /* chunks are as they were appended, unless a test says otherwise */
+	f->config.gather_bytes = UINT64_MAX;
 	f->config.tombstone_ms = 30000;
 }
 

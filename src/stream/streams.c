@@ -356,26 +356,51 @@ static void stream_check(const struct streams *streams, const struct stream *str
 {
 	check_chunks(stream);
 	ENSURE(stream->nameless || stream_find(streams, stream_path(stream)) == stream);
-	ENSURE(stream_find_number(streams, stream->number) == stream);
 	ENSURE(stream->number < streams->next_number);
 	ENSURE(!(stream->flags & STREAM_GONE) || stream->fork_count > 0);
 	if (stream->more)
 		check_more(streams, stream);
 }
 
-void streams_check(const struct streams *streams)
-{
-	uint64_t count = 0, named = 0, forks = 0, counted = 0, more = 0;
+struct totals {
+	uint64_t count, named, forks, counted, more;
+};
 
-	for (struct stream *stream = stream_next_after(streams, 0); stream; stream = stream_next_after(streams, stream->number)) {
+static void page_check(const struct streams *streams, const struct stream_page *page, struct totals *totals)
+{
+	uint32_t count = 0;
+
+	ENSURE(page_find(streams, page->base) == page);
+	for (unsigned i = 0; i < STREAM_PAGE; i++) {
+		const struct stream *stream = page->streams[i];
+
+		if (!stream)
+			continue;
+		ENSURE(stream->number == page->base + i);
 		stream_check(streams, stream);
-		forks += stream_more(stream)->source != NULL;
-		counted += stream->fork_count;
-		named += !stream->nameless;
-		more += stream->more != NULL;
+		totals->forks += stream_more(stream)->source != NULL;
+		totals->counted += stream->fork_count;
+		totals->named += !stream->nameless;
+		totals->more += stream->more != NULL;
 		count++;
 	}
-	ENSURE(forks == counted);
-	ENSURE(count == streams->count && more == streams->more_count);
-	ENSURE(streams->table.count == named);
+	ENSURE(count == page->count && count > 0);
+	totals->count += count;
+}
+
+void streams_check(const struct streams *streams)
+{
+	struct totals totals = {0};
+	uint64_t base = 0;
+
+	list_each (node, &streams->page_list) {
+		const struct stream_page *page = container_of(node, struct stream_page, peers);
+
+		ENSURE(page->base >= base);
+		base = page->base + STREAM_PAGE;
+		page_check(streams, page, &totals);
+	}
+	ENSURE(totals.forks == totals.counted);
+	ENSURE(totals.count == streams->count && totals.more == streams->more_count);
+	ENSURE(streams->table.count == totals.named);
 }
