@@ -13,6 +13,7 @@
 #include "job/job_view.h"
 #include "sequencer/stream_command.h"
 #include "sequencer/subscription_command.h"
+#include "sequencer/topic_command.h"
 
 enum message_kind {
 	MESSAGE_COMMAND = 1, /* a struct command: to the sequencer, and back */
@@ -68,42 +69,19 @@ enum command_kind {
 	COMMAND_SUB_RELEASE,   /* OK, TOKEN, FENCED, TYPE */
 	COMMAND_SUB_HOOKED,    /* OK, FENCED (that wake is over) */
 	COMMAND_OUTPUT_APPEND, /* STREAM_APPEND by a worker to its job's output */
+	/* Of topics (topic_command.h). */
+	COMMAND_TOPIC_CREATE,
+	COMMAND_TOPIC_PARTITIONS,
+	COMMAND_TOPIC_CONFIG,
+	COMMAND_TOPIC_DELETE,
+	COMMAND_TOPICS,
+	COMMAND_PRODUCE,
+	COMMAND_FETCH,
+	COMMAND_LIST_OFFSETS,
+	COMMAND_DELETE_RECORDS,
+	COMMAND_PRODUCER_ID,
 };
-enum { COMMAND_COUNT = COMMAND_OUTPUT_APPEND + 1 };
-
-enum outcome {
-	OUTCOME_OK = 0,
-	OUTCOME_PARKED,  /* CLAIM: nothing now, an offer will come; JOBS: watched */
-	OUTCOME_EMPTY,   /* CLAIM without waiting: nothing ready */
-	OUTCOME_OFFERED, /* CLAIM_CANCEL: too late, an offer is under way */
-	OUTCOME_SAME,    /* SUBMIT: repeated with the same key or name, `view` is the earlier job; DONE: repeated */
-	OUTCOME_NOT_FOUND,
-	OUTCOME_GONE,       /* past its retention */
-	OUTCOME_FENCED,     /* the token is stale or foreign */
-	OUTCOME_CONFLICT,   /* SUBMIT by name: a different request has the name; CANCEL: done or failed already */
-	OUTCOME_MISMATCH,   /* SUBMIT: the same Idempotency-Key with a different request */
-	OUTCOME_CANCELED,   /* DONE, FAIL, RELEASE: the job was canceled */
-	OUTCOME_ALREADY,    /* DONE, FAIL: it ended already, differently */
-	OUTCOME_QUEUE_FULL, /* limit jobs per queue */
-	OUTCOME_FULL,       /* limit of jobs, queues or parked claims of the server */
-	OUTCOME_NO_SPACE,
-	OUTCOME_STORAGE, /* the journal failed; the server is about to stop */
-	OUTCOME_NO_MEMORY,
-	OUTCOME_DRAINING,
-	OUTCOME_CLOSED,      /* APPEND: the stream takes no more; `stream` says where it ended */
-	OUTCOME_TYPE,        /* APPEND: another content type than the stream's */
-	OUTCOME_SEQ,         /* APPEND: Stream-Seq does not go up */
-	OUTCOME_STALE,       /* APPEND: the producer's epoch is over; stream->producer_epoch holds */
-	OUTCOME_EPOCH_START, /* APPEND: a new epoch begins with 0 */
-	OUTCOME_GAP,         /* APPEND: the producer left out a number; stream->producer_seq was the last */
-	OUTCOME_RANGE,       /* CREATE: what it is to be forked at lies beyond the source */
-	OUTCOME_NO_SOURCE,   /* CREATE: there is no stream to be forked */
-	OUTCOME_OTHER,       /* READ: the cursor is of a stream that was here before; APPEND, READ: before the earliest */
-	OUTCOME_TOKEN,       /* SUB_ACK, SUB_RELEASE: no token of this subscription's */
-	OUTCOME_BUSY,        /* SUB_CLAIM: another worker holds it */
-	OUTCOME_OUTPUT_FULL, /* OUTPUT_APPEND: limit of bytes of one job's output */
-};
-enum { OUTCOME_COUNT = OUTCOME_OUTPUT_FULL + 1 };
+enum { COMMAND_COUNT = COMMAND_PRODUCER_ID + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -258,6 +236,13 @@ struct command {
 		struct stream_append_in stream_append; /* OUTPUT_APPEND, too */
 		struct stream_read_in stream_read;     /* DELETE: path alone */
 		struct stream_list_in stream_list;
+		struct topics_change_in topics_change; /* TOPIC_… */
+		struct topics_in topics;
+		struct produce_in produce;
+		struct fetch_in fetch;
+		struct list_offsets_in list_offsets;
+		struct delete_records_in delete_records;
+		struct producer_id_in producer_id;
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */
@@ -282,6 +267,9 @@ struct command {
 		uint32_t count;                         /* KICK */
 		bool next_wake;                         /* SUB_ACK with `done`: more is pending, and another wake follows */
 		bool cancel;                            /* BEAT: the job was canceled */
+		struct topic_view **topics;             /* TOPICS: one for each, NULL where there is none; or all */
+		size_t topic_count;
+		struct producer_id_out producer_id;
 	} out;
 };
 

@@ -17,7 +17,8 @@ wait          | base
 job           | base sequencer/store.h
 stream        | base sequencer/store.h
 subscription  | base
-sequencer     | base wait job stream subscription
+topic         | base
+sequencer     | base wait job stream subscription topic
 journal       | base sequencer/store.h
 net           | base wait
 http/codec    | base
@@ -25,13 +26,13 @@ kafka/codec   | base
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
 http/api      | base wait job stream sequencer net http/codec http/exchange
 cli           | base
-sim           | base wait job stream subscription sequencer
-server        | base wait job stream subscription sequencer journal net http/codec http/exchange http/api kafka/codec cli
+sim           | base wait job stream subscription topic sequencer
+server        | base wait job stream subscription topic sequencer journal net http/codec http/exchange http/api kafka/codec cli
 """
 
 # Folders that make no system call, read no clock, and take their memory from base/mem.h alone; and all they may include
 # from outside. Tests are free.
-PURE = {"base", "wait", "job", "stream", "subscription", "sequencer", "kafka/codec"}
+PURE = {"base", "wait", "job", "stream", "subscription", "topic", "sequencer", "kafka/codec"}
 PURE_HEADERS = set("""
     endian.h errno.h inttypes.h limits.h math.h stdarg.h stdbool.h stddef.h stdint.h stdlib.h string.h
 """.split())

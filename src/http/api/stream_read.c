@@ -53,6 +53,9 @@ void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stre
 		[OUTCOME_EPOCH_START] = "A new Producer-Epoch begins with Producer-Seq 0.",
 		[OUTCOME_OTHER] = "The offset is of a stream that was here before, or of records that are no longer kept; "
 				  "Stream-Earliest-Offset tells where reading can begin.",
+		[OUTCOME_TOPIC] =
+			"The stream is a topic's partition: it goes with the topic, takes no forks, and each append is one "
+			"record of bytes, of no more than 1 MiB, that stays as long as the others.",
 		[OUTCOME_OUTPUT_FULL] = "The output would be longer than max-output-bytes allows.",
 		[OUTCOME_FULL] = "The server holds as many streams as it may, or the stream as many producers.",
 	};

@@ -1,0 +1,210 @@
+/* What the Kafka door asks about topics, their partitions and producers, and what comes back; part of command.h.
+ *
+ * A topic is a name with partitions; partition i is the stream at "NAME/i", made and deleted with its topic. Its records lie as
+ * they came, in batches (stream/batch.h) that may be compressed; the sequencer sets base offset and leader epoch only, which lie
+ * outside the checksum, and, where the topic says so, the time of the append.
+ *
+ * Commands about many topics or partitions answer each by itself, in the asker's own array (`outcome` and what follows it there);
+ * those hold only when the command's outcome is OK or PARKED. Nothing that is answered rests on what is not durable: the end of a
+ * partition is its high watermark. */
+#pragma once
+
+#include "sequencer/outcome.h"
+#include "sequencer/store.h"
+#include "topic/topic_config.h"
+
+enum {
+	TOPIC_NAME_MAX = 249,
+	TOPIC_ID_BYTES = 16,
+	TOPIC_LEADER_EPOCH = 0, /* of every partition, always */
+	TOPIC_BATCH_MAX = STORE_BODY_MAX,
+	TRANSACTIONAL_ID_MAX = 1024,
+};
+
+struct topic_id {
+	uint8_t bytes[TOPIC_ID_BYTES]; /* all 0: none */
+};
+
+/* A topic by its name, or, when that is empty, by its id. */
+struct topic_ref {
+	struct slice name;
+	struct topic_id id;
+};
+
+enum topic_change_op { SETTING_SET, SETTING_DELETE, SETTING_APPEND, SETTING_SUBTRACT };
+
+/* What is to be set; topic/topic_config.h has the table of all there is. */
+struct topic_setting_change {
+	struct topic_setting setting;
+	enum topic_change_op op; /* CONFIG with `incremental`; APPEND and SUBTRACT of lists alone */
+};
+
+/* --- topics --- */
+
+/* CREATE: OK; CONFLICT (there is one, or a stream lies at a partition's path), NAME (no name of a topic), PARTITIONS (a number
+ * that cannot be), SETTING (`bad_key`: unknown, or its value makes no sense), FULL (limit of topics or streams), NO_SPACE,
+ * NO_MEMORY. PARTITIONS: the same, and NOT_FOUND; it grows to `partitions` or is refused. CONFIG: OK, NOT_FOUND, SETTING. DELETE:
+ * OK, NOT_FOUND. */
+struct topic_change {
+	struct topic_ref topic;
+	uint32_t partitions; /* CREATE, PARTITIONS: how many there are to be */
+	const struct topic_setting_change *settings;
+	size_t setting_count;
+	/* What became of it. */
+	enum outcome outcome;
+	struct topic_id id;
+	struct slice bad_key; /* outcome SETTING: one of the asker's own */
+};
+
+struct topics_change_in { /* TOPIC_CREATE, TOPIC_PARTITIONS, TOPIC_CONFIG, TOPIC_DELETE */
+	struct topic_change *changes;
+	size_t count;
+	bool validate_only; /* says what would become of it */
+	bool incremental;   /* CONFIG: what is not named stays as it is; else it is no longer set */
+};
+
+struct topics_in {                      /* TOPICS */
+	const struct topic_ref *topics; /* NULL: all, by name */
+	size_t count;
+	bool settings; /* they are wanted, too */
+};
+
+struct partition_view {
+	uint64_t stream; /* the stream's number: waits hang at stream_key of it */
+	uint64_t earliest_offset, next_offset, bytes;
+	uint64_t stable_offset; /* what lies before it belongs to no open transaction */
+};
+
+struct topic_view { /* one block; freed with the command's answer */
+	struct slice name;
+	struct topic_id id;
+	uint32_t partition_count;
+	uint32_t setting_count;
+	const struct topic_setting *settings; /* those that were set, by key */
+	const struct partition_view *partitions;
+};
+
+/* --- produce --- */
+
+/* What the door has read in a batch's head, and checked: one whole batch, its length, magic 2 and checksum; last offset delta + 1
+ * is `count` (>= 1), the number of records is the same; producer id and epoch fit together (both -1, or neither negative). */
+struct produce_batch {
+	char *bytes; /* changed in place */
+	size_t size_bytes;
+	uint32_t count;
+	int64_t max_time_ms;
+	int64_t producer_id; /* -1: none */
+	int16_t producer_epoch;
+	int32_t base_sequence;
+	bool transactional;
+	bool no_key; /* a record without a key is in it: refused where the topic is compacted */
+};
+
+/* OK: appended. SAME: it has been before, at base_offset (error 0 for the client). NOT_FOUND; TOO_LARGE (max.message.bytes); GAP
+ * (a sequence was left out); STALE (the producer's epoch is over); RECORD (compacted topic, no key); TXN (transactional, and the
+ * partition is not in the producer's transaction, or not transactional while one is open); NO_SPACE; NO_MEMORY; STORAGE. */
+struct produce_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	struct produce_batch batch;
+	/* What became of it. */
+	enum outcome outcome;
+	uint64_t base_offset, log_start_offset;
+	int64_t append_time_ms; /* -1, unless the topic's time is that of the append */
+};
+
+struct produce_in { /* PRODUCE */
+	struct produce_partition *partitions;
+	size_t count;
+	struct slice transactional_id; /* empty: none */
+};
+
+/* --- fetch --- */
+
+struct aborted_transaction {
+	int64_t producer_id;
+	uint64_t first_offset;
+};
+
+/* OK; NOT_FOUND; RANGE (before the earliest or behind the end; log_start_offset and high_watermark hold). `view`: the chunks from
+ * the one that has `offset` on, so batches before it may come first, and batches with more than max_bytes may follow: whoever
+ * answers leaves out both. NULL: no records. Its stable_offset and, for committed readers, its next_offset bound what may be
+ * answered: view->next_offset is the high watermark. */
+struct fetch_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	uint64_t offset;
+	uint64_t max_bytes;
+	/* What became of it. */
+	enum outcome outcome;
+	uint64_t stream; /* its number */
+	uint64_t log_start_offset, high_watermark, stable_offset;
+	struct stream_view *view;            /* whoever uses it takes it over and sets NULL here */
+	struct aborted_transaction *aborted; /* committed readers; by first offset; freed with the command's answer */
+	size_t aborted_count;
+};
+
+/* OK: answer it, be it empty. PARKED: less than min_bytes and no error; a wake (MESSAGE_STREAM_WAKE) comes to the asker's thread
+ * from whichever partition grows or goes first; each partition wakes once, and then the same is asked again. No
+ * MESSAGE_STREAM_LEFT is sent for these. Partitions are looked at from the first on; the first with records has one chunk at
+ * least. */
+struct fetch_in { /* FETCH */
+	struct fetch_partition *partitions;
+	size_t count;
+	uint64_t min_bytes, max_bytes;
+	bool committed; /* isolation level read_committed */
+	bool watch;     /* may be parked */
+};
+
+/* --- offsets --- */
+
+enum { OFFSET_LATEST = -1, OFFSET_EARLIEST = -2, OFFSET_MAX_TIME = -3 };
+
+/* OK; NOT_FOUND. `offset` is -1 when there is no such record, and so is `time_ms` where it means nothing. By time and for
+ * MAX_TIME `view` may come: then the record lies in the batch at `offset`, which the sequencer could not read (it is compressed),
+ * in the view's only chunk, and `time_ms` is that batch's latest. */
+struct offset_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	int64_t at; /* one of the above, or unix ms: the first record not before it */
+	/* What became of it. */
+	enum outcome outcome;
+	int64_t offset, time_ms;
+	struct stream_view *view;
+};
+
+struct list_offsets_in { /* LIST_OFFSETS */
+	struct offset_partition *partitions;
+	size_t count;
+	bool committed; /* the latest is the last stable offset */
+};
+
+/* OK: log_start_offset is what it is now; NOT_FOUND; RANGE (behind the end). */
+struct delete_records_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	int64_t offset; /* -1: all there are */
+	enum outcome outcome;
+	uint64_t log_start_offset;
+};
+
+struct delete_records_in { /* DELETE_RECORDS */
+	struct delete_records_partition *partitions;
+	size_t count;
+};
+
+/* --- producers --- */
+
+/* OK; FENCED (the transactional id has a newer epoch); BUSY (its transaction is being ended: ask again); TIMEOUT (longer than may
+ * be); TXN (the id and epoch given are not its own); FULL. */
+struct producer_id_in {                /* PRODUCER_ID */
+	struct slice transactional_id; /* empty: an idempotent producer, which gets a new id */
+	uint32_t timeout_ms;           /* of its transactions */
+	int64_t producer_id;           /* which it has; -1: none yet */
+	int16_t producer_epoch;
+};
+
+struct producer_id_out {
+	int64_t producer_id;
+	int16_t producer_epoch;
+};

@@ -1,0 +1,189 @@
+#include "topic/topic_config.h"
+
+/* What one entry of the journal holds (sequencer/store.h). */
+enum { MESSAGE_BYTES_MAX = (1 << 20) + (1 << 16) };
+
+#define LONG_MAX_TEXT "9223372036854775807"
+#define ALIKE_NOTE    " The server has no use for it; it is kept as it was set."
+
+const struct topic_key topic_keys[] = {
+	{"cleanup.policy", "delete", "delete,compact", TOPIC_KEY_LIST, 0, 0,
+	 "What becomes of old records: deleted by age and size; with compact alone they are kept, and every record needs a key."},
+	{"compression.type", "producer", "producer,uncompressed,gzip,snappy,lz4,zstd", TOPIC_KEY_STRING, 0, 0,
+	 "Batches are kept as the producer compressed them, whatever is set."},
+	{"delete.retention.ms", "86400000", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"file.delete.delay.ms", "60000", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of files." ALIKE_NOTE},
+	{"flush.messages", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX,
+	 "Every record is on the disk before it is told of."},
+	{"flush.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Every record is on the disk before it is told of."},
+	{"follower.replication.throttled.replicas", "", NULL, TOPIC_KEY_LIST, 0, 0, "Of replicas." ALIKE_NOTE},
+	{"index.interval.bytes", "4096", NULL, TOPIC_KEY_INT, 0, INT32_MAX, "Of files." ALIKE_NOTE},
+	{"leader.replication.throttled.replicas", "", NULL, TOPIC_KEY_LIST, 0, 0, "Of replicas." ALIKE_NOTE},
+	{"local.retention.bytes", "-2", NULL, TOPIC_KEY_LONG, -2, INT64_MAX, "Of tiers." ALIKE_NOTE},
+	{"local.retention.ms", "-2", NULL, TOPIC_KEY_LONG, -2, INT64_MAX, "Of tiers." ALIKE_NOTE},
+	{"max.compaction.lag.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"max.message.bytes", "1048588", NULL, TOPIC_KEY_INT, 0, MESSAGE_BYTES_MAX, "The longest batch, compressed as it comes."},
+	{"message.downconversion.enable", "true", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of old formats." ALIKE_NOTE},
+	{"message.timestamp.after.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
+	{"message.timestamp.before.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
+	{"message.timestamp.difference.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
+	{"message.timestamp.type", "CreateTime", "CreateTime,LogAppendTime", TOPIC_KEY_STRING, 0, 0,
+	 "Whose time records have: the producer's, or that of the append."},
+	{"min.cleanable.dirty.ratio", "0.5", NULL, TOPIC_KEY_DOUBLE, 0, 1, "For compaction." ALIKE_NOTE},
+	{"min.compaction.lag.ms", "0", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"min.insync.replicas", "1", NULL, TOPIC_KEY_INT, 1, INT32_MAX, "Of replicas." ALIKE_NOTE},
+	{"preallocate", "false", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of files." ALIKE_NOTE},
+	{"remote.storage.enable", "false", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of tiers." ALIKE_NOTE},
+	{"retention.bytes", "-1", NULL, TOPIC_KEY_LONG, -1, INT64_MAX, "How long a partition grows; -1: without end."},
+	{"retention.ms", "604800000", NULL, TOPIC_KEY_LONG, -1, INT64_MAX, "How old records get; -1: as old as may be."},
+	{"segment.bytes", "1073741824", NULL, TOPIC_KEY_INT, 14, INT32_MAX, "Of files." ALIKE_NOTE},
+	{"segment.index.bytes", "10485760", NULL, TOPIC_KEY_INT, 4, INT32_MAX, "Of files." ALIKE_NOTE},
+	{"segment.jitter.ms", "0", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of files." ALIKE_NOTE},
+	{"segment.ms", "604800000", NULL, TOPIC_KEY_LONG, 1, INT64_MAX, "Of files." ALIKE_NOTE},
+	{"unclean.leader.election.enable", "false", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of replicas." ALIKE_NOTE},
+};
+const size_t topic_key_count = sizeof(topic_keys) / sizeof(topic_keys[0]);
+
+const struct topic_key *topic_key_find(struct slice name)
+{
+	for (size_t i = 0; i < topic_key_count; i++) {
+		if (slice_eq(slice_str(topic_keys[i].name), name))
+			return &topic_keys[i];
+	}
+	return NULL;
+}
+
+/* The first of what stands between commas, without blanks around it; `list` goes on behind it. */
+static bool list_next(struct slice *list, struct slice *ret_item)
+{
+	const char *comma;
+
+	if (!list->ptr)
+		return false;
+	comma = list->len ? memchr(list->ptr, ',', list->len) : NULL;
+	*ret_item = slice_from(list->ptr, comma ? (size_t)(comma - list->ptr) : list->len);
+	*list = comma ? slice_from(comma + 1, list->len - ret_item->len - 1) : (struct slice){0};
+	while (ret_item->len && ret_item->ptr[0] == ' ')
+		*ret_item = slice_from(ret_item->ptr + 1, ret_item->len - 1);
+	while (ret_item->len && ret_item->ptr[ret_item->len - 1] == ' ')
+		ret_item->len--;
+	return true;
+}
+
+static bool list_has(struct slice list, struct slice item)
+{
+	struct slice one;
+
+	while (list_next(&list, &one)) {
+		if (slice_eq(one, item))
+			return true;
+	}
+	return false;
+}
+
+static bool number_of(struct slice value, int64_t *ret_number)
+{
+	bool negative = value.len && value.ptr[0] == '-';
+	uint64_t number = 0;
+
+	if (negative)
+		value = slice_from(value.ptr + 1, value.len - 1);
+	if (!value.len || value.len > 19)
+		return false;
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.ptr[i] < '0' || value.ptr[i] > '9')
+			return false;
+		number = number * 10 + (uint64_t)(value.ptr[i] - '0');
+	}
+	if (number > INT64_MAX)
+		return false;
+	*ret_number = negative ? -(int64_t)number : (int64_t)number;
+	return true;
+}
+
+/* Between 0 and 1, which is all that is asked of any. */
+static bool ratio_valid(struct slice value)
+{
+	size_t digits = 0;
+	bool point = false;
+
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.ptr[i] == '.' && !point)
+			point = true;
+		else if (value.ptr[i] < '0' || value.ptr[i] > '9' || (!point && value.ptr[i] > '1'))
+			return false;
+		else if (point && value.ptr[0] == '1' && value.ptr[i] != '0')
+			return false;
+		else
+			digits++;
+	}
+	return digits > 0;
+}
+
+bool topic_value_valid(const struct topic_key *key, struct slice value)
+{
+	struct slice one, choices = slice_str(key->choices);
+	int64_t number;
+
+	if (value.len > TOPIC_VALUE_MAX)
+		return false;
+	switch (key->kind) {
+	case TOPIC_KEY_BOOLEAN:
+		return slice_eq(value, SLICE("true")) || slice_eq(value, SLICE("false"));
+	case TOPIC_KEY_INT:
+	case TOPIC_KEY_LONG:
+		return number_of(value, &number) && number >= key->min && number <= key->max;
+	case TOPIC_KEY_DOUBLE:
+		return ratio_valid(value);
+	case TOPIC_KEY_STRING:
+		return !key->choices || list_has(choices, value);
+	case TOPIC_KEY_LIST:
+		if (!key->choices)
+			return true;
+		while (list_next(&value, &one)) {
+			if (!list_has(choices, one))
+				return false;
+		}
+		return true;
+	}
+	return false;
+}
+
+static struct slice value_of(const struct topic_setting *settings, size_t count, const char *name)
+{
+	const struct topic_key *key = topic_key_find(slice_str(name));
+
+	for (size_t i = 0; i < count; i++) {
+		if (slice_eq(settings[i].key, slice_str(name)) && topic_value_valid(key, settings[i].value))
+			return settings[i].value;
+	}
+	return slice_str(key->fallback);
+}
+
+/* -1 is none, and then 0; what is 0 goes at once, which 1 does. */
+static uint64_t retention_of(struct slice value)
+{
+	int64_t number = -1;
+
+	(void)number_of(value, &number);
+	if (number < 0 || (uint64_t)number >= UINT64_MAX / 8)
+		return 0;
+	return number ? (uint64_t)number : 1;
+}
+
+struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t count)
+{
+	struct slice policy = value_of(settings, count, "cleanup.policy");
+	struct topic_limits limits = {0};
+	int64_t bytes = 0;
+
+	limits.compact = list_has(policy, SLICE("compact"));
+	if (list_has(policy, SLICE("delete"))) {
+		limits.retention_ms = retention_of(value_of(settings, count, "retention.ms"));
+		limits.retention_bytes = retention_of(value_of(settings, count, "retention.bytes"));
+	}
+	(void)number_of(value_of(settings, count, "max.message.bytes"), &bytes);
+	limits.max_message_bytes = (uint64_t)bytes;
+	limits.append_time = slice_eq(value_of(settings, count, "message.timestamp.type"), SLICE("LogAppendTime"));
+	return limits;
+}

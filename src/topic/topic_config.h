@@ -1,0 +1,47 @@
+/* What can be set of a topic: one table, from which values are judged and described. The names, kinds and what holds where
+ * nothing is set are Apache Kafka's (its "Topic Configs"). Pure. */
+#pragma once
+
+#include "base/slice.h"
+
+enum { TOPIC_VALUE_MAX = 4096 };
+
+/* The numbers are those of DescribeConfigs. */
+enum topic_key_kind {
+	TOPIC_KEY_BOOLEAN = 1,
+	TOPIC_KEY_STRING = 2,
+	TOPIC_KEY_INT = 3,
+	TOPIC_KEY_LONG = 5,
+	TOPIC_KEY_DOUBLE = 6,
+	TOPIC_KEY_LIST = 7, /* with commas */
+};
+
+struct topic_key {
+	const char *name;
+	const char *fallback; /* its value where it is not set */
+	const char *choices;  /* of STRING and LIST: with commas; NULL: anything */
+	enum topic_key_kind kind;
+	int64_t min, max; /* of numbers */
+	const char *help;
+};
+
+extern const struct topic_key topic_keys[];
+extern const size_t topic_key_count;
+
+const struct topic_key *topic_key_find(struct slice name);               /* NULL: there is none */
+bool topic_value_valid(const struct topic_key *key, struct slice value); /* whether it may have that value */
+
+struct topic_setting {
+	struct slice key, value;
+};
+
+/* What of it the server acts upon. */
+struct topic_limits {
+	uint64_t retention_ms, retention_bytes; /* 0: none */
+	uint64_t max_message_bytes;
+	bool append_time; /* records have the time at which they were appended */
+	bool compact;     /* every record needs a key */
+};
+
+/* Settings that are not valid count as not set. */
+struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t count);
