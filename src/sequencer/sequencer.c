@@ -185,6 +185,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
+	streams_replayed(&s->streams);
 	if (outputs_restore(s))
 		return -ENOMEM;
 	/* When somebody last read is not written down: whoever can expire begins anew. */

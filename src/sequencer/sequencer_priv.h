@@ -164,7 +164,8 @@ void stream_left(struct sequencer *s, const struct stream_left *left);
 /* --- stream_keep.c --- */
 /* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
 int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;
-/* The first record from place->from on whose time is not before `time_ms`, among those in the chunk: 0, -ENOMEM or -EIO. */
+/* The first record from place->from on whose time is not before `time_ms`, among those in the chunk: 0, 1 (there is none),
+ * -ENOMEM or -EIO. */
 int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset) MUST_USE;
 /* What a stream no longer keeps is let go, and small chunks are gathered, a bounded share of both. */
 void stream_keep(struct sequencer *s, struct stream *stream);

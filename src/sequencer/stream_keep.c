@@ -46,14 +46,15 @@ int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64
 		while (batch_next(&reader, &record, &offset) == 1) {
 			if (offset < place->from || reader.record_time_ms < time_ms)
 				continue;
-			*ret_offset = offset < place->end ? offset : place->end;
 			mem_free(bytes);
+			if (offset >= place->end)
+				return 1;
+			*ret_offset = offset;
 			return 0;
 		}
 	}
 	mem_free(bytes);
-	*ret_offset = place->end;
-	return 0;
+	return 1;
 }
 
 /* --- letting go --- */
@@ -91,7 +92,7 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 
 	if (stream->more->life_ms <= s->now_ms)
 		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
-	outcome = trim(s, stream);
+	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream);
 	if (outcome == OUTCOME_OK)
 		outcome = drop_overdue(s, stream);
 	if (outcome == OUTCOME_OK)

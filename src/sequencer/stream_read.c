@@ -185,13 +185,16 @@ static enum outcome from_time(struct sequencer *s, const struct stream *stream, 
 	struct chunk_place place;
 	int r;
 
-	while (stream_chunk_from(stream, offset, &place)) {
-		if (place.chunk->max_time_ms >= time_ms) {
-			*ret_offset = place.from;
-			r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
-			return r ? (r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE) : OUTCOME_OK;
-		}
-		offset = place.end;
+	for (; stream_chunk_from(stream, offset, &place); offset = place.end) {
+		if (place.chunk->max_time_ms < time_ms)
+			continue;
+		*ret_offset = place.from;
+		r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
+		if (r < 0)
+			return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE;
+		if (r == 0)
+			return OUTCOME_OK;
+		/* Of a source's chunk, and the late ones lie behind what is inherited. */
 	}
 	*ret_offset = stream->next_offset;
 	return OUTCOME_OK;

@@ -48,7 +48,7 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 		stream->flags |= STREAM_GONE;
 		if (stream->more) {
 			stream_set_life(streams, stream, UINT64_MAX);
-			stream_set_trim(streams, stream, UINT64_MAX);
+			stream_plan_trim(streams, stream); /* by their own time records go for forks, too */
 		}
 		return;
 	}
@@ -60,6 +60,24 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 	} while (stream->fork_count == 0 && stream->flags & STREAM_GONE);
 	if (!stream->fork_count)
 		chunks_shed(streams, stream);
+}
+
+/* Sources have smaller numbers than their forks. */
+void streams_replayed(struct streams *streams)
+{
+	struct stream *stream;
+	uint64_t number = 0;
+
+	while ((stream = stream_next_after(streams, number))) {
+		number = stream->number;
+		stream_plan_trim(streams, stream);
+		if (stream->fork_count)
+			continue;
+		if (stream->flags & STREAM_GONE)
+			commit_deleted(streams, stream);
+		else
+			chunks_shed(streams, stream);
+	}
 }
 
 static void commit_more(struct streams *streams, struct stream_prepared *p)
@@ -93,6 +111,8 @@ static void commit_life(struct streams *streams, struct stream *stream, const st
 		more->earliest_offset = e->earliest_offset;
 	if (more->expires_at_ms && !(stream->flags & STREAM_GONE))
 		stream_set_life(streams, stream, more->expires_at_ms);
+	if (source && e->type == STREAM_CREATED)
+		stream_plan_trim(streams, stream); /* what it inherits may be old already */
 }
 
 static void commit_new(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
@@ -111,8 +131,6 @@ static void commit_new(struct streams *streams, const struct stream_event *e, st
 	/* Only a table's first insert can lack memory, and that was made at the start. */
 	ENSURE(hash_insert(&streams->table, &stream->node, path_hash(streams, stream_path(stream))) == 0);
 	streams->count++;
-	if (stream->number >= streams->next_number)
-		streams->next_number = stream->number + 1;
 	if (stream->more)
 		commit_life(streams, stream, e, p->source);
 }
@@ -213,7 +231,6 @@ static void commit_snapshot_chunks(struct streams *streams, struct stream *strea
 
 	while (rest.len && stream_chunk_get(&rest, &chunk) == 0)
 		chunk_add(streams, stream, &chunk);
-	stream_plan_trim(streams, stream);
 }
 
 static void commit_moved(struct streams *streams, struct stream *stream, const struct stream_event *e)
@@ -339,6 +356,8 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 
 	if (e->type == STREAM_SNAP_META && e->next_number > streams->next_number)
 		streams->next_number = e->next_number;
+	if ((e->type == STREAM_CREATED || e->type == STREAM_SNAP) && e->number >= streams->next_number)
+		streams->next_number = e->number + 1; /* also of one that is gone since */
 	if (p->skip || e->type == STREAM_SNAP_META) {
 		/* What a skipped event brought along is not the state's; the snapshot named it. */
 		streams_unprepare(streams, p);

@@ -21,10 +21,10 @@ static int prepare_source(struct streams *streams, const struct stream_event *e,
 		p->replaced = NULL;
 		return 0;
 	}
-	if (p->source == p->replaced || e->fork_offset > p->source->next_offset ||
-	    (e->fork_sub && e->fork_offset >= p->source->next_offset) || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
+	if (p->source == p->replaced || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
 		return -EBADMSG;
-	return 0;
+	/* In a checkpoint the source may be as it was before it had come so far. */
+	return e->type == STREAM_CREATED && e->fork_offset + (e->fork_sub > 0) > p->source->next_offset ? -EBADMSG : 0;
 }
 
 static int prepare_page(struct streams *streams, uint64_t number, struct stream_prepared *p)
@@ -57,7 +57,8 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 		p->skip = true;
 		return 0;
 	}
-	if (p->replaced && e->type != STREAM_SNAP)
+	/* One that is there for forks alone is there no more: they went while the checkpoint was taken. */
+	if (p->replaced && e->type != STREAM_SNAP && !(p->replaced->flags & STREAM_GONE))
 		return -EBADMSG;
 	r = prepare_source(streams, e, p);
 	if (r || p->skip)
@@ -194,7 +195,8 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 		/* Of what is made now the bytes get their place when it is appended. */
 		return (e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE) && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
 	case STREAM_TRIMMED:
-		return e->offset < stream_earliest(stream) || e->offset > stream->next_offset ? -EBADMSG : 0;
+		/* It may lie before the beginning: that of a fork is its source's, and a checkpoint may hold a later one's. */
+		return e->offset > stream->next_offset ? -EBADMSG : 0;
 	case STREAM_SNAP_KEY: {
 		uint32_t i = chunk_index(stream, e->offset);
 
