@@ -13,6 +13,8 @@ const struct sequencer_config sequencer_defaults = {
 	.claims_max = 1000000,
 	.streams_max = 10000000,
 	.producers_max = 10000,
+	.topics_max = 10000,
+	.topic_partitions_max = 1000,
 	.output_bytes_max = 64 << 20,
 	.subscriptions_max = 1000,
 	.subscription_links_max = 10000,
@@ -48,7 +50,13 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 		jobs_deinit(&s->jobs);
 		return mem_free(s);
 	}
+	if (topics_init(&s->topics, &key)) {
+		streams_deinit(&s->streams);
+		jobs_deinit(&s->jobs);
+		return mem_free(s);
+	}
 	if (subscriptions_init(&s->subs, &key)) {
+		topics_deinit(&s->topics);
 		streams_deinit(&s->streams);
 		jobs_deinit(&s->jobs);
 		return mem_free(s);
@@ -83,6 +91,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 	jobs_deinit(&s->jobs);
 	streams_deinit(&s->streams);
 	subscriptions_deinit(&s->subs);
+	topics_deinit(&s->topics);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -145,6 +154,26 @@ static int replay_subscription(struct sequencer *s, const struct store_replay *e
 	return 0;
 }
 
+static int replay_topic(struct sequencer *s, const struct store_replay *entry)
+{
+	struct topic_event e = {
+		.type = (enum topic_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.end = entry->end,
+	};
+	struct topic_prepared prepared;
+	int r = topic_event_decode(&e, entry->fields);
+
+	if (!r)
+		r = topics_prepare(&s->topics, &e, &prepared);
+	if (r)
+		return r;
+	topics_commit(&s->topics, &e, &prepared);
+	topic_follow(s, topic_find_number(&s->topics, e.number));
+	replayed(s, e.time_ms, e.end);
+	return 0;
+}
+
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 {
 	struct event e = {
@@ -156,6 +185,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	struct prepared prepared;
 	int r;
 
+	if (entry->type >= TOPIC_EVENT_FIRST)
+		return replay_topic(s, entry);
 	if (entry->type >= SUB_EVENT_FIRST)
 		return replay_subscription(s, entry);
 	if (entry->type >= STREAM_EVENT_FIRST)
@@ -192,6 +223,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 	for (struct stream *stream = stream_next_after(&s->streams, 0); stream;
 	     stream = stream_next_after(&s->streams, stream->number))
 		stream_touch(&s->streams, stream, s->now_ms);
+	topics_start(s);
 	subscriptions_start(s);
 	return 0;
 }
@@ -333,6 +365,16 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_SUB_RELEASE] = command_sub_release,
 	[COMMAND_SUB_HOOKED] = command_sub_hooked,
 	[COMMAND_OUTPUT_APPEND] = command_output_append,
+	[COMMAND_TOPIC_CREATE] = command_topic_create,
+	[COMMAND_TOPIC_PARTITIONS] = command_topic_partitions,
+	[COMMAND_TOPIC_CONFIG] = command_topic_config,
+	[COMMAND_TOPIC_DELETE] = command_topic_delete,
+	[COMMAND_TOPICS] = command_topics,
+	[COMMAND_PRODUCE] = command_produce,
+	[COMMAND_FETCH] = command_fetch,
+	[COMMAND_LIST_OFFSETS] = command_list_offsets,
+	[COMMAND_DELETE_RECORDS] = command_delete_records,
+	[COMMAND_PRODUCER_ID] = command_producer_id,
 };
 
 static void apply(struct sequencer *s, struct command *c)
@@ -385,6 +427,7 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->jobs = s->jobs.count;
 	ret_stats->queues = s->jobs.queue_count;
 	ret_stats->streams = s->streams.count;
+	ret_stats->topics = s->topics.count;
 	ret_stats->subscriptions = s->subs.count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
@@ -397,6 +440,7 @@ void sequencer_check(const struct sequencer *s)
 
 	jobs_check(&s->jobs);
 	streams_check(&s->streams);
+	topics_check(&s->topics);
 	outputs_check(s);
 	subscriptions_verify(s);
 	list_each (node, &s->jobs.queues) {

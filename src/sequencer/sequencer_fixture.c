@@ -405,6 +405,24 @@ static void dump_producer(struct buf *out, const struct producer *producer)
 	wire_put_u64(out, producer->seq);
 }
 
+static void dump_sequences(struct buf *out, const struct stream_sequences *sequences)
+{
+	list_each (node, &sequences->all) {
+		const struct sequence *sequence = container_of(node, struct sequence, peers);
+
+		wire_put_u64(out, sequence->producer_id);
+		wire_put_u64(out, sequence->last_ms);
+		wire_put_u64(out, sequence->txn_first);
+		wire_put_u16(out, sequence->epoch);
+		for (unsigned i = 0; i < sequence->batch_count; i++)
+			sequence_batch_put(out, &sequence->batches[i]);
+	}
+	list_each (node, &sequences->open)
+		wire_put_u64(out, container_of(node, struct sequence, open)->producer_id);
+	for (uint32_t i = 0; i < sequences->aborted_count; i++)
+		aborted_put(out, &sequences->aborted->items[i]);
+}
+
 static void dump_more(struct buf *out, const struct stream_more *more)
 {
 	const uint64_t numbers[] = {more->earliest_offset, more->expires_at_ms, more->ttl_s,    more->max_age_ms,
@@ -419,6 +437,8 @@ static void dump_more(struct buf *out, const struct stream_more *more)
 		dump_producer(out, &(struct producer){.epoch = more->closer_epoch, .seq = more->closer_seq});
 	if (!more->stream)
 		return;
+	if (more->sequences)
+		dump_sequences(out, more->sequences);
 	list_each (node, &more->producers)
 		dump_producer(out, container_of(node, struct producer, peers));
 	list_each (node, &more->keys) {
@@ -469,6 +489,23 @@ static size_t dump_stream(struct buf *out, const struct streams *streams, const 
 	return left_out;
 }
 
+static void dump_topics(struct buf *out, const struct topics *topics)
+{
+	wire_put_u64(out, topics->next_number);
+	wire_put_u64(out, topics->next_producer_id);
+	list_each (node, &topics->all) {
+		const struct topic *topic = container_of(node, struct topic, peers);
+
+		wire_put_u64(out, topic->number);
+		wire_put_u64(out, topic->changed_end);
+		wire_put_string(out, topic_name(topic));
+		buf_append(out, topic->id.bytes, sizeof(topic->id.bytes));
+		wire_put_string(out, topic_settings(topic));
+		for (uint32_t i = 0; i < topic->partition_count; i++)
+			wire_put_u64(out, topic->partitions[i]);
+	}
+}
+
 static void dump_subscription(struct buf *out, const struct subscription *subscription)
 {
 	const uint64_t numbers[] = {
@@ -515,6 +552,7 @@ void fixture_dump(struct fixture *f, struct buf *out)
 	     stream = stream_next_after(&f->s->streams, stream->number))
 		left_out += dump_stream(out, &f->s->streams, stream);
 	wire_put_u64(out, f->body_count - left_out);
+	dump_topics(out, &f->s->topics);
 	wire_put_u64(out, f->s->subs.next_number);
 	list_each (node, &f->s->subs.all)
 		dump_subscription(out, container_of(node, struct subscription, peers));

@@ -90,6 +90,8 @@ enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, s
 		return OUTCOME_NO_SOURCE;
 	if (source->flags & STREAM_GONE)
 		return OUTCOME_CONFLICT;
+	if (source->flags & STREAM_TOPIC)
+		return OUTCOME_TOPIC;
 	if (!in->content_type.len)
 		e->content_type = stream_type_slice(source);
 	else if (!slice_eq_nocase(in->content_type, stream_type_slice(source)))

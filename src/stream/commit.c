@@ -22,6 +22,7 @@ static void leave_tables(struct streams *streams, struct stream *stream)
 		return;
 	list_each (node, &more->producers)
 		hash_remove(&streams->producers, &container_of(node, struct producer, peers)->node);
+	sequences_leave(streams, stream);
 	list_each_safe (node, &more->keys)
 		keyed_free(streams, container_of(node, struct stream_keyed, peers));
 	heap_remove(&streams->deadlines, &more->deadline);
@@ -280,6 +281,8 @@ static void commit_append(struct streams *streams, struct stream *stream, const 
 		stream->next_offset += e->count;
 	}
 	stream->flags |= (uint8_t)(e->flags & STREAM_CLOSED);
+	if (e->type == STREAM_PRODUCED)
+		sequence_commit(streams, e, p);
 	if (append)
 		producer_set(streams, stream, e, p);
 	seq_set(stream, e, p);
@@ -310,6 +313,7 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	switch (e->type) {
 	case STREAM_CREATED:
 	case STREAM_APPENDED:
+	case STREAM_PRODUCED:
 		commit_append(streams, stream, e, p);
 		break;
 	case STREAM_MOVED:
@@ -321,6 +325,7 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	case STREAM_TRIMMED:
 		chunks_trim(streams, stream, e->offset);
 		keys_forget(streams, stream, UINT64_MAX);
+		aborted_trim(stream);
 		stream_plan_trim(streams, stream);
 		break;
 	case STREAM_DROPPED: {
@@ -343,6 +348,12 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 		break;
 	case STREAM_SNAP_KEY:
 		key_set(streams, stream, e, p);
+		break;
+	case STREAM_SNAP_SEQUENCE:
+		sequence_commit(streams, e, p);
+		break;
+	case STREAM_SNAP_ABORTED:
+		aborted_commit(e, p);
 		break;
 	case STREAM_DELETED:
 	case STREAM_SNAP_META:

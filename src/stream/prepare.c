@@ -104,12 +104,13 @@ static int prepare_chunks(struct stream_prepared *p, uint32_t more)
 static bool needs_more(const struct stream_event *e)
 {
 	if (e->type == STREAM_CREATED || e->type == STREAM_SNAP) {
-		if (e->flags & STREAM_HAS_TTL || e->expires_at_ms || e->max_age_ms || e->max_bytes || e->source ||
-		    e->earliest_offset)
+		if (e->flags & (STREAM_HAS_TTL | STREAM_TOPIC) || e->expires_at_ms || e->max_age_ms || e->max_bytes ||
+		    e->source || e->earliest_offset)
 			return true;
 	}
-	return e->type == STREAM_TRIMMED || e->type == STREAM_SNAP_KEY || e->producer.len || e->stream_seq.len || e->key.len ||
-	       (e->type == STREAM_APPENDED && e->expires_at_ms);
+	return e->type == STREAM_TRIMMED || e->type == STREAM_PRODUCED || e->type == STREAM_SNAP_KEY ||
+	       e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED || e->producer.len || e->stream_seq.len ||
+	       e->key.len || (e->type == STREAM_APPENDED && e->expires_at_ms);
 }
 
 static int prepare_more(struct streams *streams, struct stream_prepared *p)
@@ -191,6 +192,10 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 				       e->expires_at_ms > EXPIRES_MAX_MS
 			       ? -EBADMSG
 			       : 0;
+	case STREAM_PRODUCED:
+		return e->offset != stream->next_offset || !e->count || e->epoch > INT16_MAX || e->seq >= SEQUENCE_MODULO
+			       ? -EBADMSG
+			       : 0;
 	case STREAM_GATHERED:
 		/* Of what is made now the bytes get their place when it is appended. */
 		return (e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE) && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
@@ -215,7 +220,7 @@ static int prepare_change(struct streams *streams, const struct stream_event *e,
 	uint32_t chunks = 0;
 	int r = judge(p->stream, e);
 
-	if (!r && (e->type == STREAM_CREATED || e->type == STREAM_APPENDED))
+	if (!r && (e->type == STREAM_CREATED || e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED))
 		chunks = e->count > 0;
 	else if (!r && (e->type == STREAM_SNAP || e->type == STREAM_SNAP_CHUNKS))
 		r = snapshot_chunks(p->stream, e, &chunks, &with_more);
@@ -225,6 +230,8 @@ static int prepare_change(struct streams *streams, const struct stream_event *e,
 		r = prepare_more(streams, p);
 	if (!r && e->type != STREAM_CREATED)
 		r = prepare_producer(streams, e, p);
+	if (!r && (e->type == STREAM_PRODUCED || e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED))
+		r = sequence_prepare(streams, e, p);
 	if (!r)
 		r = prepare_key(streams, e, p);
 	return r ? r : prepare_seq(e, p);
@@ -261,6 +268,9 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *p)
 	mem_free(p->producer);
 	mem_free(p->keyed);
 	mem_free(p->array);
+	sequences_free(p->sequences);
+	mem_free(p->sequence);
+	mem_free(p->aborted);
 	mem_free(p->stream_seq);
 	*p = (struct stream_prepared){0};
 }
