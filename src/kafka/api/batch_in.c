@@ -8,16 +8,16 @@
 enum { CHECKED_FROM = 21 }; /* the checksum is over what follows it */
 enum batch_attribute { BATCH_TRANSACTIONAL = 16, BATCH_CONTROL = 32 };
 
-struct batch_head {
+struct head_in {
 	uint64_t base_offset, base_time_ms, max_time_ms, producer_id;
 	uint32_t length, leader_epoch, crc, last_delta, base_sequence, count;
 	uint16_t attributes, producer_epoch;
 	uint8_t magic;
 };
 
-static struct batch_head head_get(struct wire_reader *r)
+static struct head_in head_get(struct wire_reader *r)
 {
-	struct batch_head head;
+	struct head_in head;
 
 	head.base_offset = kafka_get_u64(r);
 	head.length = kafka_get_u32(r);
@@ -35,7 +35,7 @@ static struct batch_head head_get(struct wire_reader *r)
 	return head;
 }
 
-static enum kafka_error head_check(const struct batch_head *head, struct slice records)
+static enum kafka_error head_check(const struct head_in *head, struct slice records)
 {
 	bool produced = (int64_t)head->producer_id >= 0;
 
@@ -77,7 +77,7 @@ static enum kafka_error records_read(struct slice records, bool *ret_no_key)
 enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch)
 {
 	struct wire_reader r = wire_reader_of(records);
-	struct batch_head head = head_get(&r);
+	struct head_in head = head_get(&r);
 	enum kafka_error error;
 	bool no_key = false;
 
