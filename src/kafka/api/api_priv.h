@@ -50,8 +50,7 @@ enum conn_flag {
 	CONN_BLOCKED = 32,  /* the socket takes no more until it says so */
 	CONN_GOT = 64,      /* bytes came since the timer was set */
 	CONN_SENT = 128,    /* bytes went since the timer was set */
-	CONN_LAST = 512,    /* the answer behind which it ends is in `out` */
-	CONN_KNOWN = 256,   /* it has asked for something that makes sense: frames may be long */
+	CONN_LAST = 256,    /* the answer behind which it ends is in `out` */
 };
 
 enum timer_kind { TIMER_NONE /* and not in the wheel */, TIMER_READ, TIMER_WRITE, TIMER_IDLE };
@@ -158,7 +157,9 @@ void kafka_output_write(struct kafka_conn *conn); /* until the socket takes no m
 /* --- call.c: what engine and handlers do with a call --- */
 struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes); /* NULL: no memory */
 void kafka_call_free(struct kafka_call *call);
-void kafka_call_run(struct kafka_call *call);     /* the frame is whole: opens, decodes and dispatches it */
+void kafka_call_run(struct kafka_call *call); /* the frame is whole: opens, decodes and dispatches it */
+/* As far as it has come it is a request that is offered: nobody sends a long one that is not. */
+bool kafka_call_may_be_long(const struct kafka_call *call);
 void kafka_call_gone(struct kafka_call *call);    /* its connection ends */
 void kafka_line_advance(struct kafka_conn *conn); /* moves to `out` whatever has its turn */
 

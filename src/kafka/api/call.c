@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/panic.h"
+#include "kafka/codec/bytes.h"
 
 #include <errno.h>
 
@@ -280,6 +281,15 @@ static int decode(struct kafka_call *call, void **ret_message)
 	return r;
 }
 
+bool kafka_call_may_be_long(const struct kafka_call *call)
+{
+	struct wire_reader r = wire_reader_of(buf_slice(&call->frame));
+	int16_t key = (int16_t)kafka_get_u16(&r), version = (int16_t)kafka_get_u16(&r);
+	const struct kafka_api *api = r.failed ? NULL : kafka_api_find(KAFKA_OFFER, key);
+
+	return r.failed || (api && kafka_handler_find(key) && version >= api->first && version <= api->last[KAFKA_OFFER]);
+}
+
 void kafka_call_run(struct kafka_call *call)
 {
 	kafka_handler *handler = NULL;
@@ -302,6 +312,5 @@ void kafka_call_run(struct kafka_call *call)
 		return;
 	}
 	call->thread->stats.requests_total++;
-	call->conn->flags |= CONN_KNOWN;
 	handler(call, message);
 }
