@@ -99,6 +99,10 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 	tuning->sequencer.claims_max = c->claims;
 	tuning->sequencer.streams_max = c->streams;
 	tuning->sequencer.producers_max = c->producers;
+	tuning->sequencer.topics_max = c->topics;
+	tuning->sequencer.topic_partitions_max = c->partitions;
+	tuning->sequencer.transactional_ids_max = c->transactional_ids;
+	tuning->sequencer.transaction_ms_max = c->transaction_ms;
 	tuning->sequencer.output_bytes_max = c->job_output_bytes;
 	tuning->sequencer.subscriptions_max = c->subscriptions;
 	tuning->sequencer.subscription_links_max = c->subscription_links;
