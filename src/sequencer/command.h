@@ -84,8 +84,10 @@ enum command_kind {
 	COMMAND_LIST_OFFSETS,
 	COMMAND_DELETE_RECORDS,
 	COMMAND_PRODUCER_ID,
+	COMMAND_TXN_ADD,
+	COMMAND_TXN_END,
 };
-enum { COMMAND_COUNT = COMMAND_PRODUCER_ID + 1 };
+enum { COMMAND_COUNT = COMMAND_TXN_END + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -247,6 +249,7 @@ struct command {
 		struct list_offsets_in list_offsets;
 		struct delete_records_in delete_records;
 		struct producer_id_in producer_id;
+		struct txn_in txn; /* TXN_… */
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */

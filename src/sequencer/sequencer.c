@@ -314,7 +314,7 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
 	outputs_turn(s);
-	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit);
+	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit) || txns_turn(s, &limit);
 }
 
 uint64_t sequencer_next_ms(const struct sequencer *s)
@@ -329,6 +329,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 		at_ms = outputs_next_ms(s);
 	if (subscriptions_next_ms(s) < at_ms)
 		at_ms = subscriptions_next_ms(s);
+	if (txns_next_ms(s) < at_ms)
+		at_ms = txns_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -377,6 +379,8 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_LIST_OFFSETS] = command_list_offsets,
 	[COMMAND_DELETE_RECORDS] = command_delete_records,
 	[COMMAND_PRODUCER_ID] = command_producer_id,
+	[COMMAND_TXN_ADD] = command_txn_add,
+	[COMMAND_TXN_END] = command_txn_end,
 };
 
 static void apply(struct sequencer *s, struct command *c)

@@ -493,6 +493,18 @@ static void dump_topics(struct buf *out, const struct topics *topics)
 {
 	wire_put_u64(out, topics->next_number);
 	wire_put_u64(out, topics->next_producer_id);
+	list_each (node, &topics->txns) {
+		const struct txn *txn = container_of(node, struct txn, peers);
+		const uint64_t numbers[] = {txn->producer_id, txn->epoch,      txn->state,
+					    txn->timeout_ms,  txn->started_ms, txn->changed_ms};
+
+		wire_put_string(out, txn_id(txn));
+		wire_put_string(out, txn_offsets(txn));
+		for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+			wire_put_u64(out, numbers[i]);
+		for (uint32_t i = 0; i < txn->stream_count; i++)
+			wire_put_u64(out, txn->streams[i]);
+	}
 	list_each (node, &topics->all) {
 		const struct topic *topic = container_of(node, struct topic, peers);
 

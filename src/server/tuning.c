@@ -48,6 +48,30 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 	};
 }
 
+static struct sequencer_config sequencer_config_of(const struct config *c)
+{
+	struct sequencer_config config = sequencer_defaults;
+
+	config.jobs_max = c->jobs;
+	config.queue_jobs_max = c->queue_jobs;
+	config.queues_max = c->queues;
+	config.claims_max = c->claims;
+	config.streams_max = c->streams;
+	config.producers_max = c->producers;
+	config.topics_max = c->topics;
+	config.topic_partitions_max = c->partitions;
+	config.transactional_ids_max = c->transactional_ids;
+	config.transaction_ms_max = c->transaction_ms;
+	config.output_bytes_max = c->job_output_bytes;
+	config.subscriptions_max = c->subscriptions;
+	config.subscription_links_max = c->subscription_links;
+	config.delivery_lease_ms = c->delivery_lease_ms;
+	config.tombstone_ms = c->tombstone_ms;
+	config.retry_base_ms = c->retry_base_ms;
+	config.retry_cap_ms = c->retry_cap_ms;
+	return config;
+}
+
 struct tuning *tuning_new(struct server *server, const struct config *c)
 {
 	struct tuning *tuning = mem_zalloc(sizeof(*tuning));
@@ -92,24 +116,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.send_message = turn_send_message,
 		.unix_ms = server_unix_ms,
 	};
-	tuning->sequencer = sequencer_defaults;
-	tuning->sequencer.jobs_max = c->jobs;
-	tuning->sequencer.queue_jobs_max = c->queue_jobs;
-	tuning->sequencer.queues_max = c->queues;
-	tuning->sequencer.claims_max = c->claims;
-	tuning->sequencer.streams_max = c->streams;
-	tuning->sequencer.producers_max = c->producers;
-	tuning->sequencer.topics_max = c->topics;
-	tuning->sequencer.topic_partitions_max = c->partitions;
-	tuning->sequencer.transactional_ids_max = c->transactional_ids;
-	tuning->sequencer.transaction_ms_max = c->transaction_ms;
-	tuning->sequencer.output_bytes_max = c->job_output_bytes;
-	tuning->sequencer.subscriptions_max = c->subscriptions;
-	tuning->sequencer.subscription_links_max = c->subscription_links;
-	tuning->sequencer.delivery_lease_ms = c->delivery_lease_ms;
-	tuning->sequencer.tombstone_ms = c->tombstone_ms;
-	tuning->sequencer.retry_base_ms = c->retry_base_ms;
-	tuning->sequencer.retry_cap_ms = c->retry_cap_ms;
+	tuning->sequencer = sequencer_config_of(c);
 	return tuning;
 }
 
