@@ -16,6 +16,15 @@ const struct sequencer_config sequencer_defaults = {
 	.output_bytes_max = 64 << 20,
 	.subscriptions_max = 1000,
 	.subscription_links_max = 10000,
+	.groups_max = 10000,
+	.group_members_max = 1000,
+	.group_member_bytes_max = 1 << 20,
+	.group_offsets_max = 100000,
+	.group_metadata_max = 4096,
+	.group_session_min_ms = 6000,
+	.group_session_max_ms = 1800000,
+	.group_first_delay_ms = 0,
+	.group_retention_ms = 7ULL * 24 * 3600 * 1000,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
@@ -53,6 +62,12 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 		jobs_deinit(&s->jobs);
 		return mem_free(s);
 	}
+	if (groups_init(&s->groups, &key)) {
+		subscriptions_deinit(&s->subs);
+		streams_deinit(&s->streams);
+		jobs_deinit(&s->jobs);
+		return mem_free(s);
+	}
 	s->relink_ms = UINT64_MAX;
 	return s;
 }
@@ -83,6 +98,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 	jobs_deinit(&s->jobs);
 	streams_deinit(&s->streams);
 	subscriptions_deinit(&s->subs);
+	groups_deinit(&s->groups);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -145,6 +161,25 @@ static int replay_subscription(struct sequencer *s, const struct store_replay *e
 	return 0;
 }
 
+static int replay_group(struct sequencer *s, const struct store_replay *entry)
+{
+	struct group_event e = {
+		.type = (enum group_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.end = entry->end,
+	};
+	struct group_prepared prepared;
+	int r = group_event_decode(&e, entry->fields);
+
+	if (!r)
+		r = groups_prepare(&s->groups, &e, &prepared);
+	if (r)
+		return r;
+	groups_commit(&s->groups, &e, &prepared);
+	replayed(s, e.time_ms, e.end);
+	return 0;
+}
+
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 {
 	struct event e = {
@@ -156,6 +191,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	struct prepared prepared;
 	int r;
 
+	if (entry->type >= GROUP_EVENT_FIRST)
+		return replay_group(s, entry);
 	if (entry->type >= SUB_EVENT_FIRST)
 		return replay_subscription(s, entry);
 	if (entry->type >= STREAM_EVENT_FIRST)
@@ -192,6 +229,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 	     stream = stream_next_after(&s->streams, stream->number))
 		stream_touch(&s->streams, stream, s->now_ms);
 	subscriptions_start(s);
+	groups_start(s);
 	return 0;
 }
 
@@ -279,7 +317,7 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
 	outputs_turn(s);
-	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit);
+	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit) || groups_turn(s, &limit);
 }
 
 uint64_t sequencer_next_ms(const struct sequencer *s)
@@ -294,6 +332,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 		at_ms = outputs_next_ms(s);
 	if (subscriptions_next_ms(s) < at_ms)
 		at_ms = subscriptions_next_ms(s);
+	if (groups_next_ms(s) < at_ms)
+		at_ms = groups_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -332,6 +372,17 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_SUB_RELEASE] = command_sub_release,
 	[COMMAND_SUB_HOOKED] = command_sub_hooked,
 	[COMMAND_OUTPUT_APPEND] = command_output_append,
+	[COMMAND_GROUP_JOIN] = command_group_join,
+	[COMMAND_GROUP_SYNC] = command_group_sync,
+	[COMMAND_GROUP_CANCEL] = command_group_cancel,
+	[COMMAND_GROUP_BEAT] = command_group_beat,
+	[COMMAND_GROUP_LEAVE] = command_group_leave,
+	[COMMAND_GROUP_COMMIT] = command_group_commit,
+	[COMMAND_GROUP_FORGET] = command_group_forget,
+	[COMMAND_GROUP_OFFSETS] = command_group_offsets,
+	[COMMAND_GROUP_GET] = command_group_get,
+	[COMMAND_GROUP_DELETE] = command_group_delete,
+	[COMMAND_GROUPS] = command_groups,
 };
 
 static void apply(struct sequencer *s, struct command *c)
@@ -385,6 +436,8 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->queues = s->jobs.queue_count;
 	ret_stats->streams = s->streams.count;
 	ret_stats->subscriptions = s->subs.count;
+	ret_stats->groups = s->groups.count;
+	ret_stats->group_members = s->groups.member_count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
 	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));
@@ -398,6 +451,7 @@ void sequencer_check(const struct sequencer *s)
 	streams_check(&s->streams);
 	outputs_check(s);
 	subscriptions_verify(s);
+	groups_check(&s->groups);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);
 		size_t here = 0;

@@ -354,6 +354,21 @@ void fixture_twin(const struct fixture *f, struct fixture *twin, bool from_check
 	sequencer_check(twin->s);
 }
 
+void fixture_restart(struct fixture *f)
+{
+	fixture_drop_sent(f);
+	sequencer_free(f->s);
+	ENSURE(f->pins == 0);
+	f->body_count = f->commands_out = 0;
+	f->s = sequencer_new(&f->config, &f->store, (const uint8_t *)"another seed now");
+	ENSURE(f->s);
+	for (size_t i = 0; i < f->entry_count; i++)
+		ENSURE(sequencer_replay(f->s, &f->entries[i].replay) == 0);
+	ENSURE(sequencer_start(f->s, f->now_ms) == 0);
+	fixture_sync(f);
+	sequencer_check(f->s);
+}
+
 struct records {
 	struct buf bytes;
 	size_t at[FIXTURE_ENTRIES + 1];
@@ -472,6 +487,29 @@ static void dump_subscription(struct buf *out, const struct subscription *subscr
 	}
 }
 
+static void dump_group(struct buf *out, const struct group *group)
+{
+	wire_put_u64(out, group->number);
+	wire_put_u64(out, group->used_ms);
+	wire_put_u64(out, group->changed_end);
+	wire_put_u64(out, group->generation);
+	wire_put_u64(out, group->begun_members);
+	wire_put_u64(out, group->begun_session_ms);
+	wire_put_string(out, group_id(group));
+	wire_put_string(out, group->protocol_type);
+	wire_put_string(out, group->protocol);
+	list_each (node, &group->offsets) {
+		const struct group_offset *offset = container_of(node, struct group_offset, peers);
+
+		wire_put_string(out, offset_topic(offset));
+		wire_put_u64(out, offset->partition);
+		wire_put_u64(out, offset->offset);
+		wire_put_u64(out, (uint64_t)offset->leader_epoch);
+		wire_put_u64(out, offset->committed_ms);
+		wire_put_string(out, offset_metadata(offset));
+	}
+}
+
 void fixture_dump(struct fixture *f, struct buf *out)
 {
 	struct records *records = mem_zalloc(sizeof(*records));
@@ -494,6 +532,9 @@ void fixture_dump(struct fixture *f, struct buf *out)
 	wire_put_u64(out, f->s->subs.next_number);
 	list_each (node, &f->s->subs.all)
 		dump_subscription(out, container_of(node, struct subscription, peers));
+	wire_put_u64(out, f->s->groups.next_number);
+	list_each (node, &f->s->groups.all)
+		dump_group(out, container_of(node, struct group, peers));
 	buf_append(out, f->s->jobs.secret, EVENT_SECRET_BYTES);
 	ENSURE(!out->failed);
 	buf_deinit(&records->bytes);

@@ -2,7 +2,7 @@
  *
  * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
  * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
- * Streams follow in the order of their numbers, each whole, then subscriptions; the cursor then has bits that no
+ * Streams follow in the order of their numbers, each whole, then subscriptions, then groups; the cursor then has bits that no
  * job's number has. */
 #include "sequencer/sequencer_priv.h"
 
@@ -37,6 +37,7 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 
 #define CURSOR_STREAMS       (1ULL << 63)
 #define CURSOR_SUBSCRIPTIONS (CURSOR_STREAMS | 1ULL << 62)
+#define CURSOR_GROUPS        (CURSOR_SUBSCRIPTIONS | 1ULL << 61)
 
 static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
 {
@@ -72,6 +73,26 @@ static int snapshot_subscriptions(struct sequencer *s, uint64_t *cursor, unsigne
 			return r;
 		*cursor = CURSOR_SUBSCRIPTIONS + subscription->number;
 	}
+	*cursor = CURSOR_GROUPS;
+	r = group_snapshot_meta(s, sink);
+	return r ? r : 1;
+}
+
+static int snapshot_groups(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
+{
+	list_each (node, &s->groups.all) {
+		const struct group *group = container_of(node, struct group, peers);
+		int r;
+
+		if (group->number <= *cursor - CURSOR_GROUPS)
+			continue;
+		if (limit-- == 0)
+			return 1;
+		r = group_snapshot(s, group, sink);
+		if (r)
+			return r;
+		*cursor = CURSOR_GROUPS + group->number;
+	}
 	return 0;
 }
 
@@ -88,6 +109,8 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 	struct job *job;
 	int r = *cursor == 0 ? put(s, &e, &sink) : 0;
 
+	if (*cursor >= CURSOR_GROUPS)
+		return snapshot_groups(s, cursor, limit, &stream_sink);
 	if (*cursor >= CURSOR_SUBSCRIPTIONS)
 		return snapshot_subscriptions(s, cursor, limit, &stream_sink);
 	if (*cursor & CURSOR_STREAMS)
