@@ -266,3 +266,19 @@ void groups_commit(struct groups *groups, const struct group_event *e, struct gr
 	}
 	groups_unprepare(p);
 }
+
+void groups_forget_topic(struct groups *groups, struct slice topic, uint64_t end)
+{
+	list_each (node, &groups->all) {
+		struct group *group = container_of(node, struct group, peers);
+
+		if (group->changed_end >= end)
+			continue; /* out of a checkpoint that was made later: what it has is of another topic of that name */
+		list_each_safe (peer, &group->offsets) {
+			struct group_offset *offset = container_of(peer, struct group_offset, peers);
+
+			if (slice_eq(offset_topic(offset), topic))
+				offset_leave(groups, offset);
+		}
+	}
+}

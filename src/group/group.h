@@ -104,6 +104,9 @@ int groups_prepare(struct groups *groups, const struct group_event *event, struc
 void groups_commit(struct groups *groups, const struct group_event *event, struct group_prepared *prepared);
 void groups_unprepare(struct group_prepared *prepared);
 
+/* A topic was deleted, by an event that ends there: nobody has come anywhere in it. */
+void groups_forget_topic(struct groups *groups, struct slice topic, uint64_t end);
+
 struct group *group_find(const struct groups *groups, struct slice id);
 struct group *group_find_number(const struct groups *groups, uint64_t number);
 struct group_offset *offset_find(const struct groups *groups, const struct group *group, struct slice topic, uint32_t partition);

@@ -28,6 +28,9 @@ enum message_kind {
 	MESSAGE_SERVER,      /* the server's own: drain, configuration, statistics */
 };
 
+/* Of one thread. */
+enum door { DOOR_HTTP, DOOR_KAFKA };
+
 /* The head of everything that travels between threads. */
 struct message {
 	struct mail mail;
@@ -35,6 +38,7 @@ struct message {
 	uint64_t sent_us; /* the carrier's own: when it left the sequencer's thread, monotonic; for measuring */
 	uint8_t kind;
 	uint8_t thread; /* the loop thread it goes to (or came from) */
+	uint8_t door;   /* enum door; of a command: whose it is */
 };
 
 enum command_kind {

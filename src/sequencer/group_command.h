@@ -44,10 +44,11 @@ struct group_leave_in {
 
 /* GROUP_BEAT (`in.group_who`): OK, NO_MEMBER, FENCED, GENERATION, REBALANCING. */
 
-/* GROUP_COMMIT: OK, and each has an outcome: OK, NOT_FOUND (no such partition), TOO_LARGE (metadata). Otherwise none was taken:
+/* GROUP_COMMIT: OK, and each has an outcome: OK, NOT_FOUND (no such partition), TOO_LARGE (metadata), RANGE
+ * (no offset). Otherwise none was taken:
  * NO_MEMBER, FENCED, GENERATION, REBALANCING, NAME, FULL (limit of groups, or of offsets).
- * GROUP_FORGET: the same offsets, of which only topic and partition count, are let go: OK, and each has OK or BUSY (a member
- * follows that topic); NOT_FOUND: there is no such group. */
+ * GROUP_FORGET: the same offsets, of which only topic and partition count, are let go: OK, and each has OK, NOT_FOUND or BUSY (a
+ * member follows that topic); NOT_FOUND: there is no such group. */
 struct group_place {
 	struct slice topic;
 	uint32_t partition;

@@ -20,6 +20,16 @@ struct group_who who_of(const struct client *client)
 		.group = a_group, .member = client_id(client), .instance = client->instance, .generation = client->generation};
 }
 
+enum outcome topic_tell(enum command_kind kind)
+{
+	struct topic_change change = {.topic.name = a_topic, .partitions = 2};
+	struct ask ask = {.c = {.kind = kind, .in.topics_change = {.changes = &change, .count = 1}}};
+
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	ask_deinit(&ask);
+	return change.outcome;
+}
+
 static struct group_join say_join(struct client *client)
 {
 	struct group_join join = {.who = who_of(client),

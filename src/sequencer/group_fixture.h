@@ -24,6 +24,8 @@ struct client client_of(const char *name, const char *protocols);
 struct slice client_id(const struct client *client);
 struct group_who who_of(const struct client *client);
 
+enum outcome topic_tell(enum command_kind kind); /* TOPIC_CREATE (two partitions), TOPIC_DELETE: of a_topic */
+
 /* Asks: PARKED, or what came back. Then client_joined and client_synced say what came of it: PARKED while it is held. */
 enum outcome client_join(struct client *client);
 enum outcome client_joined(struct client *client);

@@ -11,21 +11,6 @@ static void answer(struct sequencer *s, struct command *c, enum outcome outcome)
 
 /* --- commit and forget --- */
 
-static bool is_there(const struct sequencer *s, const struct group_place *place)
-{
-	char path[TOPIC_NAME_MAX + 32];
-	struct buf buf = {.ptr = path, .cap = sizeof(path)};
-	const struct stream *stream;
-
-	if (!place->topic.len || place->topic.len > TOPIC_NAME_MAX)
-		return false;
-	buf_append_slice(&buf, place->topic);
-	buf_append_char(&buf, '/');
-	buf_append_u64(&buf, place->partition);
-	stream = stream_find(&s->streams, buf_slice(&buf));
-	return stream && !(stream->flags & STREAM_GONE);
-}
-
 /* Places on their way into events: as many as one can hold go in each. */
 struct telling {
 	struct sequencer *s;
@@ -69,7 +54,7 @@ static enum outcome tell_places(struct telling *t, const struct group_commit_in 
 			continue;
 		if (t->type == GROUP_COMMITTED) {
 			item.offset = place->offset;
-			item.leader_epoch = place->leader_epoch;
+			item.leader_epoch = place->leader_epoch < 0 ? -1 : place->leader_epoch;
 			item.metadata = place->metadata;
 		}
 		outcome = tell_of(t, &item);
@@ -91,7 +76,9 @@ static uint64_t judge_places(const struct sequencer *s, const struct group *grou
 		place->outcome = OUTCOME_OK;
 		if (place->metadata.len > s->config.group_metadata_max)
 			place->outcome = OUTCOME_TOO_LARGE;
-		else if (!is_there(s, place))
+		else if (place->offset > INT64_MAX)
+			place->outcome = OUTCOME_RANGE;
+		else if (!partition_find(s, topic_find(&s->topics, place->topic), place->partition))
 			place->outcome = OUTCOME_NOT_FOUND;
 		else
 			fresh += !group || !offset_find(&s->groups, group, place->topic, place->partition);
@@ -173,6 +160,13 @@ static bool is_followed(const struct group *group, struct slice topic)
 	return false;
 }
 
+static enum outcome judge_forgotten(const struct sequencer *s, const struct group *group, const struct group_place *place)
+{
+	if (is_followed(group, place->topic))
+		return OUTCOME_BUSY;
+	return offset_find(&s->groups, group, place->topic, place->partition) ? OUTCOME_OK : OUTCOME_NOT_FOUND;
+}
+
 void command_group_forget(struct sequencer *s, struct command *c)
 {
 	struct group_commit_in *in = &c->in.group_commit;
@@ -181,42 +175,11 @@ void command_group_forget(struct sequencer *s, struct command *c)
 
 	if (group) {
 		for (size_t i = 0; i < in->count; i++)
-			in->places[i].outcome = is_followed(group, in->places[i].topic) ? OUTCOME_BUSY : OUTCOME_OK;
+			in->places[i].outcome = judge_forgotten(s, group, &in->places[i]);
 		outcome = tell_places(&(struct telling){.s = s, .group = group, .type = GROUP_FORGOT}, in);
 		group_settle(s, group);
 	}
 	answer(s, c, outcome);
-}
-
-static enum outcome forget_in(struct sequencer *s, struct group *group, struct slice topic)
-{
-	struct telling t = {.s = s, .group = group, .type = GROUP_FORGOT};
-	enum outcome outcome = OUTCOME_OK;
-	struct buf items = {0};
-
-	/* Written down first: each event takes offsets out of the list. */
-	list_each (node, &group->offsets) {
-		const struct group_offset *offset = container_of(node, struct group_offset, peers);
-		const struct offset_item item = {.topic = topic, .partition = offset->partition, .leader_epoch = -1};
-
-		if (slice_eq(offset_topic(offset), topic))
-			offset_put(&items, &item, &t.topic);
-	}
-	t.items = items;
-	outcome = tell(&t);
-	buf_deinit(&t.items);
-	return outcome;
-}
-
-enum outcome groups_forget_topic(struct sequencer *s, struct slice topic)
-{
-	enum outcome outcome = OUTCOME_OK;
-
-	list_each (node, &s->groups.all) {
-		if (outcome == OUTCOME_OK)
-			outcome = forget_in(s, container_of(node, struct group, peers), topic);
-	}
-	return outcome;
 }
 
 /* --- looking --- */

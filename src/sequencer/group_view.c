@@ -184,6 +184,15 @@ struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, con
 	return view;
 }
 
+void group_answer_deinit(struct command *c)
+{
+	mem_free(c->out.group);
+	for (size_t i = 0; i < c->out.group_count; i++)
+		mem_free(c->out.groups[i]);
+	mem_free(c->out.groups);
+	mem_free(c->out.offsets);
+}
+
 /* --- ids of members --- */
 
 enum { UUID_CHARS = 36, UUID_HEX = 32 };

@@ -13,6 +13,8 @@ const struct sequencer_config sequencer_defaults = {
 	.claims_max = 1000000,
 	.streams_max = 10000000,
 	.producers_max = 10000,
+	.topics_max = 10000,
+	.topic_partitions_max = 1000,
 	.output_bytes_max = 64 << 20,
 	.subscriptions_max = 1000,
 	.subscription_links_max = 10000,
@@ -34,6 +36,40 @@ const struct sequencer_config sequencer_defaults = {
 	.lazy_ms = 20,
 };
 
+static void tables_deinit(struct sequencer *s, unsigned count)
+{
+	if (count > 4)
+		groups_deinit(&s->groups);
+	if (count > 3)
+		subscriptions_deinit(&s->subs);
+	if (count > 2)
+		topics_deinit(&s->topics);
+	if (count > 1)
+		streams_deinit(&s->streams);
+	if (count > 0)
+		jobs_deinit(&s->jobs);
+}
+
+enum { TABLES = 5 };
+
+static int tables_init(struct sequencer *s, const struct hash_key *key)
+{
+	unsigned count = 0;
+	int r = jobs_init(&s->jobs, s->store, key, s->config.tombstone_ms);
+
+	if (!r && ++count)
+		r = streams_init(&s->streams, s->store, key);
+	if (!r && ++count)
+		r = topics_init(&s->topics, key);
+	if (!r && ++count)
+		r = subscriptions_init(&s->subs, key);
+	if (!r && ++count)
+		r = groups_init(&s->groups, key);
+	if (r)
+		tables_deinit(s, count);
+	return r;
+}
+
 struct sequencer *sequencer_new(const struct sequencer_config *config, struct store *store, const uint8_t seed[16])
 {
 	struct sequencer *s = mem_zalloc(sizeof(*s));
@@ -51,23 +87,8 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	list_init(&s->parked);
 	hash_init(&s->claims);
 	outputs_init(s);
-	if (jobs_init(&s->jobs, store, &key, config->tombstone_ms))
+	if (tables_init(s, &key))
 		return mem_free(s);
-	if (streams_init(&s->streams, store, &key)) {
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
-	if (subscriptions_init(&s->subs, &key)) {
-		streams_deinit(&s->streams);
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
-	if (groups_init(&s->groups, &key)) {
-		subscriptions_deinit(&s->subs);
-		streams_deinit(&s->streams);
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
 	s->relink_ms = UINT64_MAX;
 	return s;
 }
@@ -95,10 +116,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 		drop_all(&s->out[t]);
 	claims_free(s);
 	outputs_free(s);
-	jobs_deinit(&s->jobs);
-	streams_deinit(&s->streams);
-	subscriptions_deinit(&s->subs);
-	groups_deinit(&s->groups);
+	tables_deinit(s, TABLES);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -161,6 +179,30 @@ static int replay_subscription(struct sequencer *s, const struct store_replay *e
 	return 0;
 }
 
+static int replay_topic(struct sequencer *s, const struct store_replay *entry)
+{
+	struct topic_event e = {
+		.type = (enum topic_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.end = entry->end,
+	};
+	struct topic_prepared prepared;
+	const struct topic *topic;
+	int r = topic_event_decode(&e, entry->fields);
+
+	if (!r)
+		r = topics_prepare(&s->topics, &e, &prepared);
+	if (r)
+		return r;
+	topic = topic_find_number(&s->topics, e.number);
+	if (topic && e.type == TOPIC_DELETED)
+		groups_forget_topic(&s->groups, topic_name(topic), e.end);
+	topics_commit(&s->topics, &e, &prepared);
+	topic_follow(s, topic_find_number(&s->topics, e.number));
+	replayed(s, e.time_ms, e.end);
+	return 0;
+}
+
 static int replay_group(struct sequencer *s, const struct store_replay *entry)
 {
 	struct group_event e = {
@@ -193,6 +235,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 
 	if (entry->type >= GROUP_EVENT_FIRST)
 		return replay_group(s, entry);
+	if (entry->type >= TOPIC_EVENT_FIRST)
+		return replay_topic(s, entry);
 	if (entry->type >= SUB_EVENT_FIRST)
 		return replay_subscription(s, entry);
 	if (entry->type >= STREAM_EVENT_FIRST)
@@ -222,12 +266,14 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
+	streams_replayed(&s->streams);
 	if (outputs_restore(s))
 		return -ENOMEM;
 	/* When somebody last read is not written down: whoever can expire begins anew. */
 	for (struct stream *stream = stream_next_after(&s->streams, 0); stream;
 	     stream = stream_next_after(&s->streams, stream->number))
 		stream_touch(&s->streams, stream, s->now_ms);
+	topics_start(s);
 	subscriptions_start(s);
 	groups_start(s);
 	return 0;
@@ -372,6 +418,16 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_SUB_RELEASE] = command_sub_release,
 	[COMMAND_SUB_HOOKED] = command_sub_hooked,
 	[COMMAND_OUTPUT_APPEND] = command_output_append,
+	[COMMAND_TOPIC_CREATE] = command_topic_create,
+	[COMMAND_TOPIC_PARTITIONS] = command_topic_partitions,
+	[COMMAND_TOPIC_CONFIG] = command_topic_config,
+	[COMMAND_TOPIC_DELETE] = command_topic_delete,
+	[COMMAND_TOPICS] = command_topics,
+	[COMMAND_PRODUCE] = command_produce,
+	[COMMAND_FETCH] = command_fetch,
+	[COMMAND_LIST_OFFSETS] = command_list_offsets,
+	[COMMAND_DELETE_RECORDS] = command_delete_records,
+	[COMMAND_PRODUCER_ID] = command_producer_id,
 	[COMMAND_GROUP_JOIN] = command_group_join,
 	[COMMAND_GROUP_SYNC] = command_group_sync,
 	[COMMAND_GROUP_CANCEL] = command_group_cancel,
@@ -435,6 +491,7 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->jobs = s->jobs.count;
 	ret_stats->queues = s->jobs.queue_count;
 	ret_stats->streams = s->streams.count;
+	ret_stats->topics = s->topics.count;
 	ret_stats->subscriptions = s->subs.count;
 	ret_stats->groups = s->groups.count;
 	ret_stats->group_members = s->groups.member_count;
@@ -449,6 +506,7 @@ void sequencer_check(const struct sequencer *s)
 
 	jobs_check(&s->jobs);
 	streams_check(&s->streams);
+	topics_check(&s->topics);
 	outputs_check(s);
 	subscriptions_verify(s);
 	groups_check(&s->groups);

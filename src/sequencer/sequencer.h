@@ -29,8 +29,10 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t queues_max;
 	uint64_t claims_max; /* parked claims */
 	uint64_t streams_max;
-	uint64_t producers_max;    /* of one stream */
-	uint64_t output_bytes_max; /* of one job's output, as they lie in the store */
+	uint64_t producers_max; /* of one stream */
+	uint64_t topics_max;
+	uint64_t topic_partitions_max; /* of one; at most TOPIC_PARTITIONS_MAX */
+	uint64_t output_bytes_max;     /* of one job's output, as they lie in the store */
 	uint64_t subscriptions_max;
 	uint64_t subscription_links_max; /* streams of one */
 	uint64_t groups_max;
@@ -102,7 +104,8 @@ int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t 
 int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
 struct sequencer_stats {
-	uint64_t jobs, queues, streams, subscriptions, groups, group_members, claims_parked, jobs_by_state[JOB_STATE_COUNT];
+	uint64_t jobs, queues, streams, topics, subscriptions, groups, group_members, claims_parked;
+	uint64_t jobs_by_state[JOB_STATE_COUNT];
 	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
 	uint64_t refused_total[OUTCOME_COUNT]; /* commands that came back with that outcome */
 	uint64_t waiting_messages;             /* not durable yet */

@@ -29,6 +29,7 @@ struct fixture {
 	uint64_t now_ms;
 	uint64_t end, durable;
 	bool hold;         /* nothing becomes durable by itself */
+	bool unchecked;    /* the state is not checked after each command: of a test that makes very much of it */
 	bool full, broken; /* the disk */
 	size_t pins;       /* that are open */
 	char *bytes;       /* of all entries */

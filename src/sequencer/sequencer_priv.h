@@ -7,6 +7,7 @@
 #include "sequencer/sequencer.h"
 #include "stream/stream.h"
 #include "subscription/subscription.h"
+#include "topic/topic.h"
 
 struct claim_place {
 	struct list node; /* in queue->claims */
@@ -35,6 +36,7 @@ struct sequencer {
 	struct list outputs_settled, outputs_late; /* the same */
 	uint64_t outputs_late_ms;                  /* when the late ones are tried again */
 	struct subscriptions subs;
+	struct topics topics;
 	uint64_t relink_ms; /* what a lack of memory left unlinked is linked then; UINT64_MAX: nothing */
 	struct groups groups;
 	uint64_t members_made; /* ids of members given away since the start */
@@ -52,7 +54,7 @@ struct sequencer {
 	struct mail_list out[COMMAND_THREADS_MAX];
 	struct buf fields;
 	uint8_t seed[EVENT_SECRET_BYTES];
-	struct hash_key tag_key, mix_key, token_key, subscription_key, member_key;
+	struct hash_key tag_key, mix_key, token_key, subscription_key, topic_key, member_key;
 	bool failed;
 	struct sequencer_stats stats;
 };
@@ -148,6 +150,10 @@ struct stream_view *stream_view_new(struct sequencer *s, const struct stream *st
  * cannot fail to be filled. NULL: no memory. */
 struct stream_view *stream_view_room(size_t strings_bytes, size_t chunk_count);
 void stream_view_fill(struct stream_view *room, const struct stream *stream, size_t chunk_count);
+/* What a stream has from `offset` on, as far as `in` (bounds alone) lets it: chunks and their pins. NULL: no memory, or bytes
+ * that are gone. */
+struct stream_view *stream_view_from(struct sequencer *s, const struct stream *stream, uint64_t offset,
+				     const struct stream_read_in *in);
 /* Whether a cursor (number, offset) is one of this stream: its own, or one of what it has from a source. (0, 0) is the beginning
  * of every stream, and *offset is set to where that is. */
 bool stream_place_find(const struct stream *stream, uint64_t number, uint64_t *offset);
@@ -167,7 +173,8 @@ void stream_left(struct sequencer *s, const struct stream_left *left);
 /* --- stream_keep.c --- */
 /* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
 int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;
-/* The first record from place->from on whose time is not before `time_ms`, among those in the chunk: 0, -ENOMEM or -EIO. */
+/* The first record from place->from on whose time is not before `time_ms`, among those in the chunk: 0, 1 (there is none),
+ * -ENOMEM or -EIO. */
 int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset) MUST_USE;
 /* What a stream no longer keeps is let go, and small chunks are gathered, a bounded share of both. */
 void stream_keep(struct sequencer *s, struct stream *stream);
@@ -187,6 +194,34 @@ void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);
 void command_stream_read(struct sequencer *s, struct command *c);
 void command_stream_list(struct sequencer *s, struct command *c);
+
+/* --- topic.c --- */
+/* As emit, for topics. A DELETED one's pointer is void afterwards. */
+enum outcome topic_emit(struct sequencer *s, struct topic_event *e, struct topic *topic) MUST_USE;
+void topic_follow(struct sequencer *s, const struct topic *topic); /* its partitions do as is set of it; NULL is fine */
+void topics_start(struct sequencer *s);                            /* once all is replayed: partitions without a topic go */
+struct topic *topic_of(const struct sequencer *s, const struct topic_ref *ref);                          /* NULL: there is none */
+struct stream *partition_find(const struct sequencer *s, const struct topic *topic, uint32_t partition); /* NULL: the same */
+void command_topic_create(struct sequencer *s, struct command *c);
+void command_topic_partitions(struct sequencer *s, struct command *c);
+void command_topic_config(struct sequencer *s, struct command *c);
+void command_topic_delete(struct sequencer *s, struct command *c);
+
+/* --- topic_view.c --- */
+/* What would be set of a topic (NULL: of a new one) after that change. */
+enum outcome topic_settings_change(const struct topic *topic, struct topic_change *change, bool incremental,
+				   struct buf *out) MUST_USE;
+void topic_answer_deinit(struct command *c); /* its share of command_answer_deinit */
+int topics_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
+int topic_snapshot_put(struct sequencer *s, const struct topic *topic, const struct stream_sink *sink) MUST_USE;
+void command_topics(struct sequencer *s, struct command *c);
+
+/* --- produce.c, fetch.c --- */
+void command_produce(struct sequencer *s, struct command *c);
+void command_producer_id(struct sequencer *s, struct command *c);
+void command_fetch(struct sequencer *s, struct command *c);
+void command_list_offsets(struct sequencer *s, struct command *c);
+void command_delete_records(struct sequencer *s, struct command *c);
 
 /* --- subscription.c --- */
 /* As emit, for subscriptions. A DELETED one's pointer is void afterwards. */
@@ -238,11 +273,10 @@ void groups_start(struct sequencer *s);
 bool groups_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
 uint64_t groups_next_ms(const struct sequencer *s);
 void groups_fail(struct sequencer *s); /* all that wait come back */
-/* A topic is gone: nobody has come anywhere in it. */
-enum outcome groups_forget_topic(struct sequencer *s, struct slice topic) MUST_USE;
 
 /* --- group_view.c --- */
 struct group_view *group_view_new(const struct group *group, const struct member *asker, bool with_members); /* NULL: no memory */
+void group_answer_deinit(struct command *c);
 /* Of who is to join with an id: */
 struct group_view *group_view_id(struct slice member_id);
 struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, const struct group *group,

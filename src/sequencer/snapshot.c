@@ -2,8 +2,8 @@
  *
  * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
  * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
- * Streams follow in the order of their numbers, each whole, then subscriptions, then groups; the cursor then has bits that no
- * job's number has. */
+ * Streams follow in the order of their numbers, each whole, then subscriptions, then topics, then groups; the cursor then has
+ * bits that no job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -37,7 +37,8 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 
 #define CURSOR_STREAMS       (1ULL << 63)
 #define CURSOR_SUBSCRIPTIONS (CURSOR_STREAMS | 1ULL << 62)
-#define CURSOR_GROUPS        (CURSOR_SUBSCRIPTIONS | 1ULL << 61)
+#define CURSOR_TOPICS        (CURSOR_SUBSCRIPTIONS | 1ULL << 61)
+#define CURSOR_GROUPS        (CURSOR_TOPICS | 1ULL << 60)
 
 static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
 {
@@ -72,6 +73,27 @@ static int snapshot_subscriptions(struct sequencer *s, uint64_t *cursor, unsigne
 		if (r)
 			return r;
 		*cursor = CURSOR_SUBSCRIPTIONS + subscription->number;
+	}
+	*cursor = CURSOR_TOPICS;
+	r = topics_snapshot_meta(s, sink);
+	return r ? r : 1;
+}
+
+static int snapshot_topics(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
+{
+	int r = 0;
+
+	list_each (node, &s->topics.all) {
+		const struct topic *topic = container_of(node, struct topic, peers);
+
+		if (topic->number <= *cursor - CURSOR_TOPICS)
+			continue;
+		if (limit-- == 0)
+			return 1;
+		r = topic_snapshot_put(s, topic, sink);
+		if (r)
+			return r;
+		*cursor = CURSOR_TOPICS + topic->number;
 	}
 	*cursor = CURSOR_GROUPS;
 	r = group_snapshot_meta(s, sink);
@@ -111,6 +133,8 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 
 	if (*cursor >= CURSOR_GROUPS)
 		return snapshot_groups(s, cursor, limit, &stream_sink);
+	if (*cursor >= CURSOR_TOPICS)
+		return snapshot_topics(s, cursor, limit, &stream_sink);
 	if (*cursor >= CURSOR_SUBSCRIPTIONS)
 		return snapshot_subscriptions(s, cursor, limit, &stream_sink);
 	if (*cursor & CURSOR_STREAMS)

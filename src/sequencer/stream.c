@@ -69,7 +69,7 @@ enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct str
 		stream_wake_watchers(s, stream, &waking);
 	}
 	streams_commit(&s->streams, e, &prepared);
-	if (stream && e->type == STREAM_APPENDED)
+	if (stream && (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED))
 		stream_wake_watchers(s, stream, &waking);
 	subscriptions_follow(s, e);
 	return OUTCOME_OK;
@@ -198,12 +198,20 @@ static bool closed_by(const struct stream *stream, const struct producer_in *in)
 	       more->closer_epoch == in->epoch && more->closer_seq == in->seq;
 }
 
+/* Of a topic's partition every chunk is batches that a Kafka client can be sent, and nothing goes from the middle of it. */
+static bool fits_topic(const struct stream_append_in *in)
+{
+	return in->records.batch && !in->close && !in->replace && !in->ttl_ms;
+}
+
 static enum outcome judge(const struct sequencer *s, const struct stream *stream, const struct stream_append_in *in)
 {
 	enum outcome outcome;
 
 	if (stream->flags & STREAM_GONE)
 		return OUTCOME_GONE;
+	if (stream->flags & STREAM_TOPIC && !fits_topic(in))
+		return OUTCOME_TOPIC;
 	if (stream->flags & STREAM_CLOSED) {
 		if (in->producer.id.len ? closed_by(stream, &in->producer) : in->close && in->records.count == 0)
 			return OUTCOME_SAME;
@@ -292,6 +300,8 @@ void command_stream_delete(struct sequencer *s, struct command *c)
 
 	if (stream && stream->flags & STREAM_GONE)
 		outcome = OUTCOME_GONE;
+	else if (stream && stream->flags & STREAM_TOPIC)
+		outcome = OUTCOME_TOPIC;
 	else if (stream)
 		outcome = stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
 	reply(s, c, outcome, s->forgotten_end);

@@ -88,6 +88,7 @@ struct stream_read_in {
 	uint64_t time_ms;        /* STREAM_FROM_TIME: unix */
 	uint64_t min_bytes;      /* with `watch`: there is nothing before there are so many */
 	uint64_t max_bytes;      /* at least one chunk comes, however long, unless `strict` */
+	uint64_t until_offset;   /* no chunk that begins at or behind it; 0: no such bound */
 	size_t max_chunks;       /* 0: as many as may be, which is STREAM_CHUNKS_MAX */
 	bool strict;             /* none rather than one that is too long, but for a blob */
 	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
@@ -130,8 +131,9 @@ struct stream_view {
 	uint64_t key;         /* of waits on the board */
 	uint64_t next_offset; /* the end */
 	uint64_t earliest_offset;
-	uint64_t from_offset;  /* where the chunks asked for begin: an offset within the first chunk, or the end */
-	uint64_t after_offset; /* behind the last of these chunks */
+	uint64_t stable_offset; /* what lies before it belongs to no open transaction */
+	uint64_t from_offset;   /* where the chunks asked for begin: an offset within the first chunk, or the end */
+	uint64_t after_offset;  /* behind the last of these chunks */
 	uint64_t created_ms, expires_at_ms, ttl_s, max_age_ms, max_bytes;
 	uint64_t bytes; /* that its own records take */
 	uint32_t waits; /* how many wait there */

@@ -36,17 +36,17 @@ static int boundary_find(struct slice batches, uint64_t offset, struct boundary 
 /* 0, -ENOMEM or -EIO. */
 static int boundary_of(struct sequencer *s, const struct chunk_place *place, struct boundary *ret)
 {
-	char *bytes;
-	int r;
+	char *bytes = NULL;
+	int r = 0;
 
 	*ret = (struct boundary){place->chunk->size_bytes, place->end};
-	if (place->chunk->kind == BODY_BLOB)
-		return 0;
-	r = chunk_read(s, place->chunk, &bytes);
-	if (r)
-		return r;
-	r = boundary_find(slice_from(bytes, (size_t)place->chunk->size_bytes), place->from, ret);
-	mem_free(bytes);
+	if (place->chunk->kind == BODY_INLINE) {
+		r = chunk_read(s, place->chunk, &bytes);
+		if (r)
+			return r;
+		r = boundary_find(slice_from(bytes, (size_t)place->chunk->size_bytes), place->from, ret);
+		mem_free(bytes);
+	}
 	if (ret->value_bytes > place->value_bytes)
 		ret->value_bytes = place->value_bytes;
 	if (ret->append_end > place->end)
@@ -90,6 +90,8 @@ enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, s
 		return OUTCOME_NO_SOURCE;
 	if (source->flags & STREAM_GONE)
 		return OUTCOME_CONFLICT;
+	if (source->flags & STREAM_TOPIC)
+		return OUTCOME_TOPIC;
 	if (!in->content_type.len)
 		e->content_type = stream_type_slice(source);
 	else if (!slice_eq_nocase(in->content_type, stream_type_slice(source)))

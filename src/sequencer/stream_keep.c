@@ -46,14 +46,15 @@ int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64
 		while (batch_next(&reader, &record, &offset) == 1) {
 			if (offset < place->from || reader.record_time_ms < time_ms)
 				continue;
-			*ret_offset = offset < place->end ? offset : place->end;
 			mem_free(bytes);
+			if (offset >= place->end)
+				return 1;
+			*ret_offset = offset;
 			return 0;
 		}
 	}
 	mem_free(bytes);
-	*ret_offset = place->end;
-	return 0;
+	return 1;
 }
 
 /* --- letting go --- */
@@ -91,7 +92,7 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 
 	if (stream->more->life_ms <= s->now_ms)
 		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
-	outcome = trim(s, stream);
+	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream);
 	if (outcome == OUTCOME_OK)
 		outcome = drop_overdue(s, stream);
 	if (outcome == OUTCOME_OK)
@@ -210,6 +211,49 @@ static int put_names(struct sequencer *s, const struct stream *stream, const str
 	return r;
 }
 
+static int put_sequence(struct sequencer *s, const struct sequence *sequence, struct buf *batches, const struct stream_sink *sink)
+{
+	struct stream_event e = {
+		.type = STREAM_SNAP_SEQUENCE,
+		.number = sequence->stream->number,
+		.producer_id = sequence->producer_id,
+		.epoch = sequence->epoch,
+		.last_ms = sequence->last_ms,
+		.txn_first = sequence->txn_first + 1, /* none: 0 */
+	};
+
+	buf_clear(batches);
+	for (unsigned i = 0; i < sequence->batch_count; i++)
+		sequence_batch_put(batches, &sequence->batches[i]);
+	e.batches = buf_slice(batches);
+	return batches->failed ? -ENOMEM : put(s, &e, sink);
+}
+
+/* Kafka producers, and the transactions that were aborted. */
+static int put_sequences(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
+{
+	const struct stream_sequences *sequences = stream_more(stream)->sequences;
+	struct buf bytes = {0};
+	uint32_t i = 0;
+	int r = 0;
+
+	if (!sequences)
+		return 0;
+	list_each (node, &sequences->all)
+		r = r ? r : put_sequence(s, container_of(node, struct sequence, peers), &bytes, sink);
+	while (!r && i < sequences->aborted_count) {
+		struct stream_event e = {.type = STREAM_SNAP_ABORTED, .number = stream->number};
+
+		buf_clear(&bytes);
+		for (uint32_t n = 0; n < STREAM_SNAP_CHUNKS_MAX && i < sequences->aborted_count; n++)
+			aborted_put(&bytes, &sequences->aborted->items[i++]);
+		e.aborted = buf_slice(&bytes);
+		r = bytes.failed ? -ENOMEM : put(s, &e, sink);
+	}
+	buf_deinit(&bytes);
+	return r;
+}
+
 int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
 {
 	const struct stream_more *more = stream_more(stream);
@@ -239,7 +283,9 @@ int stream_snapshot(struct sequencer *s, const struct stream *stream, const stru
 	if (more->closer)
 		e.producer = slice_from(more->closer->id, more->closer->len);
 	r = put_chunks(s, stream, &e, sink);
-	return r ? r : put_names(s, stream, sink);
+	if (!r)
+		r = put_names(s, stream, sink);
+	return r ? r : put_sequences(s, stream, sink);
 }
 
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink)

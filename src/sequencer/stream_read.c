@@ -36,6 +36,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->key = stream_key(stream->number);
 	view->next_offset = view->from_offset = view->after_offset = stream->next_offset;
 	view->earliest_offset = stream_earliest(stream);
+	view->stable_offset = stream_stable(stream);
 	view->created_ms = stream_created_ms(stream);
 	view->bytes = stream->bytes;
 	view->waits = stream->waits;
@@ -84,7 +85,8 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 	struct chunk_place place;
 	uint64_t bytes = 0;
 
-	while (count < most && stream_chunk_from(stream, offset, &place)) {
+	while (count < most && stream_chunk_from(stream, offset, &place) &&
+	       (!in->until_offset || place.from < in->until_offset)) {
 		bytes += place.chunk->size_bytes;
 		if (bytes > in->max_bytes && (count > 0 || (in->strict && place.chunk->kind != BODY_BLOB)))
 			break;
@@ -94,8 +96,7 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 	return count;
 }
 
-/* A view with chunks and their pins. NULL: no memory, or bytes that are gone. */
-static struct stream_view *view_from(struct sequencer *s, const struct stream *stream, uint64_t offset,
+struct stream_view *stream_view_from(struct sequencer *s, const struct stream *stream, uint64_t offset,
 				     const struct stream_read_in *in)
 {
 	size_t count = chunks_wanted(stream, offset, in);
@@ -137,7 +138,7 @@ static bool wake(struct sequencer *s, const struct stream *stream, const struct 
 	wake->key = stream_key(stream->number);
 	if (!w->deleted) {
 		/* Whoever waited stood at the end before this append. */
-		wake->view = view_from(s, stream, w->from, &(struct stream_read_in){.max_bytes = UINT64_MAX});
+		wake->view = stream_view_from(s, stream, w->from, &(struct stream_read_in){.max_bytes = UINT64_MAX});
 		if (!wake->view) {
 			mem_free(wake);
 			return false;
@@ -185,13 +186,16 @@ static enum outcome from_time(struct sequencer *s, const struct stream *stream, 
 	struct chunk_place place;
 	int r;
 
-	while (stream_chunk_from(stream, offset, &place)) {
-		if (place.chunk->max_time_ms >= time_ms) {
-			*ret_offset = place.from;
-			r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
-			return r ? (r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE) : OUTCOME_OK;
-		}
-		offset = place.end;
+	for (; stream_chunk_from(stream, offset, &place); offset = place.end) {
+		if (place.chunk->max_time_ms < time_ms)
+			continue;
+		*ret_offset = place.from;
+		r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
+		if (r < 0)
+			return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE;
+		if (r == 0)
+			return OUTCOME_OK;
+		/* Of a source's chunk, and the late ones lie behind what is inherited. */
 	}
 	*ret_offset = stream->next_offset;
 	return OUTCOME_OK;
@@ -260,7 +264,7 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 		return outcome;
 	if (outcome != OUTCOME_OK)
 		offset = stream->next_offset;
-	*ret_view = view_from(s, stream, offset, in);
+	*ret_view = stream_view_from(s, stream, offset, in);
 	if (!*ret_view)
 		return OUTCOME_NO_MEMORY;
 	if (outcome == OUTCOME_OK && in->watch && !(stream->flags & STREAM_CLOSED) &&

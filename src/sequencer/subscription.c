@@ -222,7 +222,7 @@ void subscriptions_follow(struct sequencer *s, const struct stream_event *e)
 	stream = stream_find_number(&s->streams, e->number);
 	if (e->type == STREAM_TRIMMED)
 		pass_over_trimmed(s, stream);
-	if ((!is_new && e->type != STREAM_APPENDED) || !subscription_can_link(stream))
+	if ((!is_new && e->type != STREAM_APPENDED && e->type != STREAM_PRODUCED) || !subscription_can_link(stream))
 		return;
 	if (link_stream(s, stream, is_new, is_new || e->offset == own_offset(stream)) != OUTCOME_OK)
 		s->relink_ms = s->now_ms + RETRY_MS;

@@ -11,18 +11,12 @@
 
 #include "sequencer/outcome.h"
 #include "sequencer/store.h"
-#include "topic/topic_config.h"
+#include "topic/topic.h"
 
 enum {
-	TOPIC_NAME_MAX = 249,
-	TOPIC_ID_BYTES = 16,
 	TOPIC_LEADER_EPOCH = 0, /* of every partition, always */
 	TOPIC_BATCH_MAX = STORE_BODY_MAX,
 	TRANSACTIONAL_ID_MAX = 1024,
-};
-
-struct topic_id {
-	uint8_t bytes[TOPIC_ID_BYTES]; /* all 0: none */
 };
 
 /* A topic by its name, or, when that is empty, by its id. */
@@ -64,7 +58,7 @@ struct topics_change_in { /* TOPIC_CREATE, TOPIC_PARTITIONS, TOPIC_CONFIG, TOPIC
 };
 
 struct topics_in {                      /* TOPICS */
-	const struct topic_ref *topics; /* NULL: all, by name */
+	const struct topic_ref *topics; /* NULL: all, in the order in which they were made */
 	size_t count;
 	bool settings; /* they are wanted, too */
 };

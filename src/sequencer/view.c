@@ -134,11 +134,8 @@ void command_answer_deinit(struct command *c)
 	mem_free(c->out.outcomes);
 	mem_free(c->out.leases);
 	mem_free(c->out.queues);
-	mem_free(c->out.group);
-	for (size_t i = 0; i < c->out.group_count; i++)
-		mem_free(c->out.groups[i]);
-	mem_free(c->out.groups);
-	mem_free(c->out.offsets);
+	topic_answer_deinit(c);
+	group_answer_deinit(c);
 	subscription_view_free(c->out.subscription);
 	stream_view_unref(c->out.stream);
 	memset(&c->out, 0, sizeof(c->out));

@@ -15,7 +15,7 @@ enum setting_kind { SETTING_TEXT, SETTING_DURATION, SETTING_SIZE, SETTING_COUNT,
 enum setting_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct config {
-	char *data, *http, *cors_origin, *webhook_ca;
+	char *data, *http, *kafka, *advertise, *cors_origin, *webhook_ca;
 	uint64_t threads;
 	uint64_t sync;             /* enum journal_sync */
 	uint64_t sync_interval_ms; /* set along with it */
@@ -27,6 +27,7 @@ struct config {
 		job_output_bytes;
 	uint64_t webhook_allow; /* enum hook_allow */
 	uint64_t webhook_timeout_ms, webhooks;
+	uint64_t kafka_idle_ms, frame_bytes, fetch_bytes, topic_partitions, auto_create;
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;
 };
@@ -47,8 +48,8 @@ extern const size_t setting_count;
 
 /* Where each value came from, for `bide config show --origin`. */
 struct config_origins {
-	enum setting_origin origin[64];
-	int line[64]; /* in the file */
+	enum setting_origin origin[80];
+	int line[80]; /* in the file */
 };
 
 struct config_flags {

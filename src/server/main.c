@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { OPTIONS_MAX = 64 };
+enum { OPTIONS_MAX = 80 };
 
 /* Made from the settings, so that a flag cannot be forgotten: --config first, then all of them. */
 static struct cli_option options[OPTIONS_MAX] = {
@@ -40,7 +40,8 @@ static struct cli_command commands[] = {
 	 .run = serve_run,
 	 .detail =
 		 "Runs in the foreground until SIGTERM or SIGINT, which answer all waits and stop. SIGHUP reads the\n"
-		 "configuration again. Prints \"listening http ADDR:PORT\" when it is ready.\n\n"
+		 "configuration again. Prints \"listening http ADDR:PORT\" when it is ready, and \"listening kafka\n"
+		 "ADDR:PORT\" if --kafka asks for that.\n\n"
 		 "Each flag is also a key in the configuration file and a variable: --max-wait, max-wait = 55s, BIDE_MAX_WAIT."},
 	{.name = "doctor",
 	 .summary = "look whether this machine is fit for the server",

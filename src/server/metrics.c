@@ -8,6 +8,7 @@
 struct figures {
 	struct http_thread_stats http;
 	struct api_stats api;
+	struct kafka_thread_stats kafka;
 	struct sequencer_stats sequencer;
 	struct journal_stats journal;
 	struct latency commits;
@@ -17,10 +18,12 @@ struct figures {
 void stats_publish(struct thread *thread)
 {
 	struct server *server = thread->server;
-	struct thread_stats stats;
+	struct thread_stats stats = {0};
 
 	http_thread_stats(thread->http, &stats.http);
 	api_thread_stats(thread->api, &stats.api);
+	if (thread->kafka)
+		kafka_thread_stats(thread->kafka, &stats.kafka);
 	pthread_mutex_lock(&thread->stats_lock);
 	thread->stats = stats;
 	pthread_mutex_unlock(&thread->stats_lock);
@@ -52,6 +55,7 @@ static void gather(struct server *server, struct figures *f)
 		pthread_mutex_lock(&thread->stats_lock);
 		sum(&f->http, &thread->stats.http, sizeof(f->http));
 		sum(&f->api, &thread->stats.api, sizeof(f->api));
+		sum(&f->kafka, &thread->stats.kafka, sizeof(f->kafka));
 		pthread_mutex_unlock(&thread->stats_lock);
 	}
 	webhooks_stats(server->webhooks, &f->webhooks);
@@ -101,6 +105,16 @@ static const struct metric metrics[] = {
 	{"bide_http_sent_bytes_total", "Bytes sent.", F(http.bytes_out_total), COUNTER},
 	{"bide_http_gone_total", "Requests whose client left before the answer.", F(http.gone_total), COUNTER},
 	{"bide_http_timeouts_total", "Senders and readers cut for slowness.", F(http.timeouts_total), COUNTER},
+	{"bide_kafka_connections", "Open connections of Kafka clients.", F(kafka.connections_open), GAUGE},
+	{"bide_kafka_connections_total", "Connections of Kafka clients accepted.", F(kafka.connections_total), COUNTER},
+	{"bide_kafka_connections_refused_total", "Connections of Kafka clients refused over the limit.",
+	 F(kafka.connections_refused), COUNTER},
+	{"bide_kafka_requests_total", "Requests of Kafka clients.", F(kafka.requests_total), COUNTER},
+	{"bide_kafka_received_bytes_total", "Bytes received from Kafka clients.", F(kafka.bytes_in_total), COUNTER},
+	{"bide_kafka_sent_bytes_total", "Bytes sent to Kafka clients.", F(kafka.bytes_out_total), COUNTER},
+	{"bide_kafka_broken_total", "Connections ended for what was sent on them.", F(kafka.broken_total), COUNTER},
+	{"bide_kafka_timeouts_total", "Kafka clients cut for slowness.", F(kafka.timeouts_total), COUNTER},
+	{"bide_kafka_parked", "Requests of Kafka clients parked.", F(kafka.parked), GAUGE},
 	{"bide_waits_parked", "Requests parked.", F(http.parked), GAUGE},
 	{"bide_waits_answered_total", "Waits that were woken and answered.", F(api.answered_total), COUNTER},
 	{"bide_waits_expired_total", "Waits that ended at their deadline.", F(api.expired_total), COUNTER},

@@ -128,7 +128,7 @@ static void accepted(void *ctx, int fd)
 		server_say(server, t, (struct server_message){.word = WORD_ACCEPT, .fd = fd});
 }
 
-static void paused(void *ctx, int error)
+void listener_paused(void *ctx, int error)
 {
 	(void)ctx;
 	fprintf(stderr,
@@ -257,21 +257,32 @@ static int start(struct server *server)
 		fprintf(stderr, "bide: cannot start: %s\n", strerror(-r));
 		return SERVER_FAILED;
 	}
-	r = listener_new(
-		server->threads[0].loop,
-		&(struct listener_config){
-			.address = slice_str(server->config->http), .on_accept = accepted, .on_pause = paused, .ctx = server},
-		&server->listener);
-	if (!r)
-		r = threads_start(server);
+	r = listener_new(server->threads[0].loop,
+			 &(struct listener_config){.address = slice_str(server->config->http),
+						   .on_accept = accepted,
+						   .on_pause = listener_paused,
+						   .ctx = server},
+			 &server->listener);
+	if (r)
+		return listen_error(server, r);
+	r = kafka_open(server);
+	if (r)
+		return r;
+	r = threads_start(server);
 	if (!r)
 		r = listener_start(server->listener);
+	if (!r)
+		r = kafka_start(server);
 	if (r)
 		return listen_error(server, r);
 	atomic_store(&server->ready, true);
 	address = listener_address(server->listener);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("listening http %.*s\n", (int)address.len, address.ptr);
+	if (server->kafka_listener) {
+		address = listener_address(server->kafka_listener);
+		printf("listening kafka %.*s\n", (int)address.len, address.ptr);
+	}
 	notify("READY=1");
 	return SERVER_OK;
 }
@@ -291,7 +302,7 @@ static void drop_mail(struct thread *thread)
 		} else if (message->kind != MESSAGE_SERVER) {
 			api_message_drop(message);
 		} else if (word->word != WORD_COMMITTED) {
-			if (word->word == WORD_ACCEPT)
+			if (word->word == WORD_ACCEPT || word->word == WORD_ACCEPT_KAFKA)
 				close(word->fd);
 			mem_free(word);
 		}
@@ -315,6 +326,7 @@ static void stop(struct server *server)
 	if (atomic_load(&server->ready))
 		commit_all(server);
 	listener_free(server->listener);
+	kafka_shut(server);
 	/* Commands lie in their exchanges' arenas, so those who hold commands go before the exchanges. */
 	for (unsigned t = 0; t < server->thread_count; t++) {
 		if (server->threads[t].http)
@@ -322,6 +334,7 @@ static void stop(struct server *server)
 	}
 	sequencer_free(server->sequencer);
 	for (unsigned t = 0; t < server->thread_count; t++) {
+		kafka_thread_free(server->threads[t].kafka);
 		http_thread_free(server->threads[t].http);
 		api_thread_free(server->threads[t].api);
 	}
@@ -331,6 +344,7 @@ static void stop(struct server *server)
 		loop_free(server->threads[t].loop);
 	tunings_free(server->tuning);
 	hook_signer_free(server->hook_signer);
+	mem_free(server->kafka_host);
 	mem_free(server->threads);
 }
 

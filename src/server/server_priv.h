@@ -4,6 +4,7 @@
 #include "http/api/api.h"
 #include "http/exchange/http_thread.h"
 #include "journal/journal.h"
+#include "kafka/api/kafka_thread.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "sequencer/sequencer.h"
@@ -14,12 +15,21 @@
 #include <stdatomic.h>
 
 /* What the server's own messages say. */
-enum server_word { WORD_ACCEPT, WORD_DRAIN, WORD_CONFIGURE, WORD_FAIL, WORD_STOP, WORD_COMMITTED, WORD_HOOKED };
+enum server_word {
+	WORD_ACCEPT,
+	WORD_ACCEPT_KAFKA,
+	WORD_DRAIN,
+	WORD_CONFIGURE,
+	WORD_FAIL,
+	WORD_STOP,
+	WORD_COMMITTED,
+	WORD_HOOKED
+};
 
 struct server_message {
 	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED */
 	enum server_word word;
-	int fd;                      /* WORD_ACCEPT */
+	int fd;                      /* WORD_ACCEPT… */
 	const struct tuning *tuning; /* WORD_CONFIGURE */
 	struct hooked_in hooked;     /* WORD_HOOKED */
 };
@@ -30,12 +40,14 @@ struct tuning {
 	char *cors_origin;
 	struct http_config http;
 	struct api_config api;
+	struct kafka_config kafka;
 	struct sequencer_config sequencer;
 };
 
 struct thread_stats {
 	struct http_thread_stats http;
 	struct api_stats api;
+	struct kafka_thread_stats kafka;
 };
 
 struct thread {
@@ -45,7 +57,8 @@ struct thread {
 	struct loop *loop;
 	struct http_thread *http;
 	struct api_thread *api;
-	struct mail_list outgoing; /* to the sequencer, this turn */
+	struct kafka_thread *kafka; /* NULL: that door is shut */
+	struct mail_list outgoing;  /* to the sequencer, this turn */
 	bool stop;
 	pthread_mutex_t stats_lock;
 	struct thread_stats stats; /* as of the end of the last turn */
@@ -57,7 +70,9 @@ struct server {
 	struct tuning *tuning;
 	struct journal *journal;
 	struct sequencer *sequencer;
-	struct listener *listener;
+	struct listener *listener, *kafka_listener;
+	char *kafka_host; /* by which Kafka clients are told to come, and the port */
+	uint16_t kafka_port;
 	struct hook_signer *hook_signer;
 	struct webhooks *webhooks;
 	struct thread *threads;
@@ -96,6 +111,9 @@ struct server {
 	uint64_t commit_us;                    /* the last one's */
 };
 
+/* --- server.c --- */
+void listener_paused(void *server, int error); /* struct listener_config.on_pause */
+
 /* --- turn.c --- */
 void *thread_main(void *thread);                       /* loops until told to stop */
 void turn_send(void *thread, struct command *command); /* struct api_config.send */
@@ -115,6 +133,11 @@ bool upkeep_is_busy(const struct server *server);
 /* --- tuning.c --- */
 struct tuning *tuning_new(struct server *server, const struct config *config);
 void tunings_free(struct tuning *tuning);
+
+/* --- kafka.c --- */
+int kafka_open(struct server *server);  /* nothing when it is not configured; an enum server_exit, and what is wrong was told */
+int kafka_start(struct server *server); /* begins to accept; 0 or -errno */
+void kafka_shut(struct server *server); /* accepts no more */
 
 /* --- metrics.c --- */
 void stats_publish(struct thread *thread);

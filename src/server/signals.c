@@ -41,6 +41,7 @@ void server_drain(struct server *server)
 	}
 	notify("STOPPING=1");
 	server->listener = listener_free(server->listener);
+	kafka_shut(server);
 	server->drain_until_ms = now_ms;
 	server->drain_end_ms = now_ms + server->config->drain_ms + DRAIN_GRACE_MS;
 	for (unsigned t = 0; t < server->thread_count; t++)

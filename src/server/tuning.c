@@ -31,6 +31,23 @@ static struct http_limits limits_of(const struct config *c)
 	};
 }
 
+static struct kafka_limits kafka_limits_of(const struct config *c)
+{
+	return (struct kafka_limits){
+		.frame_bytes = (uint32_t)c->frame_bytes,
+		.fetch_bytes = (uint32_t)c->fetch_bytes,
+		.pipeline = (uint32_t)c->pipeline,
+		.connections = (uint32_t)c->connections,
+		.read_timeout_ms = (uint32_t)c->body_timeout_ms,
+		.idle_timeout_ms = (uint32_t)c->kafka_idle_ms,
+		.write_timeout_ms = (uint32_t)c->write_timeout_ms,
+		.output_bytes = (uint32_t)c->output_bytes,
+		.max_wait_ms = c->max_wait_ms,
+		.topic_partitions = (uint32_t)c->topic_partitions,
+		.auto_create = c->auto_create != 0,
+	};
+}
+
 struct tuning *tuning_new(struct server *server, const struct config *c)
 {
 	struct tuning *tuning = mem_zalloc(sizeof(*tuning));
@@ -65,6 +82,14 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.info = server_info,
 		.ready = server_is_ready,
 		.draining = server_is_draining,
+		.unix_ms = server_unix_ms,
+	};
+	tuning->kafka = (struct kafka_config){
+		.limits = kafka_limits_of(c),
+		.host = slice_str(server->kafka_host),
+		.port = server->kafka_port,
+		.send = turn_send,
+		.send_message = turn_send_message,
 		.unix_ms = server_unix_ms,
 	};
 	tuning->sequencer = sequencer_defaults;

@@ -36,7 +36,7 @@ void server_say(struct server *server, unsigned thread, struct server_message wo
 	struct server_message *message = mem_alloc(sizeof(*message));
 
 	if (!message) {
-		if (word.word == WORD_ACCEPT)
+		if (word.word == WORD_ACCEPT || word.word == WORD_ACCEPT_KAFKA)
 			close(word.fd);
 		return;
 	}
@@ -60,15 +60,24 @@ static void obey(struct thread *thread, struct server_message *message)
 	case WORD_ACCEPT:
 		http_thread_accept(thread->http, message->fd);
 		break;
+	case WORD_ACCEPT_KAFKA:
+		kafka_thread_accept(thread->kafka, message->fd);
+		break;
 	case WORD_DRAIN:
+		if (thread->kafka)
+			kafka_thread_drain(thread->kafka, server->config->drain_ms);
 		api_thread_drain(thread->api, thread->http, server->config->drain_ms);
 		http_thread_drain(thread->http);
 		break;
 	case WORD_CONFIGURE:
 		http_thread_configure(thread->http, &message->tuning->http);
 		api_thread_configure(thread->api, &message->tuning->api);
+		if (thread->kafka)
+			kafka_thread_configure(thread->kafka, &message->tuning->kafka);
 		break;
 	case WORD_FAIL:
+		if (thread->kafka)
+			kafka_thread_fail(thread->kafka);
 		api_thread_fail(thread->api, thread->http);
 		http_thread_drain(thread->http);
 		break;
@@ -83,6 +92,17 @@ static void obey(struct thread *thread, struct server_message *message)
 		return;
 	}
 	mem_free(message);
+}
+
+/* Of the sequencer's, to the doors. */
+static void hand_over(struct thread *thread, struct message *message)
+{
+	if (thread->kafka && message->kind == MESSAGE_STREAM_WAKE)
+		kafka_thread_woken(thread->kafka, container_of(message, struct stream_wake, message));
+	if (message->door == DOOR_KAFKA)
+		kafka_thread_message(thread->kafka, message);
+	else
+		api_thread_message(thread->api, message);
 }
 
 /* What came by mail. The sequencer's share waits for its turn, in which time moves first: thread 0 may have slept for long, and
@@ -104,7 +124,7 @@ static void read_mail(struct thread *thread)
 		else if (message->kind == MESSAGE_SERVER)
 			obey(thread, container_of(message, struct server_message, message));
 		else
-			api_thread_message(thread->api, message);
+			hand_over(thread, message);
 	}
 }
 
@@ -142,7 +162,14 @@ static void deliver(struct thread *thread)
 	}
 	stamp(&own, &now_us);
 	while ((mail = mail_pop(&own)))
-		api_thread_message(thread->api, container_of(mail, struct message, mail));
+		hand_over(thread, container_of(mail, struct message, mail));
+}
+
+static bool flush(struct thread *thread)
+{
+	bool busy = http_thread_flush(thread->http);
+
+	return (thread->kafka && kafka_thread_flush(thread->kafka)) || busy;
 }
 
 static uint64_t to_monotonic(const struct server *server, uint64_t unix_ms)
@@ -179,7 +206,7 @@ static bool sequencer_turns(struct thread *thread)
 		commit_if_wanted(server);
 		sequencer_release(server->sequencer);
 		deliver(thread);
-		busy = http_thread_flush(thread->http) || busy;
+		busy = flush(thread) || busy;
 		if (!thread->outgoing.first)
 			break;
 	}
@@ -189,7 +216,7 @@ static bool sequencer_turns(struct thread *thread)
 
 static bool other_turns(struct thread *thread)
 {
-	bool busy = http_thread_flush(thread->http);
+	bool busy = flush(thread);
 
 	if (thread->outgoing.first)
 		loop_send_list(thread->server->threads[0].loop, &thread->outgoing);
@@ -206,7 +233,7 @@ static void look_if_drained(struct thread *thread)
 		return;
 	for (unsigned t = 0; t < server->thread_count; t++) {
 		pthread_mutex_lock(&server->threads[t].stats_lock);
-		open += server->threads[t].stats.http.connections_open;
+		open += server->threads[t].stats.http.connections_open + server->threads[t].stats.kafka.connections_open;
 		pthread_mutex_unlock(&server->threads[t].stats_lock);
 	}
 	if (open == 0 || now_ms >= server->drain_end_ms)

@@ -118,7 +118,7 @@ static int compare(void *ctx, uint8_t type, struct slice fields)
 	struct comparison *c = ctx;
 	struct event e = {.type = (enum event_type)type};
 
-	if (type >= SUB_EVENT_FIRST) /* nobody subscribes in this world */
+	if (type >= SUB_EVENT_FIRST) /* nobody subscribes in this world, and there are no topics */
 		return 0;
 	if (type >= STREAM_EVENT_FIRST) {
 		stream_compare(&c->streams, type, fields);

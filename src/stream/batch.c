@@ -45,6 +45,9 @@ enum {
 
 	MAGIC = 2,
 	COMPRESSION = 7, /* in the attributes */
+	APPEND_TIME = 8,
+	TRANSACTIONAL = 16,
+	CONTROL = 32,
 	RECORD_BYTES_MIN = 7,
 	VARINT_BYTES_MAX = 5,
 	VARLONG_BYTES_MAX = 10,
@@ -185,6 +188,42 @@ void batch_set_base(char *batch, uint64_t base_offset)
 	put_u64(batch, base_offset);
 }
 
+void batch_set_epoch(char *batch, uint32_t epoch)
+{
+	put_u32(batch + AT_EPOCH, epoch);
+}
+
+void batch_set_append_time(char *batch, size_t len, uint64_t time_ms)
+{
+	batch[AT_ATTRIBUTES + 1] = (char)(batch[AT_ATTRIBUTES + 1] | APPEND_TIME);
+	put_u64(batch + AT_MAX_TIME, time_ms);
+	put_u32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, len - AT_ATTRIBUTES));
+}
+
+int batch_head_read(struct slice bytes, struct batch_head *ret_head)
+{
+	const char *head = bytes.ptr;
+	unsigned attributes;
+
+	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || head[AT_MAGIC] != MAGIC ||
+	    get_u32(head + AT_LENGTH) != bytes.len - AT_EPOCH || get_u32(head + AT_LAST_DELTA) >= INT32_MAX)
+		return -EBADMSG;
+	attributes = (uint8_t)head[AT_ATTRIBUTES + 1];
+	*ret_head = (struct batch_head){
+		.base_offset = get_u64(head),
+		.count = get_u32(head + AT_LAST_DELTA) + 1,
+		.compression = attributes & COMPRESSION,
+		.append_time = attributes & APPEND_TIME,
+		.transactional = attributes & TRANSACTIONAL,
+		.control = attributes & CONTROL,
+		.max_time_ms = (int64_t)get_u64(head + AT_MAX_TIME),
+		.producer_id = (int64_t)get_u64(head + AT_PRODUCER_ID),
+		.producer_epoch = (int16_t)(get_u32(head + AT_PRODUCER_EPOCH) >> 16),
+		.base_sequence = (int32_t)get_u32(head + AT_BASE_SEQUENCE),
+	};
+	return 0;
+}
+
 int batch_cut(struct slice *bytes, struct slice *ret_batch)
 {
 	uint64_t len;
@@ -205,6 +244,7 @@ int batch_open(struct batch_reader *reader, struct slice bytes)
 {
 	const char *head = bytes.ptr;
 	size_t records_bytes;
+	uint64_t time_ms;
 	uint32_t count;
 
 	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || head[AT_MAGIC] != MAGIC)
@@ -219,12 +259,14 @@ int batch_open(struct batch_reader *reader, struct slice bytes)
 	count = get_u32(head + AT_COUNT);
 	if (count == 0 || count > records_bytes / RECORD_BYTES_MIN || get_u32(head + AT_LAST_DELTA) != count - 1)
 		return -EBADMSG;
-	if (get_u64(head) > INT64_MAX - (uint64_t)count || get_u64(head + AT_BASE_TIME) > INT64_MAX)
+	time_ms = get_u64(head + (head[AT_ATTRIBUTES + 1] & APPEND_TIME ? AT_MAX_TIME : AT_BASE_TIME));
+	if (get_u64(head) > INT64_MAX - (uint64_t)count)
 		return -EBADMSG;
 	*reader = (struct batch_reader){
 		.rest = slice_from(head + BATCH_HEAD_BYTES, records_bytes),
 		.base_offset = get_u64(head),
-		.time_ms = get_u64(head + AT_BASE_TIME),
+		.time_ms = time_ms <= INT64_MAX ? time_ms : 0, /* -1: it has none */
+		.append_time = head[AT_ATTRIBUTES + 1] & APPEND_TIME,
 		.count = count,
 		.left = count,
 	};
@@ -317,7 +359,7 @@ int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uin
 		return -EBADMSG;
 	reader->rest = all.rest;
 	reader->left--;
-	reader->record_time_ms = reader->time_ms + (uint64_t)time_delta;
+	reader->record_time_ms = reader->time_ms + (reader->append_time ? 0 : (uint64_t)time_delta);
 	*ret_record = record;
 	*ret_offset = reader->base_offset + delta;
 	return 1;

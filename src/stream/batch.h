@@ -22,6 +22,27 @@ void batch_encode(struct buf *out, uint64_t time_ms, const struct batch_record *
 /* In the first 8 bytes of a batch. */
 void batch_set_base(char *batch, uint64_t base_offset);
 
+/* The partition leader epoch; likewise. */
+void batch_set_epoch(char *batch, uint32_t epoch);
+
+/* The time of all its records becomes that of the append; its checksum is made anew. `len`: of the whole batch. */
+void batch_set_append_time(char *batch, size_t len, uint64_t time_ms);
+
+/* What a batch says of itself. */
+struct batch_head {
+	uint64_t base_offset;
+	uint32_t count;       /* of offsets: the last one's delta, and 1 */
+	unsigned compression; /* 0: none */
+	bool append_time, transactional, control;
+	int64_t max_time_ms;
+	int64_t producer_id; /* -1: none */
+	int16_t producer_epoch;
+	int32_t base_sequence;
+};
+
+/* The head of a whole batch, which may be compressed: 0, or -EBADMSG. Of what lies behind it only its length is looked at. */
+int batch_head_read(struct slice bytes, struct batch_head *ret_head) MUST_USE;
+
 /* The first of several batches one behind the other: 1, and `bytes` goes on behind it; 0 at the end; -EBADMSG. Only its length is
  * looked at. */
 int batch_cut(struct slice *bytes, struct slice *ret_batch) MUST_USE;
@@ -30,6 +51,7 @@ struct batch_reader {
 	struct slice rest;
 	uint64_t base_offset, time_ms;
 	uint64_t record_time_ms; /* unix; of the record read last */
+	bool append_time;        /* the time of all of them */
 	uint32_t count, left;    /* records in all, and not read yet */
 };
 

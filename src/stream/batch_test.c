@@ -322,8 +322,8 @@ static void heads_that_lie(void **state)
 		{23, 4, 1, -EBADMSG},
 		{23, 4, 3, -EBADMSG},
 		{23, 4, 0xffffffff, -EBADMSG},
-		{27, 8, UINT64_MAX, -EBADMSG},
-		{27, 8, UINT64_C(1) << 63, -EBADMSG},
+		{27, 8, UINT64_MAX, 0}, /* no time */
+		{27, 8, UINT64_C(1) << 63, 0},
 		{57, 4, 0, -EBADMSG},
 		{57, 4, 2, -EBADMSG},
 		{57, 4, 4, -EBADMSG},

@@ -236,6 +236,8 @@ void chunks_trim(struct streams *streams, struct stream *stream, uint64_t earlie
 {
 	uint64_t before = stream_earliest(stream);
 
+	if (earliest <= before)
+		return;
 	for (uint32_t i = chunk_index(stream, before);
 	     i < stream->chunk_count && chunk_end(&stream_chunks(stream)[i]) <= earliest; i++)
 		stream->bytes -= stream_chunks(stream)[i].size_bytes;
@@ -309,9 +311,9 @@ void stream_plan_trim(struct streams *streams, struct stream *stream)
 	struct chunk_place place;
 	uint64_t at_ms = UINT64_MAX;
 
-	if (!stream->more || stream->flags & STREAM_GONE)
+	if (!stream->more)
 		return;
-	if (more->max_age_ms && chunk_find(stream, more->earliest_offset, UINT64_MAX, &place))
+	if (more->max_age_ms && !(stream->flags & STREAM_GONE) && chunk_find(stream, more->earliest_offset, UINT64_MAX, &place))
 		at_ms = chunk_ends_ms(more, place.chunk);
 	for (uint32_t i = 0; i < stream->chunk_count && more->expiring_count; i++) {
 		if (stream_chunks(stream)[i].expires_s && (uint64_t)stream_chunks(stream)[i].expires_s * 1000 < at_ms)
@@ -330,19 +332,25 @@ static bool is_small(const struct chunk *chunk, const struct gather_limits *limi
 
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first)
 {
+	uint32_t begin = chunk_index(stream, stream_earliest(stream));
+
+	/* What forks alone still read goes with the last of them, of which a replay may not know. */
+	if (stream->many && stream->array->gathered < begin)
+		stream->array->gathered = begin;
 	while (stream->many && stream->array->gathered < stream->chunk_count) {
 		uint32_t first = stream->array->gathered, i = first;
 		uint64_t bytes = 0, at = stream_chunks(stream)[first].offset;
-		bool full = false;
+		bool full = false, early = false;
 
-		for (; i < stream->chunk_count && !full; i++) {
+		for (; i < stream->chunk_count; i++) {
 			const struct chunk *chunk = &stream_chunks(stream)[i];
 
-			full = is_small(chunk, limits) && bytes + chunk->size_bytes > limits->bytes_max;
-			if (full || !is_small(chunk, limits) || chunk->offset != at)
+			if (!is_small(chunk, limits) || chunk->offset != at)
 				break;
-			if (chunk->place + chunk->size_bytes > durable)
-				break; /* later */
+			full = bytes + chunk->size_bytes > limits->bytes_max;
+			early = chunk->place + chunk->size_bytes > durable;
+			if (full || early)
+				break;
 			bytes += chunk->size_bytes;
 			at = chunk_end(chunk);
 		}
@@ -350,7 +358,7 @@ uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *li
 			*ret_first = first;
 			return i - first;
 		}
-		if (i == stream->chunk_count || (is_small(&stream_chunks(stream)[i], limits) && !full))
+		if (i == stream->chunk_count || early)
 			return 0;
 		stream->array->gathered = i > first ? i : i + 1;
 	}

@@ -22,6 +22,7 @@ static void leave_tables(struct streams *streams, struct stream *stream)
 		return;
 	list_each (node, &more->producers)
 		hash_remove(&streams->producers, &container_of(node, struct producer, peers)->node);
+	sequences_leave(streams, stream);
 	list_each_safe (node, &more->keys)
 		keyed_free(streams, container_of(node, struct stream_keyed, peers));
 	heap_remove(&streams->deadlines, &more->deadline);
@@ -48,7 +49,7 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 		stream->flags |= STREAM_GONE;
 		if (stream->more) {
 			stream_set_life(streams, stream, UINT64_MAX);
-			stream_set_trim(streams, stream, UINT64_MAX);
+			stream_plan_trim(streams, stream); /* by their own time records go for forks, too */
 		}
 		return;
 	}
@@ -60,6 +61,24 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 	} while (stream->fork_count == 0 && stream->flags & STREAM_GONE);
 	if (!stream->fork_count)
 		chunks_shed(streams, stream);
+}
+
+/* Sources have smaller numbers than their forks. */
+void streams_replayed(struct streams *streams)
+{
+	struct stream *stream;
+	uint64_t number = 0;
+
+	while ((stream = stream_next_after(streams, number))) {
+		number = stream->number;
+		stream_plan_trim(streams, stream);
+		if (stream->fork_count)
+			continue;
+		if (stream->flags & STREAM_GONE)
+			commit_deleted(streams, stream);
+		else
+			chunks_shed(streams, stream);
+	}
 }
 
 static void commit_more(struct streams *streams, struct stream_prepared *p)
@@ -93,6 +112,8 @@ static void commit_life(struct streams *streams, struct stream *stream, const st
 		more->earliest_offset = e->earliest_offset;
 	if (more->expires_at_ms && !(stream->flags & STREAM_GONE))
 		stream_set_life(streams, stream, more->expires_at_ms);
+	if (source && e->type == STREAM_CREATED)
+		stream_plan_trim(streams, stream); /* what it inherits may be old already */
 }
 
 static void commit_new(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
@@ -111,8 +132,6 @@ static void commit_new(struct streams *streams, const struct stream_event *e, st
 	/* Only a table's first insert can lack memory, and that was made at the start. */
 	ENSURE(hash_insert(&streams->table, &stream->node, path_hash(streams, stream_path(stream))) == 0);
 	streams->count++;
-	if (stream->number >= streams->next_number)
-		streams->next_number = stream->number + 1;
 	if (stream->more)
 		commit_life(streams, stream, e, p->source);
 }
@@ -213,7 +232,6 @@ static void commit_snapshot_chunks(struct streams *streams, struct stream *strea
 
 	while (rest.len && stream_chunk_get(&rest, &chunk) == 0)
 		chunk_add(streams, stream, &chunk);
-	stream_plan_trim(streams, stream);
 }
 
 static void commit_moved(struct streams *streams, struct stream *stream, const struct stream_event *e)
@@ -263,6 +281,8 @@ static void commit_append(struct streams *streams, struct stream *stream, const 
 		stream->next_offset += e->count;
 	}
 	stream->flags |= (uint8_t)(e->flags & STREAM_CLOSED);
+	if (e->type == STREAM_PRODUCED)
+		sequence_commit(streams, e, p);
 	if (append)
 		producer_set(streams, stream, e, p);
 	seq_set(stream, e, p);
@@ -293,6 +313,7 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	switch (e->type) {
 	case STREAM_CREATED:
 	case STREAM_APPENDED:
+	case STREAM_PRODUCED:
 		commit_append(streams, stream, e, p);
 		break;
 	case STREAM_MOVED:
@@ -304,6 +325,7 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	case STREAM_TRIMMED:
 		chunks_trim(streams, stream, e->offset);
 		keys_forget(streams, stream, UINT64_MAX);
+		aborted_trim(stream);
 		stream_plan_trim(streams, stream);
 		break;
 	case STREAM_DROPPED: {
@@ -327,6 +349,12 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	case STREAM_SNAP_KEY:
 		key_set(streams, stream, e, p);
 		break;
+	case STREAM_SNAP_SEQUENCE:
+		sequence_commit(streams, e, p);
+		break;
+	case STREAM_SNAP_ABORTED:
+		aborted_commit(e, p);
+		break;
 	case STREAM_DELETED:
 	case STREAM_SNAP_META:
 		break;
@@ -339,6 +367,8 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 
 	if (e->type == STREAM_SNAP_META && e->next_number > streams->next_number)
 		streams->next_number = e->next_number;
+	if ((e->type == STREAM_CREATED || e->type == STREAM_SNAP) && e->number >= streams->next_number)
+		streams->next_number = e->number + 1; /* also of one that is gone since */
 	if (p->skip || e->type == STREAM_SNAP_META) {
 		/* What a skipped event brought along is not the state's; the snapshot named it. */
 		streams_unprepare(streams, p);

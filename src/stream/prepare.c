@@ -21,10 +21,10 @@ static int prepare_source(struct streams *streams, const struct stream_event *e,
 		p->replaced = NULL;
 		return 0;
 	}
-	if (p->source == p->replaced || e->fork_offset > p->source->next_offset ||
-	    (e->fork_sub && e->fork_offset >= p->source->next_offset) || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
+	if (p->source == p->replaced || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
 		return -EBADMSG;
-	return 0;
+	/* In a checkpoint the source may be as it was before it had come so far. */
+	return e->type == STREAM_CREATED && e->fork_offset + (e->fork_sub > 0) > p->source->next_offset ? -EBADMSG : 0;
 }
 
 static int prepare_page(struct streams *streams, uint64_t number, struct stream_prepared *p)
@@ -57,7 +57,8 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 		p->skip = true;
 		return 0;
 	}
-	if (p->replaced && e->type != STREAM_SNAP)
+	/* One that is there for forks alone is there no more: they went while the checkpoint was taken. */
+	if (p->replaced && e->type != STREAM_SNAP && !(p->replaced->flags & STREAM_GONE))
 		return -EBADMSG;
 	r = prepare_source(streams, e, p);
 	if (r || p->skip)
@@ -103,12 +104,13 @@ static int prepare_chunks(struct stream_prepared *p, uint32_t more)
 static bool needs_more(const struct stream_event *e)
 {
 	if (e->type == STREAM_CREATED || e->type == STREAM_SNAP) {
-		if (e->flags & STREAM_HAS_TTL || e->expires_at_ms || e->max_age_ms || e->max_bytes || e->source ||
-		    e->earliest_offset)
+		if (e->flags & (STREAM_HAS_TTL | STREAM_TOPIC) || e->expires_at_ms || e->max_age_ms || e->max_bytes ||
+		    e->source || e->earliest_offset)
 			return true;
 	}
-	return e->type == STREAM_TRIMMED || e->type == STREAM_SNAP_KEY || e->producer.len || e->stream_seq.len || e->key.len ||
-	       (e->type == STREAM_APPENDED && e->expires_at_ms);
+	return e->type == STREAM_TRIMMED || e->type == STREAM_PRODUCED || e->type == STREAM_SNAP_KEY ||
+	       e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED || e->producer.len || e->stream_seq.len ||
+	       e->key.len || (e->type == STREAM_APPENDED && e->expires_at_ms);
 }
 
 static int prepare_more(struct streams *streams, struct stream_prepared *p)
@@ -190,11 +192,16 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 				       e->expires_at_ms > EXPIRES_MAX_MS
 			       ? -EBADMSG
 			       : 0;
+	case STREAM_PRODUCED:
+		return e->offset != stream->next_offset || !e->count || e->epoch > INT16_MAX || e->seq >= SEQUENCE_MODULO
+			       ? -EBADMSG
+			       : 0;
 	case STREAM_GATHERED:
 		/* Of what is made now the bytes get their place when it is appended. */
 		return (e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE) && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
 	case STREAM_TRIMMED:
-		return e->offset < stream_earliest(stream) || e->offset > stream->next_offset ? -EBADMSG : 0;
+		/* It may lie before the beginning: that of a fork is its source's, and a checkpoint may hold a later one's. */
+		return e->offset > stream->next_offset ? -EBADMSG : 0;
 	case STREAM_SNAP_KEY: {
 		uint32_t i = chunk_index(stream, e->offset);
 
@@ -213,7 +220,7 @@ static int prepare_change(struct streams *streams, const struct stream_event *e,
 	uint32_t chunks = 0;
 	int r = judge(p->stream, e);
 
-	if (!r && (e->type == STREAM_CREATED || e->type == STREAM_APPENDED))
+	if (!r && (e->type == STREAM_CREATED || e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED))
 		chunks = e->count > 0;
 	else if (!r && (e->type == STREAM_SNAP || e->type == STREAM_SNAP_CHUNKS))
 		r = snapshot_chunks(p->stream, e, &chunks, &with_more);
@@ -223,6 +230,8 @@ static int prepare_change(struct streams *streams, const struct stream_event *e,
 		r = prepare_more(streams, p);
 	if (!r && e->type != STREAM_CREATED)
 		r = prepare_producer(streams, e, p);
+	if (!r && (e->type == STREAM_PRODUCED || e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED))
+		r = sequence_prepare(streams, e, p);
 	if (!r)
 		r = prepare_key(streams, e, p);
 	return r ? r : prepare_seq(e, p);
@@ -259,6 +268,9 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *p)
 	mem_free(p->producer);
 	mem_free(p->keyed);
 	mem_free(p->array);
+	sequences_free(p->sequences);
+	mem_free(p->sequence);
+	mem_free(p->aborted);
 	mem_free(p->stream_seq);
 	*p = (struct stream_prepared){0};
 }

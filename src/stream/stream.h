@@ -11,7 +11,8 @@
  *  3. the bytes of every chunk that lives are retained in the store exactly once;
  *  4. a closed stream never grows and never opens again;
  *  5. fork_count counts the streams whose source it is; one that is STREAM_GONE has at least one of them;
- *  6. an entry of `keys` names a living chunk of one record that lies at or behind the earliest offset.
+ *  6. an entry of `keys` names a living chunk of one record that lies at or behind the earliest offset;
+ *  7. a sequence is in `all` and, iff its transaction is open, in `open`; the lists are in their order.
  *
  * A fork has the records of its source before fork_offset, and, where fork_sub is not 0, as many bytes of the record there; its
  * own begin behind that, at own_offset. Nothing is copied: what is inherited is found through the source, and through its.
@@ -25,6 +26,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "stream/sequence.h"
 #include "stream/stream_event.h"
 
 enum { FORK_DEPTH_MAX = 64 };
@@ -70,8 +72,9 @@ struct stream_more {
 	uint32_t producer_count, stream_seq_len;
 	uint32_t expiring_count; /* living chunks with a time of their own */
 	struct list producers, keys;
-	char *stream_seq;                  /* NUL-terminated; NULL: none yet */
-	uint64_t closer_epoch, closer_seq; /* of the producer whose append closed it */
+	struct stream_sequences *sequences; /* NULL: no Kafka producer with an id has been here */
+	char *stream_seq;                   /* NUL-terminated; NULL: none yet */
+	uint64_t closer_epoch, closer_seq;  /* of the producer whose append closed it */
 	struct producer *closer;
 };
 /* What a stream is that needs no more. */
@@ -124,7 +127,7 @@ struct streams {
 	struct store *store;
 	struct pool pools[STREAM_SIZES]; /* for streams with paths that are not long, by their size */
 	struct hash_key hash_key;
-	struct hash table, pages, types, producers, keys;
+	struct hash table, pages, types, producers, keys, sequences;
 	struct list page_list;
 	struct heap deadlines;
 	uint64_t count, more_count, next_number;
@@ -140,6 +143,9 @@ struct stream_prepared {
 	struct producer *producer;  /* new */
 	struct stream_keyed *keyed; /* new */
 	struct chunk_array *array;  /* a larger one */
+	struct stream_sequences *sequences;
+	struct sequence *sequence;     /* new */
+	struct aborted_array *aborted; /* a larger one */
 	char *stream_seq;
 	bool new_stream, skip;
 };
@@ -152,10 +158,23 @@ int streams_prepare(struct streams *streams, const struct stream_event *event, s
 void streams_commit(struct streams *streams, const struct stream_event *event, struct stream_prepared *prepared);
 void streams_unprepare(struct streams *streams, struct stream_prepared *prepared);
 
+/* All of the journal has been replayed. A checkpoint that was taken while the world went on may have held a source, and not the
+ * forks that were gone when their turn came: what was there for them alone is let go. And it is found when records get too old.
+ */
+void streams_replayed(struct streams *streams);
+
 struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
 struct producer *producer_find(const struct streams *streams, const struct stream *stream, struct slice id);
 struct stream_keyed *stream_keyed_find(const struct streams *streams, const struct stream *stream, struct slice key);
+
+struct sequence *sequence_find(const struct streams *streams, const struct stream *stream, uint64_t producer_id);
+
+/* Where the first open transaction begins; the end when none is open. */
+uint64_t stream_stable(const struct stream *stream);
+
+/* Another retention. Of a topic's partition only; cannot fail. */
+void stream_retain(struct streams *streams, struct stream *stream, uint64_t max_age_ms, uint64_t max_bytes);
 
 /* The stream with the next greater number, whichever there is; NULL: none. */
 struct stream *stream_next_after(const struct streams *streams, uint64_t number);

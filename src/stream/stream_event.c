@@ -1,6 +1,7 @@
 #include "stream/stream_event.h"
 
 #include "base/fields.h"
+#include "stream/sequence.h"
 
 #include <errno.h>
 
@@ -32,6 +33,13 @@ enum field_name {
 	F_CREATED,
 	F_NEXT_NUMBER,
 	F_CHUNKS,
+	F_PRODUCER_ID,
+	F_TXN,
+	F_FORGOTTEN,
+	F_LAST,
+	F_TXN_FIRST,
+	F_BATCHES,
+	F_ABORTED,
 	FIELD_COUNT
 };
 
@@ -63,6 +71,13 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_CREATED] = FIELD(created_ms, VARINT),
 	[F_NEXT_NUMBER] = FIELD(next_number, VARINT),
 	[F_CHUNKS] = FIELD(chunks, STRING),
+	[F_PRODUCER_ID] = FIELD(producer_id, VARINT),
+	[F_TXN] = FIELD(txn, VARINT),
+	[F_FORGOTTEN] = FIELD(forgotten, VARINT),
+	[F_LAST] = FIELD(last_ms, VARINT),
+	[F_TXN_FIRST] = FIELD(txn_first, VARINT),
+	[F_BATCHES] = FIELD(batches, STRING),
+	[F_ABORTED] = FIELD(aborted, STRING),
 };
 
 enum { FIELDS_MAX = 24 };
@@ -80,6 +95,7 @@ static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] 
 	LAYOUT(STREAM_GATHERED, F_NUMBER, F_OFFSET, F_COUNT),
 	LAYOUT(STREAM_TRIMMED, F_NUMBER, F_OFFSET),
 	LAYOUT(STREAM_DROPPED, F_NUMBER, F_OFFSET),
+	LAYOUT(STREAM_PRODUCED, F_NUMBER, F_OFFSET, F_COUNT, F_MAX_TIME, F_PRODUCER_ID, F_EPOCH, F_SEQ, F_TXN, F_FORGOTTEN),
 	LAYOUT(STREAM_SNAP_META, F_NEXT_NUMBER),
 	LAYOUT(STREAM_SNAP, F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_MAX_AGE, F_MAX_BYTES, F_SOURCE,
 	       F_FORK_OFFSET, F_FORK_SUB, F_STREAM_SEQ, F_NEXT_OFFSET, F_EARLIEST, F_CHANGED_END, F_CREATED, F_PRODUCER, F_EPOCH,
@@ -87,6 +103,8 @@ static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] 
 	LAYOUT(STREAM_SNAP_CHUNKS, F_NUMBER, F_CHUNKS),
 	LAYOUT(STREAM_SNAP_PRODUCER, F_NUMBER, F_PRODUCER, F_EPOCH, F_SEQ),
 	LAYOUT(STREAM_SNAP_KEY, F_NUMBER, F_KEY, F_OFFSET),
+	LAYOUT(STREAM_SNAP_SEQUENCE, F_NUMBER, F_PRODUCER_ID, F_EPOCH, F_LAST, F_TXN_FIRST, F_BATCHES),
+	LAYOUT(STREAM_SNAP_ABORTED, F_NUMBER, F_ABORTED),
 };
 
 static const uint8_t *layout_of(enum stream_event_type type)
@@ -108,7 +126,8 @@ static bool in_range(const struct stream_event *e)
 	       e->ttl_s < most / 1000 && e->expires_at_ms < most && e->next_offset < most && e->earliest_offset <= most &&
 	       e->time_ms < most && e->source < most && e->fork_offset < most && e->fork_sub < most && e->next_number < most &&
 	       e->epoch < most && e->seq < most && e->max_age_ms < most && e->max_bytes < most && e->max_time_ms < most &&
-	       e->blob.size_bytes <= CHUNK_BYTES_MAX;
+	       e->blob.size_bytes <= CHUNK_BYTES_MAX && e->producer_id < most && e->txn < STREAM_TXN_COUNT &&
+	       e->forgotten <= most && e->last_ms < most && e->txn_first <= most;
 }
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)
@@ -116,6 +135,47 @@ int stream_event_decode(struct stream_event *event, struct slice bytes)
 	if ((int)event->type < STREAM_EVENT_FIRST || (int)event->type >= STREAM_EVENT_END)
 		return -EBADMSG;
 	return fields_get(bytes, fields, layout_of(event->type), event) && in_range(event) ? 0 : -EBADMSG;
+}
+
+void sequence_batch_put(struct buf *out, const struct sequence_batch *batch)
+{
+	wire_put_varint(out, batch->offset);
+	wire_put_varint(out, batch->seq);
+	wire_put_varint(out, batch->count);
+}
+
+int sequence_batch_get(struct slice *batches, struct sequence_batch *ret_batch)
+{
+	struct wire_reader r = wire_reader_of(*batches);
+	uint64_t offset = wire_varint(&r), seq = wire_varint(&r), count = wire_varint(&r);
+
+	if (r.failed || offset > UINT64_MAX / 4 || seq >= SEQUENCE_MODULO || count == 0 || count > SEQUENCE_MODULO)
+		return -EBADMSG;
+	*batches = slice_from(r.at, (size_t)(r.end - r.at));
+	*ret_batch = (struct sequence_batch){offset, (uint32_t)seq, (uint32_t)count};
+	return 0;
+}
+
+void aborted_put(struct buf *out, const struct aborted *aborted)
+{
+	wire_put_varint(out, aborted->producer_id);
+	wire_put_varint(out, aborted->first);
+	wire_put_varint(out, aborted->last);
+}
+
+int aborted_get(struct slice *list, struct aborted *ret_aborted)
+{
+	struct wire_reader r = wire_reader_of(*list);
+	struct aborted aborted;
+
+	aborted.producer_id = wire_varint(&r);
+	aborted.first = wire_varint(&r);
+	aborted.last = wire_varint(&r);
+	if (r.failed || aborted.producer_id > UINT64_MAX / 4 || aborted.last > UINT64_MAX / 4 || aborted.first > aborted.last)
+		return -EBADMSG;
+	*list = slice_from(r.at, (size_t)(r.end - r.at));
+	*ret_aborted = aborted;
+	return 0;
 }
 
 void stream_chunk_put(struct buf *out, const struct chunk *chunk)

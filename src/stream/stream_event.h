@@ -14,23 +14,36 @@ enum stream_event_type {
 	STREAM_MOVED = 35, /* the tidier wrote the same bytes anew */
 	STREAM_GATHERED =
 		36, /* what lies in `count` offsets from `offset` on is the entry's body now: batches, one behind the other */
-	STREAM_TRIMMED = 37, /* what lies before `offset` is no longer kept */
-	STREAM_DROPPED = 38, /* the chunk at `offset` is no longer kept */
+	STREAM_TRIMMED = 37,  /* what lies before `offset` is no longer kept */
+	STREAM_DROPPED = 38,  /* the chunk at `offset` is no longer kept */
+	STREAM_PRODUCED = 39, /* as APPENDED, one batch by a Kafka producer with an id; or the marker that ends a transaction */
 	/* Only in checkpoints: */
 	STREAM_SNAP_META = 40,
 	STREAM_SNAP = 41,
 	STREAM_SNAP_CHUNKS = 42, /* further chunks of the stream before */
 	STREAM_SNAP_PRODUCER = 43,
 	STREAM_SNAP_KEY = 44,
+	STREAM_SNAP_SEQUENCE = 45,
+	STREAM_SNAP_ABORTED = 46, /* further aborted transactions */
 };
-enum { STREAM_EVENT_END = 45, STREAM_SNAP_CHUNKS_MAX = 128 };
+enum { STREAM_EVENT_END = 47, STREAM_SNAP_CHUNKS_MAX = 128 };
 
 enum stream_flag {
 	STREAM_JSON = 1,
 	STREAM_CLOSED = 2,
 	STREAM_HAS_TTL = 4,
-	STREAM_GONE = 8, /* deleted, but forks still read it: only they do */
-	STREAM_FLAGS = 15,
+	STREAM_GONE = 8,   /* deleted, but forks still read it: only they do */
+	STREAM_TOPIC = 16, /* a topic's partition */
+	STREAM_FLAGS = 31,
+};
+
+/* Of PRODUCED. */
+enum stream_txn {
+	STREAM_TXN_NONE,
+	STREAM_TXN_RECORDS, /* belongs to the producer's transaction */
+	STREAM_TXN_COMMIT,  /* a marker: it ends */
+	STREAM_TXN_ABORT,   /* the same, and its records are void */
+	STREAM_TXN_COUNT
 };
 
 struct stream_event {
@@ -50,9 +63,15 @@ struct stream_event {
 	uint64_t max_time_ms;                   /* the latest time of these records; 0: the entry's own */
 	struct slice key; /* of the one record appended, which replaces the last with that key; empty: none does */
 	struct body_ref blob;
+	uint64_t producer_id; /* PRODUCED, with epoch and seq (of its first record) */
+	uint64_t txn;         /* enum stream_txn */
+	uint64_t forgotten;   /* PRODUCED: id + 1 of the producer that makes room for it; 0: none */
 	/* Snapshots. */
 	uint64_t next_offset, earliest_offset, changed_end, created_ms, next_number;
-	struct slice chunks; /* encoded: stream_chunks_get */
+	struct slice chunks;         /* encoded: stream_chunks_get */
+	uint64_t last_ms, txn_first; /* of a sequence; txn_first + 1, 0: none is open */
+	struct slice batches;        /* encoded: sequence_batch_put */
+	struct slice aborted;        /* encoded: aborted_put */
 };
 
 void stream_event_encode(const struct stream_event *event, struct buf *out);
@@ -82,6 +101,13 @@ static inline uint64_t chunk_end(const struct chunk *chunk)
 {
 	return chunk->offset + chunk->count;
 }
+
+struct sequence_batch;
+struct aborted;
+void sequence_batch_put(struct buf *out, const struct sequence_batch *batch);
+int sequence_batch_get(struct slice *batches, struct sequence_batch *ret_batch) MUST_USE; /* 0 or -EBADMSG */
+void aborted_put(struct buf *out, const struct aborted *aborted);
+int aborted_get(struct slice *list, struct aborted *ret_aborted) MUST_USE;
 
 /* One chunk of a snapshot, appended to and read from `chunks`. */
 void stream_chunk_put(struct buf *out, const struct chunk *chunk);

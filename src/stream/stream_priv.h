@@ -19,6 +19,15 @@ void page_remove(struct streams *streams, const struct stream *stream);
 void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at_ms);
 void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at_ms);
 
+/* --- sequence.c: a change in two steps, as all of them --- */
+int sequence_prepare(struct streams *streams, const struct stream_event *e, struct stream_prepared *p) MUST_USE;
+void sequence_commit(struct streams *streams, const struct stream_event *e, struct stream_prepared *p);
+void aborted_commit(const struct stream_event *e, struct stream_prepared *p); /* SNAP_ABORTED */
+void aborted_trim(struct stream *stream);
+void sequences_leave(struct streams *streams, struct stream *stream); /* its tables */
+void sequences_free(struct stream_sequences *sequences);              /* NULL is fine */
+void sequences_check(const struct streams *streams, const struct stream *stream);
+
 /* --- chunk.c: a stream's chunks, and their bytes in the store --- */
 uint32_t chunk_cap(const struct stream *stream);
 uint32_t chunk_index(const struct stream *stream, uint64_t offset); /* of the first that ends behind it; chunk_count: none */

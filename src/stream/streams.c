@@ -25,7 +25,7 @@ int streams_init(struct streams *streams, struct store *store, const struct hash
 	for (unsigned i = 0; i < STREAM_SIZES; i++)
 		pool_init(&streams->pools[i], sizeof(struct stream) + STREAM_PATH_STEP * i + STREAM_PATH_FIRST);
 	if (hash_init_sure(&streams->table) || hash_init_sure(&streams->pages) || hash_init_sure(&streams->types) ||
-	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys)) {
+	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys) || hash_init_sure(&streams->sequences)) {
 		streams_deinit(streams);
 		return -ENOMEM;
 	}
@@ -63,6 +63,7 @@ void stream_free(struct streams *streams, struct stream *stream)
 			mem_free(container_of(node, struct producer, peers));
 		list_each_safe (node, &more->keys)
 			mem_free(container_of(node, struct stream_keyed, peers));
+		sequences_free(more->sequences);
 		mem_free(more->stream_seq);
 		mem_free(more);
 	}
@@ -93,6 +94,7 @@ void streams_deinit(struct streams *streams)
 	hash_deinit(&streams->types);
 	hash_deinit(&streams->producers);
 	hash_deinit(&streams->keys);
+	hash_deinit(&streams->sequences);
 	heap_deinit(&streams->deadlines);
 	for (unsigned i = 0; i < STREAM_SIZES; i++)
 		pool_deinit(&streams->pools[i]);
@@ -298,6 +300,13 @@ void stream_postpone(struct streams *streams, struct stream *stream, uint64_t at
 	plan(streams, stream->more, at_ms);
 }
 
+void stream_retain(struct streams *streams, struct stream *stream, uint64_t max_age_ms, uint64_t max_bytes)
+{
+	stream->more->max_age_ms = max_age_ms;
+	stream->more->max_bytes = max_bytes;
+	stream_plan_trim(streams, stream);
+}
+
 /* --- invariants --- */
 
 static uint64_t check_chunks(const struct stream *stream)
@@ -338,6 +347,7 @@ static void check_more(const struct streams *streams, const struct stream *strea
 		producers++;
 	}
 	ENSURE(producers == more->producer_count);
+	sequences_check(streams, stream);
 	list_each (node, &more->keys) {
 		const struct stream_keyed *keyed = container_of(node, struct stream_keyed, peers);
 		uint32_t i = chunk_index(stream, keyed->offset);

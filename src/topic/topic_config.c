@@ -1,5 +1,9 @@
 #include "topic/topic_config.h"
 
+#include "base/wire.h"
+
+#include <errno.h>
+
 /* What one entry of the journal holds (sequencer/store.h). */
 enum { MESSAGE_BYTES_MAX = (1 << 20) + (1 << 16) };
 
@@ -44,6 +48,28 @@ const struct topic_key topic_keys[] = {
 };
 const size_t topic_key_count = sizeof(topic_keys) / sizeof(topic_keys[0]);
 
+void topic_setting_put(struct buf *out, const struct topic_setting *setting)
+{
+	wire_put_string(out, setting->key);
+	wire_put_string(out, setting->value);
+}
+
+int topic_setting_get(struct slice *settings, struct topic_setting *ret_setting)
+{
+	struct wire_reader r = wire_reader_of(*settings);
+	struct topic_setting setting;
+
+	if (!settings->len)
+		return 0;
+	setting.key = wire_string(&r);
+	setting.value = wire_string(&r);
+	if (r.failed || !setting.key.len)
+		return -EBADMSG;
+	*settings = slice_from(r.at, (size_t)(r.end - r.at));
+	*ret_setting = setting;
+	return 1;
+}
+
 const struct topic_key *topic_key_find(struct slice name)
 {
 	for (size_t i = 0; i < topic_key_count; i++) {
@@ -53,8 +79,7 @@ const struct topic_key *topic_key_find(struct slice name)
 	return NULL;
 }
 
-/* The first of what stands between commas, without blanks around it; `list` goes on behind it. */
-static bool list_next(struct slice *list, struct slice *ret_item)
+bool topic_list_next(struct slice *list, struct slice *ret_item)
 {
 	const char *comma;
 
@@ -70,11 +95,11 @@ static bool list_next(struct slice *list, struct slice *ret_item)
 	return true;
 }
 
-static bool list_has(struct slice list, struct slice item)
+bool topic_list_has(struct slice list, struct slice item)
 {
 	struct slice one;
 
-	while (list_next(&list, &one)) {
+	while (topic_list_next(&list, &one)) {
 		if (slice_eq(one, item))
 			return true;
 	}
@@ -136,12 +161,12 @@ bool topic_value_valid(const struct topic_key *key, struct slice value)
 	case TOPIC_KEY_DOUBLE:
 		return ratio_valid(value);
 	case TOPIC_KEY_STRING:
-		return !key->choices || list_has(choices, value);
+		return !key->choices || topic_list_has(choices, value);
 	case TOPIC_KEY_LIST:
 		if (!key->choices)
 			return true;
-		while (list_next(&value, &one)) {
-			if (!list_has(choices, one))
+		while (topic_list_next(&value, &one)) {
+			if (!topic_list_has(choices, one))
 				return false;
 		}
 		return true;
@@ -177,8 +202,8 @@ struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t
 	struct topic_limits limits = {0};
 	int64_t bytes = 0;
 
-	limits.compact = list_has(policy, SLICE("compact"));
-	if (list_has(policy, SLICE("delete"))) {
+	limits.compact = topic_list_has(policy, SLICE("compact"));
+	if (topic_list_has(policy, SLICE("delete"))) {
 		limits.retention_ms = retention_of(value_of(settings, count, "retention.ms"));
 		limits.retention_bytes = retention_of(value_of(settings, count, "retention.bytes"));
 	}

@@ -2,7 +2,7 @@
  * nothing is set are Apache Kafka's (its "Topic Configs"). Pure. */
 #pragma once
 
-#include "base/slice.h"
+#include "base/buf.h"
 
 enum { TOPIC_VALUE_MAX = 4096 };
 
@@ -34,6 +34,16 @@ bool topic_value_valid(const struct topic_key *key, struct slice value); /* whet
 struct topic_setting {
 	struct slice key, value;
 };
+enum { TOPIC_SETTINGS_MAX = 64 }; /* of one topic */
+
+/* As events have them: one behind the other. */
+void topic_setting_put(struct buf *out, const struct topic_setting *setting);
+/* The next one, in place: 1; 0 at the end; -EBADMSG. */
+int topic_setting_get(struct slice *settings, struct topic_setting *ret_setting) MUST_USE;
+
+/* What stands between commas, without blanks around it: the first; `list` goes on behind it, with ptr NULL at the end. */
+bool topic_list_next(struct slice *list, struct slice *ret_item);
+bool topic_list_has(struct slice list, struct slice item);
 
 /* What of it the server acts upon. */
 struct topic_limits {

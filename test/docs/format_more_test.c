@@ -1,11 +1,12 @@
-/* Holds the events of streams and of subscriptions on doc/journal-format.md to the code, as format_test.c does those of jobs:
- * what is encoded is read back by nothing but the rows on that page. */
+/* Holds the events of streams, of subscriptions and of topics on doc/journal-format.md to the code, as format_test.c does those
+ * of jobs: what is encoded is read back by nothing but the rows on that page. */
 #include "base/testing.h"
 
 #include "base/wire.h"
 #include "page.h"
 #include "stream/stream_event.h"
 #include "subscription/subscription_event.h"
+#include "topic/topic_event.h"
 
 #include <string.h>
 
@@ -47,6 +48,10 @@ static const struct member stream_members[] = {
 	S(next_offset, NUMBER), S(earliest_offset, NUMBER),
 	S(changed_end, NUMBER), S(created_ms, NUMBER),
 	S(next_number, NUMBER), S(chunks, TEXT),
+	S(producer_id, NUMBER), S(txn, NUMBER),
+	S(forgotten, NUMBER),   S(last_ms, NUMBER),
+	S(txn_first, NUMBER),   S(batches, TEXT),
+	S(aborted, TEXT),
 };
 
 #define U(name, kind)                                                                                                            \
@@ -68,15 +73,31 @@ static const struct member subscription_members[] = {
 	U(next_number, NUMBER),
 };
 
+#define T(name, kind)                                                                                                            \
+	{                                                                                                                        \
+#name, offsetof(struct topic_event, name), kind                                                                  \
+	}
+static const struct member topic_members[] = {
+	T(number, NUMBER),           T(name, TEXT),          T(id, TEXT),         T(stream, NUMBER),      T(count, NUMBER),
+	T(settings, TEXT),           T(producer_id, NUMBER), T(partitions, TEXT), T(changed_end, NUMBER), T(next_number, NUMBER),
+	T(next_producer_id, NUMBER),
+};
+
 #define NAMED(name) [name] = #name
 static const char *const stream_names[STREAM_EVENT_END] = {
-	NAMED(STREAM_CREATED),  NAMED(STREAM_APPENDED),    NAMED(STREAM_DELETED),       NAMED(STREAM_MOVED),
-	NAMED(STREAM_GATHERED), NAMED(STREAM_TRIMMED),     NAMED(STREAM_DROPPED),       NAMED(STREAM_SNAP_META),
-	NAMED(STREAM_SNAP),     NAMED(STREAM_SNAP_CHUNKS), NAMED(STREAM_SNAP_PRODUCER), NAMED(STREAM_SNAP_KEY),
+	NAMED(STREAM_CREATED),  NAMED(STREAM_APPENDED),      NAMED(STREAM_DELETED),       NAMED(STREAM_MOVED),
+	NAMED(STREAM_GATHERED), NAMED(STREAM_TRIMMED),       NAMED(STREAM_DROPPED),       NAMED(STREAM_SNAP_META),
+	NAMED(STREAM_SNAP),     NAMED(STREAM_SNAP_CHUNKS),   NAMED(STREAM_SNAP_PRODUCER), NAMED(STREAM_SNAP_KEY),
+	NAMED(STREAM_PRODUCED), NAMED(STREAM_SNAP_SEQUENCE), NAMED(STREAM_SNAP_ABORTED),
 };
 static const char *const subscription_names[SUB_EVENT_END] = {
 	NAMED(SUB_CREATED), NAMED(SUB_DELETED), NAMED(SUB_LINKED), NAMED(SUB_UNLINKED),  NAMED(SUB_WOKEN), NAMED(SUB_CLAIMED),
 	NAMED(SUB_ACKED),   NAMED(SUB_ENDED),   NAMED(SUB_HOOKED), NAMED(SUB_SNAP_META), NAMED(SUB_SNAP),  NAMED(SUB_SNAP_LINKS),
+};
+
+static const char *const topic_names[TOPIC_EVENT_END] = {
+	NAMED(TOPIC_CREATED),  NAMED(TOPIC_GROWN),     NAMED(TOPIC_CONFIGURED), NAMED(TOPIC_DELETED),
+	NAMED(TOPIC_PRODUCER), NAMED(TOPIC_SNAP_META), NAMED(TOPIC_SNAP),
 };
 
 static void stream_encode(const void *event, struct buf *out)
@@ -89,11 +110,18 @@ static void subscription_encode(const void *event, struct buf *out)
 	subscription_event_encode(event, out);
 }
 
+static void topic_encode(const void *event, struct buf *out)
+{
+	topic_event_encode(event, out);
+}
+
 static const struct family families[] = {
 	{"### Events of streams\n", stream_members, ARRAY_COUNT(stream_members), stream_names, STREAM_EVENT_FIRST,
 	 STREAM_EVENT_END, stream_encode},
 	{"### Events of subscriptions\n", subscription_members, ARRAY_COUNT(subscription_members), subscription_names,
 	 SUB_EVENT_FIRST, SUB_EVENT_END, subscription_encode},
+	{"### Events of topics\n", topic_members, ARRAY_COUNT(topic_members), topic_names, TOPIC_EVENT_FIRST, TOPIC_EVENT_END,
+	 topic_encode},
 };
 
 /* Every field has a value of its own; integers need more than one byte. */

@@ -25,7 +25,12 @@ class Relay:
             threading.Thread(target=self.pass_on, args=(client, limit), daemon=True).start()
 
     def pass_on(self, client, left):
-        with client, socket.create_connection(self.target) as server:
+        try:
+            server = socket.create_connection(self.target)
+        except OSError:  # there is none at this moment
+            client.close()
+            return
+        with client, server:
             while True:
                 for side in select.select([client, server], [], [])[0]:
                     try:

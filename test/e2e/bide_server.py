@@ -53,24 +53,26 @@ class Server:
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env)
         self.pidfd = os.pidfd_open(self.process.pid)
-        self.port = self._listening()
+        self.said = b""
+        self.port = self.said_port("http")
         self.address = ("127.0.0.1", self.port)
         self.api, self.clock = Api(self.address), None
         return self
 
-    def _listening(self):
-        said, out, deadline = b"", self.process.stdout, time.monotonic() + START_S
+    def said_port(self, door):
+        """The port in the `listening` line of a door, which may have been said already."""
+        out, deadline = self.process.stdout, time.monotonic() + START_S
         while True:
+            if found := re.search(rb"^listening %s 127\.0\.0\.1:(\d+)\n" % door.encode(), self.said, re.M):
+                return int(found[1])
             if not select.select([out], [], [], max(0, deadline - time.monotonic()))[0]:
                 self.kill9()
-                raise AssertionError(f"no `listening` line in {START_S} s: {said!r} {self.stderr()}")
+                raise AssertionError(f"no `listening` line in {START_S} s: {self.said!r} {self.stderr()}")
             data = os.read(out.fileno(), 4096)
             if not data:
                 code = self.wait_exit()
                 raise Died(code, self.stderr())
-            said += data
-            if found := re.search(rb"^listening http 127\.0\.0\.1:(\d+)\n", said, re.M):
-                return int(found[1])
+            self.said += data
 
     def wait_exit(self, timeout=STOP_S):
         """Waits for the end of the process and returns its exit code (negative: the signal)."""

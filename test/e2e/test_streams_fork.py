@@ -38,6 +38,26 @@ def test_a_fork_within_a_long_record_has_its_first_bytes(api, path):
     assert poll.status == 200
 
 
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_fork_within_one_of_many_small_records(api, path, gathered):
+    """The record lies among others in one run of bytes once enough small ones have come together."""
+    make(api, path, TEXT)
+    for i in range(260 if gathered else 12):
+        append(api, path, b"<%03d>" % i)
+        if i == 6:
+            place = tail(api.get(path + "?offset=now"))
+    make(api, path + "/f", fork_of(path, **{"Stream-Fork-Offset": place, "Stream-Fork-Sub-Offset": "3"}))
+    append(api, path + "/f", b"!")
+    before = b"".join(b"<%03d>" % i for i in range(7))
+    assert read(api, path + "/f").body == before + b"<00!"
+    assert read(api, path + "/f", place).body == b"<00!"
+    make(api, path + "/f/g", fork_of(path + "/f", **{"Stream-Fork-Offset": place, "Stream-Fork-Sub-Offset": "2"}))
+    assert read(api, path + "/f/g").body == before + b"<0"
+    refused = api.call("PUT", path + "/f/h", b"", fork_of(path + "/f", **{
+        "Stream-Fork-Offset": place, "Stream-Fork-Sub-Offset": "4"}))
+    assert refused.status == 400
+
+
 @pytest.mark.parametrize("source,problem", [("/v1/stream/none", "not-found"), ("relative", "bad-request"),
                                             ("/v1/stream/a//b", "bad-request"), ("/v1/jobs/x", "bad-request")])
 def test_a_source_that_is_none(api, path, source, problem):

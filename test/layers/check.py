@@ -24,11 +24,12 @@ journal       | base sequencer/store.h
 net           | base wait
 http/codec    | base
 kafka/codec   | base
+kafka/api     | base wait stream topic sequencer net kafka/codec
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
 http/api      | base wait job stream sequencer net http/codec http/exchange
 cli           | base
 sim           | base wait job stream subscription topic group sequencer
-server        | base wait job stream subscription topic group sequencer journal net http/codec http/exchange http/api kafka/codec cli
+server        | base wait job stream subscription topic group sequencer journal net http/codec http/exchange http/api kafka/codec kafka/api cli
 """
 
 # Folders that make no system call, read no clock, and take their memory from base/mem.h alone; and all they may include

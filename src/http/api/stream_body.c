@@ -43,8 +43,8 @@ static int batch_values(struct values *v, const struct stream_chunk_view *chunk,
 	int r;
 
 	while ((r = batch_next(reader, &record, &offset)) > 0) {
-		if (offset < v->part->from)
-			continue;
+		if (offset < v->part->after)
+			continue; /* two chunks of a view may be the same bytes, when a fork has a part of a record in them */
 		if (!v->left || offset >= v->until || offset - chunk->first_offset >= chunk->count)
 			return 1; /* the view's chunk may end before its batches do */
 		v->part->after = offset + 1;
@@ -104,8 +104,10 @@ int stream_body_chunk(struct buf *out, const struct stream_view *view, const str
 	const struct body_ref *ref = &view->chunks[chunk].ref;
 	struct stream_part again = *part;
 	struct values v = {.out = out, .view = view, .part = &again, .left = UINT64_MAX, .until = part->after};
+	uint64_t begin = chunk ? view->chunks[chunk - 1].first_offset + view->chunks[chunk - 1].count : 0;
 	int error;
 
+	again.after = begin > part->from ? begin : part->from;
 	v.room = mem_alloc(ref->kind == BODY_INLINE ? (size_t)ref->size_bytes : 1);
 	if (!v.room)
 		return -ENOMEM;

@@ -1,0 +1,227 @@
+/* Inside the Kafka door: connections, the requests on them (calls), and what handlers of requests are given.
+ *
+ *  1. A connection is freed in kafka_conn_attend only, which kafka_thread_flush calls; until then a dead one is CONN_BROKEN.
+ * Whatever has to be done later for a connection puts it into its thread's `work`; once is enough.
+ *  2. `calls` holds, in the order of the requests, those whose answer has not been moved to `out`. Only the first may move.
+ *  3. A call with commands under way outlives its connection: `conn` is NULL then, and it is freed when the last has come back.
+ *     Whatever is answered to it meanwhile is dropped.
+ *  4. A call is answered once, by kafka_call_answer… or kafka_call_close. A parked one waits for kafka_call_unpark, by a wake,
+ * its deadline, a request that comes behind it (`waits->behind`), or its end (`waits->gone`).
+ *  5. A call owns its frame, into which its request points, and its arena. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/pool.h"
+#include "kafka/api/error.h"
+#include "kafka/api/kafka_thread.h"
+#include "kafka/codec/request.h"
+#include "net/stream.h"
+#include "wait/board.h"
+
+enum {
+	READ_BYTES = 64 * 1024, /* one read */
+	READS_A_TURN = 8,       /* of one connection */
+	WRITES_A_TURN = 8,
+	WRITE_BYTES = STORE_BODY_MAX, /* gathered for one write: what lies in the journal is read and checked as a whole */
+	CONNS_A_TURN = 4096,
+	REQUEST_ROOM_BYTES = 16 << 20, /* what one request may take, decoded */
+};
+
+#define KAFKA_OFFER KAFKA_OFFER_ALL
+
+/* There is one server, and it leads every partition (TOPIC_LEADER_EPOCH). */
+enum { NODE_ID = 1 };
+#define CLUSTER_ID SLICE("bide")
+
+/* Who may do what is not looked at, so everybody may do all of it: bits by the numbers of operations. */
+enum {
+	TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
+	CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
+};
+
+enum conn_flag {
+	CONN_FIN = 1,       /* read to its end */
+	CONN_RDHUP = 2,     /* the client sends no more, but not everything was read */
+	CONN_BROKEN = 4,    /* neither read nor written any more; ends at the next attention */
+	CONN_CLOSING = 8,   /* no further request is taken from it */
+	CONN_READABLE = 16, /* the socket may have more for us */
+	CONN_BLOCKED = 32,  /* the socket takes no more until it says so */
+	CONN_GOT = 64,      /* bytes came since the timer was set */
+	CONN_SENT = 128,    /* bytes went since the timer was set */
+	CONN_LAST = 512,    /* the answer behind which it ends is in `out` */
+	CONN_KNOWN = 256,   /* it has asked for something that makes sense: frames may be long */
+};
+
+enum timer_kind { TIMER_NONE /* and not in the wheel */, TIMER_READ, TIMER_WRITE, TIMER_IDLE };
+
+/* A part of what a connection has to write: bytes, or a part of a body that lies in the store. */
+struct piece {
+	struct piece *next;
+	struct buf bytes;
+	struct store_pin *pin; /* NULL: `bytes` */
+	uint64_t at, end;      /* what is left of either */
+};
+
+struct chain {
+	struct piece *first, *last;
+};
+
+struct kafka_conn {
+	struct loop_source source;
+	struct stream stream;
+	struct kafka_thread *thread;
+	struct list all, work, calls;
+	struct wheel_entry timer;
+	struct kafka_call *incoming; /* whose frame is being read; in no list */
+	struct buf rest;             /* what was read and cannot be used now */
+	struct chain out;
+	uint64_t out_bytes;  /* in `out` and in early answers */
+	uint64_t held_bytes; /* frames of its calls */
+	uint32_t call_count;
+	uint16_t flags;
+	uint8_t timer_kind, size_len;
+	char size[KAFKA_SIZE_BYTES];
+};
+
+/* What a parked call waits for, and how it stops. */
+struct kafka_waits {
+	void (*expired)(struct kafka_call *call); /* its deadline came: unparked already, to be answered */
+	/* A request came behind it. NULL: that one waits. May answer; is still parked. */
+	void (*behind)(struct kafka_call *call);
+	void (*gone)(struct kafka_call *call); /* its client left: unparked already, freed when this returns. May be NULL */
+};
+
+enum call_state {
+	CALL_READING, /* its frame is not whole */
+	CALL_OPEN,    /* with its handler */
+	CALL_PARKED,
+	CALL_ANSWERED, /* its answer waits for its turn */
+};
+
+struct kafka_call {
+	struct list siblings; /* of its connection, in order; or in the thread's `gone` */
+	struct kafka_conn *conn;
+	struct kafka_thread *thread;
+	struct kafka_request request;
+	struct buf frame;
+	size_t frame_bytes; /* of the whole frame */
+	struct arena arena;
+	struct chain answer;
+	const struct kafka_waits *waits; /* of a parked one */
+	struct wheel_entry deadline;
+	void *own;       /* the handler's, in the arena */
+	uint32_t asking; /* commands under way */
+	uint8_t state;
+	bool closes; /* no answer: the connection ends in its place */
+};
+
+struct kafka_thread {
+	struct loop *loop;
+	struct wheel *wheel;
+	struct kafka_config config;
+	void *ctx;
+	unsigned index;
+	bool draining;
+	struct list conns, work, gone;
+	struct pool conn_pool, piece_pool;
+	struct board board; /* waits, by the key of what they wait for */
+	struct buf out;     /* the answer being made */
+	struct kafka_thread_stats stats;
+	char read_buffer[READ_BYTES];
+	char write_buffer[WRITE_BYTES];
+};
+
+/* Bytes [from, to) of a body that lies in the store. */
+struct kafka_part {
+	struct store_pin *pin;
+	uint64_t from, to;
+};
+
+/* --- conn.c --- */
+void kafka_conn_new(struct kafka_thread *thread, int fd);
+void kafka_conn_need(struct kafka_conn *conn);  /* attention, at the next flush */
+void kafka_conn_break(struct kafka_conn *conn); /* no word more in either direction; attention */
+void kafka_conn_attend(struct kafka_conn *conn);
+void kafka_conn_end(struct kafka_conn *conn); /* closes and frees it; its calls are gone */
+
+/* --- output.c --- */
+int kafka_chain_append(struct kafka_thread *thread, struct chain *chain, struct slice bytes) MUST_USE; /* 0 or -ENOMEM */
+/* Takes the pin over; when it fails, too. */
+int kafka_chain_append_part(struct kafka_thread *thread, struct chain *chain, const struct kafka_part *part) MUST_USE;
+uint64_t kafka_chain_bytes(const struct chain *chain);
+void kafka_chain_move(struct chain *to, struct chain *from);
+void kafka_chain_drop(struct kafka_thread *thread, struct chain *chain);
+void kafka_output_write(struct kafka_conn *conn); /* until the socket takes no more, or enough is done for one turn */
+
+/* --- call.c: what engine and handlers do with a call --- */
+struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes); /* NULL: no memory */
+void kafka_call_free(struct kafka_call *call);
+void kafka_call_run(struct kafka_call *call);     /* the frame is whole: opens, decodes and dispatches it */
+void kafka_call_gone(struct kafka_call *call);    /* its connection ends */
+void kafka_line_advance(struct kafka_conn *conn); /* moves to `out` whatever has its turn */
+
+/* An answer of this call's kind with everything at its default; NULL: no memory, and then the call was closed. */
+void *kafka_call_response(struct kafka_call *call) MUST_USE;
+/* Memory that lives as long as the call; NULL: none, and then the call was closed. */
+void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes) MUST_USE;
+void kafka_call_answer(struct kafka_call *call, const void *response);
+
+/* The same, with records that lie in the store. In the answer, `records` have a length and any `ptr`; the parts, one behind the
+ * other, are as long as all of them together. Pins are taken over. */
+void kafka_call_answer_stored(struct kafka_call *call, const void *response, const struct kafka_part *parts, size_t part_count);
+
+void kafka_call_close(struct kafka_call *call);   /* no answer: the connection ends in its place */
+void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
+void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
+void kafka_call_unpark(struct kafka_call *call);
+
+static inline bool kafka_call_is_parked(const struct kafka_call *call)
+{
+	return call->state == CALL_PARKED;
+}
+
+/* Nobody hears what is answered to it. */
+static inline bool kafka_call_is_gone(const struct kafka_call *call)
+{
+	return !call->conn;
+}
+
+/* A command with what shall be done when it comes back, unless the call's client has gone meanwhile. The answer in it is given
+ * back behind `answered`, which may take views out of it. */
+struct kafka_ask {
+	struct command command;
+	void (*answered)(struct kafka_call *call, struct kafka_ask *ask);
+};
+
+/* In the call's arena; NULL: no memory, and then the call was closed. A call may have several under way. */
+struct kafka_ask *kafka_ask_new(struct kafka_call *call, enum command_kind kind,
+				void (*answered)(struct kafka_call *call, struct kafka_ask *ask)) MUST_USE;
+void kafka_ask_send(struct kafka_call *call, struct kafka_ask *ask);
+void kafka_ask_back(struct kafka_ask *ask); /* by the thread */
+
+/* --- dispatch.c: who handles what --- */
+typedef void kafka_handler(struct kafka_call *call, const void *request);
+kafka_handler *kafka_handler_find(int16_t key); /* NULL: nobody does, and it is not offered */
+
+/* --- versions.c --- */
+kafka_handler api_versions_handle;
+
+/* --- cluster.c, metadata.c --- */
+kafka_handler metadata_handle, describe_cluster_handle, describe_log_dirs_handle;
+kafka_handler sasl_handshake_handle, sasl_authenticate_handle, describe_acls_handle, create_acls_handle, delete_acls_handle;
+
+/* --- produce.c, fetch.c, offsets.c --- */
+kafka_handler produce_handle, fetch_handle, list_offsets_handle, offset_for_leader_epoch_handle, delete_records_handle;
+
+/* --- topics.c, configs.c, producer_id.c --- */
+kafka_handler create_topics_handle, delete_topics_handle, create_partitions_handle;
+kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
+kafka_handler init_producer_id_handle;
+
+/* --- group.c, group_offsets.c, group_admin.c --- */
+kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;
+kafka_handler offset_commit_handle, offset_fetch_handle, offset_delete_handle;
+kafka_handler describe_groups_handle, list_groups_handle, delete_groups_handle;
+enum kafka_error kafka_group_error_of(enum outcome outcome); /* of a group as a whole */

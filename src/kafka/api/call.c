@@ -1,0 +1,307 @@
+/* The life of a call: from its whole frame to its answer in the line. */
+#include "kafka/api/api_priv.h"
+
+#include "base/mem.h"
+#include "base/panic.h"
+
+#include <errno.h>
+
+static void expired(struct wheel_entry *entry)
+{
+	struct kafka_call *call = container_of(entry, struct kafka_call, deadline);
+	const struct kafka_waits *waits = call->waits;
+
+	kafka_call_unpark(call);
+	waits->expired(call);
+}
+
+struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes)
+{
+	struct kafka_call *call = mem_zalloc(sizeof(*call));
+
+	if (!call)
+		return NULL;
+	list_init(&call->siblings);
+	call->conn = conn;
+	call->thread = conn->thread;
+	call->frame_bytes = frame_bytes;
+	call->deadline.expired = expired;
+	conn->held_bytes += frame_bytes;
+	return call;
+}
+
+void kafka_call_free(struct kafka_call *call)
+{
+	ENSURE(call->asking == 0);
+	if (call->conn)
+		call->conn->held_bytes -= call->frame_bytes;
+	if (call->state == CALL_PARKED)
+		kafka_call_unpark(call);
+	list_remove(&call->siblings);
+	kafka_chain_drop(call->thread, &call->answer);
+	arena_deinit(&call->arena);
+	buf_deinit(&call->frame);
+	mem_free(call);
+}
+
+/* Out of its connection's line; commands of it may be under way. */
+static void call_leave(struct kafka_call *call)
+{
+	list_remove(&call->siblings);
+	call->conn->held_bytes -= call->frame_bytes;
+	call->conn->call_count--;
+	call->conn = NULL;
+	if (call->asking)
+		list_push_back(&call->thread->gone, &call->siblings);
+	else
+		kafka_call_free(call);
+}
+
+void kafka_call_gone(struct kafka_call *call)
+{
+	const struct kafka_waits *waits = call->state == CALL_PARKED ? call->waits : NULL;
+
+	if (call->state == CALL_PARKED)
+		kafka_call_unpark(call);
+	if (waits && waits->gone)
+		waits->gone(call);
+	call->conn->out_bytes -= kafka_chain_bytes(&call->answer);
+	kafka_chain_drop(call->thread, &call->answer);
+	call_leave(call);
+}
+
+void kafka_line_advance(struct kafka_conn *conn)
+{
+	while (!list_empty(&conn->calls) && !(conn->flags & CONN_LAST)) {
+		struct kafka_call *call = list_first(&conn->calls, struct kafka_call, siblings);
+
+		if (call->state != CALL_ANSWERED)
+			return;
+		if (call->closes)
+			conn->flags |= CONN_CLOSING | CONN_LAST;
+		kafka_chain_move(&conn->out, &call->answer);
+		call_leave(call);
+	}
+}
+
+/* --- answers --- */
+
+static void answered(struct kafka_call *call)
+{
+	struct kafka_conn *conn = call->conn;
+
+	ENSURE(call->state == CALL_OPEN || call->state == CALL_PARKED);
+	if (call->state == CALL_PARKED)
+		kafka_call_unpark(call);
+	call->state = CALL_ANSWERED;
+	conn->out_bytes += kafka_chain_bytes(&call->answer);
+	kafka_conn_need(conn);
+}
+
+static void drop_parts(const struct kafka_part *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		parts[i].pin->ops->unpin(parts[i].pin);
+}
+
+/* `text` with the parts where the gaps are. */
+static int weave(struct kafka_call *call, struct slice text, const struct kafka_gaps *gaps, const struct kafka_part *parts,
+		 size_t part_count)
+{
+	struct kafka_thread *thread = call->thread;
+	size_t at = 0, part = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < gaps->count && !r; i++) {
+		uint64_t left = gaps->at[i].records_len;
+
+		r = kafka_chain_append(thread, &call->answer, slice_from(text.ptr + at, gaps->at[i].at - at));
+		at = gaps->at[i].at;
+		while (left && !r) {
+			ENSURE(part < part_count && parts[part].to - parts[part].from <= left);
+			left -= parts[part].to - parts[part].from;
+			r = kafka_chain_append_part(thread, &call->answer, &parts[part++]);
+		}
+	}
+	drop_parts(parts + part, part_count - part);
+	return r ? r : kafka_chain_append(thread, &call->answer, slice_from(text.ptr + at, text.len - at));
+}
+
+void kafka_call_answer_stored(struct kafka_call *call, const void *response, const struct kafka_part *parts, size_t part_count)
+{
+	struct buf *out = &call->thread->out;
+	struct kafka_gaps gaps = {0};
+
+	if (kafka_call_is_gone(call)) {
+		drop_parts(parts, part_count);
+		return;
+	}
+	if (part_count) {
+		gaps.at = arena_alloc(&call->arena, part_count * sizeof(*gaps.at));
+		gaps.max = gaps.at ? part_count : 0;
+	}
+	buf_clear(out);
+	kafka_response_encode(&call->request, response, out, part_count ? &gaps : NULL);
+	if (out->failed) {
+		drop_parts(parts, part_count);
+		kafka_conn_break(call->conn);
+	} else if (weave(call, buf_slice(out), &gaps, parts, part_count)) {
+		kafka_conn_break(call->conn);
+	}
+	if (out->cap > READ_BYTES)
+		buf_deinit(out);
+	answered(call);
+}
+
+void kafka_call_answer(struct kafka_call *call, const void *response)
+{
+	kafka_call_answer_stored(call, response, NULL, 0);
+}
+
+void kafka_call_close(struct kafka_call *call)
+{
+	if (kafka_call_is_gone(call))
+		return;
+	call->closes = true;
+	answered(call);
+}
+
+void kafka_call_unasked(struct kafka_call *call)
+{
+	if (!kafka_call_is_gone(call))
+		answered(call);
+}
+
+void *kafka_call_response(struct kafka_call *call)
+{
+	const struct kafka_table *table = call->request.api->response;
+	void *response = kafka_call_alloc(call, table->size_bytes);
+
+	if (response)
+		kafka_defaults(table, response);
+	return response;
+}
+
+void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes)
+{
+	void *memory = arena_zalloc(&call->arena, size_bytes);
+
+	if (!memory && !kafka_call_is_gone(call) && call->state != CALL_ANSWERED)
+		kafka_call_close(call);
+	return memory;
+}
+
+/* --- waiting --- */
+
+void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms)
+{
+	ENSURE(call->state == CALL_OPEN && call->conn);
+	call->state = CALL_PARKED;
+	call->waits = waits;
+	call->deadline.deadline_ms = loop_now_ms(call->thread->loop) + timeout_ms;
+	wheel_add(call->thread->wheel, &call->deadline);
+	call->thread->stats.parked++;
+}
+
+void kafka_call_unpark(struct kafka_call *call)
+{
+	ENSURE(call->state == CALL_PARKED);
+	wheel_remove(call->thread->wheel, &call->deadline);
+	call->state = CALL_OPEN;
+	call->waits = NULL;
+	call->thread->stats.parked--;
+}
+
+/* --- asking --- */
+
+struct kafka_ask *kafka_ask_new(struct kafka_call *call, enum command_kind kind,
+				void (*on_answer)(struct kafka_call *call, struct kafka_ask *ask))
+{
+	struct kafka_ask *ask = kafka_call_alloc(call, sizeof(*ask));
+
+	if (!ask)
+		return NULL;
+	ask->command.kind = kind;
+	ask->command.owner = call;
+	ask->command.message.door = DOOR_KAFKA;
+	ask->answered = on_answer;
+	return ask;
+}
+
+void kafka_ask_send(struct kafka_call *call, struct kafka_ask *ask)
+{
+	call->asking++;
+	call->thread->config.send(call->thread->ctx, &ask->command);
+}
+
+void kafka_ask_back(struct kafka_ask *ask)
+{
+	struct kafka_call *call = ask->command.owner;
+
+	call->asking--;
+	if (!kafka_call_is_gone(call) && call->state != CALL_ANSWERED)
+		ask->answered(call, ask);
+	command_answer_deinit(&ask->command);
+	if (kafka_call_is_gone(call) && call->asking == 0)
+		kafka_call_free(call);
+}
+
+/* --- dispatch --- */
+
+static void refuse(struct kafka_call *call)
+{
+	struct buf *out = &call->thread->out;
+
+	buf_clear(out);
+	kafka_refusal_encode(&call->request, KAFKA_OFFER, out);
+	if (out->failed || kafka_chain_append(call->thread, &call->answer, buf_slice(out)))
+		kafka_conn_break(call->conn);
+	answered(call);
+}
+
+/* Those before it that need not wait any longer. */
+static void behind(struct kafka_call *call)
+{
+	list_each_safe (node, &call->conn->calls) {
+		struct kafka_call *before = container_of(node, struct kafka_call, siblings);
+
+		if (before->state == CALL_PARKED && before->waits->behind)
+			before->waits->behind(before);
+	}
+}
+
+static int decode(struct kafka_call *call, void **ret_message)
+{
+	struct kafka_room room = {&call->arena, REQUEST_ROOM_BYTES};
+	void *message = arena_alloc(&call->arena, call->request.api->request->size_bytes);
+	int r = message ? kafka_request_decode(&call->request, &room, message) : -ENOMEM;
+
+	*ret_message = message;
+	return r;
+}
+
+void kafka_call_run(struct kafka_call *call)
+{
+	kafka_handler *handler = NULL;
+	void *message = NULL;
+	int r = kafka_request_open(buf_slice(&call->frame), KAFKA_OFFER, &call->request);
+
+	call->state = CALL_OPEN;
+	behind(call);
+	if (r == KAFKA_REQUEST_REFUSE) {
+		refuse(call);
+		return;
+	}
+	if (r == 0)
+		handler = kafka_handler_find(call->request.api->key);
+	if (handler)
+		r = decode(call, &message);
+	if (r || !handler) {
+		call->thread->stats.broken_total++;
+		kafka_call_close(call);
+		return;
+	}
+	call->thread->stats.requests_total++;
+	call->conn->flags |= CONN_KNOWN;
+	handler(call, message);
+}

@@ -1,0 +1,123 @@
+"""Frames of the Kafka protocol by hand, and a server with that door open."""
+
+import socket
+import struct
+
+from bide_client import ANSWER_S
+from bide_server import Server
+
+API_VERSIONS, METADATA, PRODUCE, FETCH = 18, 3, 0, 1
+
+
+def string(text):
+    return struct.pack(">h", -1) if text is None else struct.pack(">h", len(text)) + text.encode()
+
+
+def frame(key, version, correlation, message=b"", client="test"):
+    """A whole request, of a version that is not flexible."""
+    body = struct.pack(">hhi", key, version, correlation) + string(client) + message
+    return struct.pack(">i", len(body)) + body
+
+
+def api_versions(correlation, version=0):
+    return frame(API_VERSIONS, version, correlation)
+
+
+def metadata(correlation, *topics, create=True):
+    names = b"".join(string(topic) for topic in topics)
+    return frame(METADATA, 4, correlation, struct.pack(">i", len(topics)) + names + struct.pack(">?", create))
+
+
+def produce(correlation, topic, partition, batch, acks=-1):
+    message = string(None) + struct.pack(">hii", acks, 10000, 1) + string(topic) + struct.pack(">iii", 1, partition, len(batch))
+    return frame(PRODUCE, 3, correlation, message + batch)
+
+
+def fetch(correlation, topic, partition, offset, wait_ms=0, min_bytes=1, max_bytes=1 << 20):
+    message = struct.pack(">iiiib", -1, wait_ms, min_bytes, max_bytes, 0) + struct.pack(">i", 1) + string(topic)
+    return frame(FETCH, 4, correlation, message + struct.pack(">iiqi", 1, partition, offset, max_bytes))
+
+
+class KafkaConn:
+    """A raw connection. Nothing is sent or read but by a call."""
+
+    def __init__(self, address, receive_buffer=None):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(ANSWER_S)
+        self.sock.connect(address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+        return self
+
+    def end(self):
+        """Says that nothing more will be sent."""
+        self.sock.shutdown(socket.SHUT_WR)
+        return self
+
+    def _read(self, count):
+        data = b""
+        while len(data) < count:
+            part = self.sock.recv(count - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def answer(self):
+        """The next answer: its correlation id, and what follows it."""
+        (size,) = struct.unpack(">i", self._read(4))
+        body = self._read(size)
+        return struct.unpack(">i", body[:4])[0], body[4:]
+
+    def quiet(self):
+        """Nothing has come, and the connection stands. To be asked only when something else tells that it would have."""
+        self.sock.setblocking(False)
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK) is None
+        except BlockingIOError:
+            return True
+        finally:
+            self.sock.settimeout(ANSWER_S)
+
+    def ended(self):
+        """Waits for the server to end the connection; no answer may come before."""
+        try:
+            return self.sock.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+class KafkaServer(Server):
+    """A server that listens for Kafka clients, too."""
+
+    def __init__(self, data, *flags, **options):
+        super().__init__(data, *flags, **options)
+        self.kafka_port = 0
+
+    def start(self, *more):
+        super().start("--kafka", f"127.0.0.1:{self.kafka_port}", *more)
+        self.kafka_port = self.said_port("kafka")
+        return self
+
+    @property
+    def kafka(self):
+        return f"127.0.0.1:{self.kafka_port}"
+
+    def open_kafka(self, receive_buffer=None):
+        return KafkaConn(("127.0.0.1", self.kafka_port), receive_buffer)
+
+    def parked_kafka(self):
+        return self.metrics()["bide_kafka_parked"]
+
+    def until_parked_kafka(self, count):
+        return self.eventually(lambda: self.parked_kafka() == count, f"{count} requests of Kafka clients parked")
