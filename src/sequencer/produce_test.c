@@ -320,6 +320,22 @@ static void old_ones_go(void **state)
 	expect_same_state(false);
 }
 
+/* A producer's time is its own: what is old when it comes can be read for a while. */
+static void old_when_they_came(void **state)
+{
+	struct produce_partition p;
+
+	(void)state;
+	assert_int_equal(make_topic(T_NAME, 1), OUTCOME_OK);
+	p = batch_of(0, 1, "x");
+	p.batch.max_time_ms = 1000;
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	fixture_later(&f, TOPIC_LATE_MS - 1000);
+	expect_fetch(0, 0, "0=x ");
+	fixture_later(&f, 2000);
+	assert_int_equal(fetch_all(0, 0, false), OUTCOME_RANGE);
+}
+
 /* --- random lives --- */
 
 enum { STEPS = 3000, PRODUCERS = 4, NAIVE_MAX = 4096 };
@@ -430,6 +446,7 @@ int main(void)
 		TEST(producers_are_forgotten),
 		TEST(offsets_by_time),
 		TEST(old_ones_go),
+		TEST(old_when_they_came),
 		TEST(a_random_life),
 	};
 

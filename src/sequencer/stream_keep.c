@@ -59,9 +59,10 @@ int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64
 
 /* --- letting go --- */
 
-static enum outcome trim(struct sequencer *s, struct stream *stream)
+/* By age at `now_ms`, 0: not by age; and by size. */
+static enum outcome trim(struct sequencer *s, struct stream *stream, uint64_t now_ms)
 {
-	uint64_t point = stream_trim_point(stream, s->now_ms);
+	uint64_t point = stream_trim_point(stream, now_ms);
 
 	if (point == stream_earliest(stream))
 		return OUTCOME_OK;
@@ -92,7 +93,7 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 
 	if (stream->more->life_ms <= s->now_ms)
 		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
-	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream);
+	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream, s->now_ms);
 	if (outcome == OUTCOME_OK)
 		outcome = drop_overdue(s, stream);
 	if (outcome == OUTCOME_OK)
@@ -143,7 +144,7 @@ void stream_keep(struct sequencer *s, struct stream *stream)
 {
 	/* Too much is let go at once, for it may be much; whether small ones lie together is looked at now and then. */
 	if (stream_more(stream)->max_bytes)
-		(void)!trim(s, stream);
+		(void)!trim(s, stream, stream->flags & STREAM_TOPIC ? 0 : s->now_ms);
 	if (stream->many && stream->chunk_count - stream->array->gathered >= 4 && stream->chunk_count % 4 == 0)
 		gather(s, stream);
 }

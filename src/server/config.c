@@ -76,7 +76,7 @@ const struct setting settings[] = {
 	 "most that a Kafka client is sent for one Fetch"},
 	{"topic-partitions", SETTING_COUNT, AT(topic_partitions), "4", 1, 10000, true, "N",
 	 "partitions of a topic whose maker does not say how many"},
-	{"auto-create-topics", SETTING_FLAG, AT(auto_create), "true", ANY, true, NULL,
+	{"auto-create-topics", SETTING_CHOICE, AT(auto_create), "yes", ANY, true, "yes|no",
 	 "a topic that a Kafka client asks for is made if it is not there"},
 	{"max-wait-items", SETTING_COUNT, AT(wait_items), "250000", 1, UINT32_MAX, true, "N",
 	 "jobs and streams waited for many at a time, on one loop thread"},

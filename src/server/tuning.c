@@ -44,7 +44,7 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 		.output_bytes = (uint32_t)c->output_bytes,
 		.max_wait_ms = c->max_wait_ms,
 		.topic_partitions = (uint32_t)c->topic_partitions,
-		.auto_create = c->auto_create != 0,
+		.auto_create = c->auto_create == 0,
 	};
 }
 

@@ -365,6 +365,8 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 {
 	struct stream *stream = p->stream;
 
+	if (e->time_ms > streams->last_ms)
+		streams->last_ms = e->time_ms;
 	if (e->type == STREAM_SNAP_META && e->next_number > streams->next_number)
 		streams->next_number = e->next_number;
 	if ((e->type == STREAM_CREATED || e->type == STREAM_SNAP) && e->number >= streams->next_number)

@@ -29,7 +29,7 @@
 #include "stream/sequence.h"
 #include "stream/stream_event.h"
 
-enum { FORK_DEPTH_MAX = 64 };
+enum { FORK_DEPTH_MAX = 64, TOPIC_LATE_MS = 300000 };
 
 /* A string kept once however many streams name it. */
 struct stream_type {
@@ -131,6 +131,7 @@ struct streams {
 	struct list page_list;
 	struct heap deadlines;
 	uint64_t count, more_count, next_number;
+	uint64_t last_ms; /* of an event */
 };
 
 struct stream_prepared {

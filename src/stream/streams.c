@@ -283,8 +283,11 @@ void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at
 	replan(streams, stream->more);
 }
 
+/* The time of records in a topic is the producer's: what was old when it came is there to be read for a while all the same. */
 void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at_ms)
 {
+	if (stream->flags & STREAM_TOPIC && at_ms < streams->last_ms)
+		at_ms = streams->last_ms + TOPIC_LATE_MS;
 	stream->more->trim_ms = at_ms;
 	replan(streams, stream->more);
 }

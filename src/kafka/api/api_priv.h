@@ -50,8 +50,7 @@ enum conn_flag {
 	CONN_BLOCKED = 32,  /* the socket takes no more until it says so */
 	CONN_GOT = 64,      /* bytes came since the timer was set */
 	CONN_SENT = 128,    /* bytes went since the timer was set */
-	CONN_LAST = 512,    /* the answer behind which it ends is in `out` */
-	CONN_KNOWN = 256,   /* it has asked for something that makes sense: frames may be long */
+	CONN_LAST = 256,    /* the answer behind which it ends is in `out` */
 };
 
 enum timer_kind { TIMER_NONE /* and not in the wheel */, TIMER_READ, TIMER_WRITE, TIMER_IDLE };
@@ -77,9 +76,9 @@ struct kafka_conn {
 	struct kafka_call *incoming; /* whose frame is being read; in no list */
 	struct buf rest;             /* what was read and cannot be used now */
 	struct chain out;
-	uint64_t out_bytes;  /* in `out` and in early answers */
-	uint64_t held_bytes; /* frames of its calls */
-	uint32_t call_count;
+	uint64_t out_bytes;           /* in `out` and in early answers */
+	uint64_t held_bytes;          /* frames of its calls */
+	uint32_t call_count, holding; /* of its calls those that hold back what comes behind them */
 	uint16_t flags;
 	uint8_t timer_kind, size_len;
 	char size[KAFKA_SIZE_BYTES];
@@ -115,6 +114,7 @@ struct kafka_call {
 	uint32_t asking; /* commands under way */
 	uint8_t state;
 	bool closes; /* no answer: the connection ends in its place */
+	bool holds;
 };
 
 struct kafka_thread {
@@ -158,7 +158,9 @@ void kafka_output_write(struct kafka_conn *conn); /* until the socket takes no m
 /* --- call.c: what engine and handlers do with a call --- */
 struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes); /* NULL: no memory */
 void kafka_call_free(struct kafka_call *call);
-void kafka_call_run(struct kafka_call *call);     /* the frame is whole: opens, decodes and dispatches it */
+void kafka_call_run(struct kafka_call *call); /* the frame is whole: opens, decodes and dispatches it */
+/* As far as it has come it is a request that is offered: nobody sends a long one that is not. */
+bool kafka_call_may_be_long(const struct kafka_call *call);
 void kafka_call_gone(struct kafka_call *call);    /* its connection ends */
 void kafka_line_advance(struct kafka_conn *conn); /* moves to `out` whatever has its turn */
 
@@ -174,6 +176,8 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 
 void kafka_call_close(struct kafka_call *call);   /* no answer: the connection ends in its place */
 void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
+/* No request behind it is taken up before it is answered: it changes something in more than one step. */
+void kafka_call_hold(struct kafka_call *call);
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
 void kafka_call_unpark(struct kafka_call *call);
 

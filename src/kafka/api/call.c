@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/panic.h"
+#include "kafka/codec/bytes.h"
 
 #include <errno.h>
 
@@ -44,10 +45,24 @@ void kafka_call_free(struct kafka_call *call)
 	mem_free(call);
 }
 
+void kafka_call_hold(struct kafka_call *call)
+{
+	call->holds = true;
+	call->conn->holding++;
+}
+
+static void let_go(struct kafka_call *call)
+{
+	if (call->holds)
+		call->conn->holding--;
+	call->holds = false;
+}
+
 /* Out of its connection's line; commands of it may be under way. */
 static void call_leave(struct kafka_call *call)
 {
 	list_remove(&call->siblings);
+	let_go(call);
 	call->conn->held_bytes -= call->frame_bytes;
 	call->conn->call_count--;
 	call->conn = NULL;
@@ -94,6 +109,7 @@ static void answered(struct kafka_call *call)
 	if (call->state == CALL_PARKED)
 		kafka_call_unpark(call);
 	call->state = CALL_ANSWERED;
+	let_go(call);
 	conn->out_bytes += kafka_chain_bytes(&call->answer);
 	kafka_conn_need(conn);
 }
@@ -280,6 +296,15 @@ static int decode(struct kafka_call *call, void **ret_message)
 	return r;
 }
 
+bool kafka_call_may_be_long(const struct kafka_call *call)
+{
+	struct wire_reader r = wire_reader_of(buf_slice(&call->frame));
+	int16_t key = (int16_t)kafka_get_u16(&r), version = (int16_t)kafka_get_u16(&r);
+	const struct kafka_api *api = r.failed ? NULL : kafka_api_find(KAFKA_OFFER, key);
+
+	return r.failed || (api && kafka_handler_find(key) && version >= api->first && version <= api->last[KAFKA_OFFER]);
+}
+
 void kafka_call_run(struct kafka_call *call)
 {
 	kafka_handler *handler = NULL;
@@ -302,6 +327,5 @@ void kafka_call_run(struct kafka_call *call)
 		return;
 	}
 	call->thread->stats.requests_total++;
-	call->conn->flags |= CONN_KNOWN;
 	handler(call, message);
 }

@@ -30,8 +30,8 @@ static bool wants_input(const struct kafka_conn *conn)
 		return false;
 	if (conn->incoming)
 		return true;
-	return !conn->thread->draining && conn->call_count < limits->pipeline && conn->out_bytes <= limits->output_bytes &&
-	       conn->held_bytes <= limits->frame_bytes;
+	return !conn->thread->draining && !conn->holding && conn->call_count < limits->pipeline &&
+	       conn->out_bytes <= limits->output_bytes && conn->held_bytes <= limits->frame_bytes;
 }
 
 /* --- deadlines --- */
@@ -109,7 +109,6 @@ static void refuse_input(struct kafka_conn *conn)
 
 static size_t take_size(struct kafka_conn *conn, struct slice input)
 {
-	size_t max = conn->flags & CONN_KNOWN ? conn->thread->config.limits.frame_bytes : KAFKA_FRAME_EARLY_MAX_BYTES;
 	size_t missing = KAFKA_SIZE_BYTES - conn->size_len, used = input.len < missing ? input.len : missing, frame_bytes;
 
 	memcpy(conn->size + conn->size_len, input.ptr, used);
@@ -117,7 +116,7 @@ static size_t take_size(struct kafka_conn *conn, struct slice input)
 	if (conn->size_len < KAFKA_SIZE_BYTES)
 		return used;
 	conn->size_len = 0;
-	if (kafka_frame_size(conn->size, max, &frame_bytes)) {
+	if (kafka_frame_size(conn->size, conn->thread->config.limits.frame_bytes, &frame_bytes)) {
 		refuse_input(conn);
 		return used;
 	}
@@ -135,8 +134,11 @@ static void frame_grew(struct kafka_conn *conn)
 		kafka_conn_break(conn);
 		return;
 	}
-	if (call->frame.len < call->frame_bytes)
+	if (call->frame.len < call->frame_bytes) {
+		if (call->frame_bytes > KAFKA_FRAME_EARLY_MAX_BYTES && !kafka_call_may_be_long(call))
+			refuse_input(conn);
 		return;
+	}
 	conn->incoming = NULL;
 	conn->call_count++;
 	list_push_back(&conn->calls, &call->siblings);

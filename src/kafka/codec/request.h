@@ -6,7 +6,7 @@
 enum {
 	KAFKA_SIZE_BYTES = 4,
 	KAFKA_FRAME_MAX_BYTES = 100 << 20,      /* what Apache Kafka's socket.request.max.bytes is when nobody sets it */
-	KAFKA_FRAME_EARLY_MAX_BYTES = 64 << 10, /* before a client has shown who it is */
+	KAFKA_FRAME_EARLY_MAX_BYTES = 64 << 10, /* of a frame that has not said what it asks for */
 	KAFKA_ERROR_UNSUPPORTED_VERSION = 35,
 };
 
