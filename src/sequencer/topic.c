@@ -66,6 +66,8 @@ enum outcome topic_emit(struct sequencer *s, struct topic_event *e, struct topic
 		return outcome_of(r);
 	}
 	s->stats.events_total++;
+	if (e->type == TOPIC_DELETED)
+		groups_forget_topic(&s->groups, topic_name(topic), e->end);
 	topics_commit(&s->topics, e, &prepared);
 	topic_follow(s, topic_find_number(&s->topics, e->number));
 	return OUTCOME_OK;

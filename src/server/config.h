@@ -29,6 +29,8 @@ struct config {
 	uint64_t webhook_timeout_ms, webhooks;
 	uint64_t kafka_idle_ms, frame_bytes, fetch_bytes, topic_partitions;
 	uint64_t auto_create; /* 0: yes */
+	uint64_t groups, group_members, group_member_bytes, group_offsets, offset_metadata_bytes;
+	uint64_t group_session_min_ms, group_session_max_ms, group_delay_ms, group_retention_ms;
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;
 };

@@ -50,26 +50,35 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 
 static struct sequencer_config sequencer_config_of(const struct config *c)
 {
-	struct sequencer_config config = sequencer_defaults;
+	struct sequencer_config of = sequencer_defaults;
 
-	config.jobs_max = c->jobs;
-	config.queue_jobs_max = c->queue_jobs;
-	config.queues_max = c->queues;
-	config.claims_max = c->claims;
-	config.streams_max = c->streams;
-	config.producers_max = c->producers;
-	config.topics_max = c->topics;
-	config.topic_partitions_max = c->partitions;
-	config.transactional_ids_max = c->transactional_ids;
-	config.transaction_ms_max = c->transaction_ms;
-	config.output_bytes_max = c->job_output_bytes;
-	config.subscriptions_max = c->subscriptions;
-	config.subscription_links_max = c->subscription_links;
-	config.delivery_lease_ms = c->delivery_lease_ms;
-	config.tombstone_ms = c->tombstone_ms;
-	config.retry_base_ms = c->retry_base_ms;
-	config.retry_cap_ms = c->retry_cap_ms;
-	return config;
+	of.jobs_max = c->jobs;
+	of.queue_jobs_max = c->queue_jobs;
+	of.queues_max = c->queues;
+	of.claims_max = c->claims;
+	of.streams_max = c->streams;
+	of.producers_max = c->producers;
+	of.topics_max = c->topics;
+	of.topic_partitions_max = c->partitions;
+	of.transactional_ids_max = c->transactional_ids;
+	of.transaction_ms_max = c->transaction_ms;
+	of.output_bytes_max = c->job_output_bytes;
+	of.subscriptions_max = c->subscriptions;
+	of.subscription_links_max = c->subscription_links;
+	of.groups_max = c->groups;
+	of.group_members_max = c->group_members;
+	of.group_member_bytes_max = c->group_member_bytes;
+	of.group_offsets_max = c->group_offsets;
+	of.group_metadata_max = c->offset_metadata_bytes;
+	of.group_session_min_ms = c->group_session_min_ms;
+	of.group_session_max_ms = c->group_session_max_ms;
+	of.group_first_delay_ms = c->group_delay_ms;
+	of.group_retention_ms = c->group_retention_ms;
+	of.delivery_lease_ms = c->delivery_lease_ms;
+	of.tombstone_ms = c->tombstone_ms;
+	of.retry_base_ms = c->retry_base_ms;
+	of.retry_cap_ms = c->retry_cap_ms;
+	return of;
 }
 
 struct tuning *tuning_new(struct server *server, const struct config *c)

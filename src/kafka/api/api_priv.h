@@ -76,9 +76,9 @@ struct kafka_conn {
 	struct kafka_call *incoming; /* whose frame is being read; in no list */
 	struct buf rest;             /* what was read and cannot be used now */
 	struct chain out;
-	uint64_t out_bytes;  /* in `out` and in early answers */
-	uint64_t held_bytes; /* frames of its calls */
-	uint32_t call_count;
+	uint64_t out_bytes;           /* in `out` and in early answers */
+	uint64_t held_bytes;          /* frames of its calls */
+	uint32_t call_count, holding; /* of its calls those that hold back what comes behind them */
 	uint16_t flags;
 	uint8_t timer_kind, size_len;
 	char size[KAFKA_SIZE_BYTES];
@@ -114,6 +114,7 @@ struct kafka_call {
 	uint32_t asking; /* commands under way */
 	uint8_t state;
 	bool closes; /* no answer: the connection ends in its place */
+	bool holds;
 };
 
 struct kafka_thread {
@@ -175,6 +176,8 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 
 void kafka_call_close(struct kafka_call *call);   /* no answer: the connection ends in its place */
 void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
+/* No request behind it is taken up before it is answered: it changes something in more than one step. */
+void kafka_call_hold(struct kafka_call *call);
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
 void kafka_call_unpark(struct kafka_call *call);
 
@@ -220,3 +223,9 @@ kafka_handler produce_handle, fetch_handle, list_offsets_handle, offset_for_lead
 kafka_handler create_topics_handle, delete_topics_handle, create_partitions_handle;
 kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
 kafka_handler init_producer_id_handle;
+
+/* --- group.c, group_offsets.c, group_admin.c --- */
+kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;
+kafka_handler offset_commit_handle, offset_fetch_handle, offset_delete_handle;
+kafka_handler describe_groups_handle, list_groups_handle, delete_groups_handle;
+enum kafka_error kafka_group_error_of(enum outcome outcome); /* of a group as a whole */

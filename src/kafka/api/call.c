@@ -45,10 +45,24 @@ void kafka_call_free(struct kafka_call *call)
 	mem_free(call);
 }
 
+void kafka_call_hold(struct kafka_call *call)
+{
+	call->holds = true;
+	call->conn->holding++;
+}
+
+static void let_go(struct kafka_call *call)
+{
+	if (call->holds)
+		call->conn->holding--;
+	call->holds = false;
+}
+
 /* Out of its connection's line; commands of it may be under way. */
 static void call_leave(struct kafka_call *call)
 {
 	list_remove(&call->siblings);
+	let_go(call);
 	call->conn->held_bytes -= call->frame_bytes;
 	call->conn->call_count--;
 	call->conn = NULL;
@@ -95,6 +109,7 @@ static void answered(struct kafka_call *call)
 	if (call->state == CALL_PARKED)
 		kafka_call_unpark(call);
 	call->state = CALL_ANSWERED;
+	let_go(call);
 	conn->out_bytes += kafka_chain_bytes(&call->answer);
 	kafka_conn_need(conn);
 }

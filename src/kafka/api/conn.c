@@ -30,8 +30,8 @@ static bool wants_input(const struct kafka_conn *conn)
 		return false;
 	if (conn->incoming)
 		return true;
-	return !conn->thread->draining && conn->call_count < limits->pipeline && conn->out_bytes <= limits->output_bytes &&
-	       conn->held_bytes <= limits->frame_bytes;
+	return !conn->thread->draining && !conn->holding && conn->call_count < limits->pipeline &&
+	       conn->out_bytes <= limits->output_bytes && conn->held_bytes <= limits->frame_bytes;
 }
 
 /* --- deadlines --- */

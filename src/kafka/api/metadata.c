@@ -191,5 +191,7 @@ void metadata_handle(struct kafka_call *call, const void *message)
 		metadata->refs[i].name = request->topics.at[i].name;
 		memcpy(metadata->refs[i].id.bytes, request->topics.at[i].topic_id.bytes, sizeof(metadata->refs[i].id.bytes));
 	}
+	if (metadata->count && request->allow_auto_topic_creation)
+		kafka_call_hold(call);
 	look(call, looked);
 }

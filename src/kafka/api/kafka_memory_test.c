@@ -1,0 +1,417 @@
+/* Requests of every kind with the k-th allocation failing, for every k: each is answered or its connection ends, nothing is left
+ * behind, and what is asked afterwards is answered as ever. The door stands before a real sequencer on a journal in memory. */
+#include "base/mem.h"
+#include "kafka/api/kafka_thread.h"
+#include "kafka/codec/bytes.h"
+#include "kafka/codec/messages_acl.h"
+#include "kafka/codec/messages_cluster.h"
+#include "kafka/codec/messages_records.h"
+#include "kafka/codec/messages_topic.h"
+#include "kafka/codec/messages_txn.h"
+#include "kafka/codec/request.h"
+#include "sequencer/sequencer_fixture.h"
+#include "stream/batch.h"
+
+#include "base/testing.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PROBE = 100000, TURNS_MAX = 2000000, REQUESTS_MAX = 3 };
+
+#define ONE(pointer)                                                                                                             \
+	{                                                                                                                        \
+		.at = (pointer), .count = 1                                                                                      \
+	}
+#define NAMED(type, string) ONE(((type[]){{.name = SLICE_INIT(string)}}))
+
+static struct {
+	struct loop *loop;
+	struct kafka_thread *thread;
+	struct fixture f;
+	struct mail_list outgoing;
+	struct buf batch;
+} door;
+
+/* --- the door and what stands behind it --- */
+
+static void send_command(void *ctx, struct command *command)
+{
+	(void)ctx;
+	command->message.kind = MESSAGE_COMMAND;
+	command->message.thread = 0;
+	mail_push(&door.outgoing, &command->message.mail);
+}
+
+static void deliver(struct message *message)
+{
+	if (message->kind == MESSAGE_COMMAND) {
+		kafka_thread_message(door.thread, message);
+		return;
+	}
+	assert_int_equal(message->kind, MESSAGE_STREAM_WAKE);
+	kafka_thread_woken(door.thread, container_of(message, struct stream_wake, message));
+	message_free(message);
+}
+
+static void turn(void)
+{
+	struct mail_list back;
+	struct mail *mail;
+
+	assert_int_equal(loop_poll(door.loop, loop_now_ms(door.loop) + 1), 0);
+	while ((mail = mail_pop(&door.outgoing)))
+		sequencer_message(door.f.s, container_of(mail, struct message, mail));
+	sequencer_settle(door.f.s);
+	door.f.durable = door.f.end;
+	sequencer_release(door.f.s);
+	back = sequencer_take(door.f.s, 0);
+	while ((mail = mail_pop(&back)))
+		deliver(container_of(mail, struct message, mail));
+	kafka_thread_flush(door.thread);
+}
+
+static void begin(void)
+{
+	static const struct kafka_config config = {
+		.limits = {.frame_bytes = 1 << 20,
+			   .fetch_bytes = 1 << 20,
+			   .pipeline = 16,
+			   .read_timeout_ms = 60000,
+			   .idle_timeout_ms = 60000,
+			   .write_timeout_ms = 60000,
+			   .output_bytes = 1 << 16,
+			   .max_wait_ms = 60000,
+			   .topic_partitions = 2,
+			   .auto_create = true},
+		.host = SLICE_INIT("here"),
+		.port = 9092,
+		.send = send_command,
+	};
+
+	fixture_init(&door.f);
+	fixture_start(&door.f);
+	fixture_drop_sent(&door.f);
+	assert_int_equal(loop_new(&door.loop), 0);
+	assert_int_equal(kafka_thread_new(door.loop, 0, &config, NULL, &door.thread), 0);
+}
+
+static void end(void)
+{
+	sequencer_check(door.f.s);
+	kafka_thread_free(door.thread);
+	loop_free(door.loop);
+	fixture_deinit(&door.f);
+}
+
+static struct kafka_thread_stats stats(void)
+{
+	struct kafka_thread_stats stats;
+
+	kafka_thread_stats(door.thread, &stats);
+	return stats;
+}
+
+/* --- clients --- */
+
+struct request {
+	enum kafka_key key;
+	int16_t version;
+	const void *message;
+};
+
+/* Needs no memory: what is the door's alone shall fail. */
+struct client {
+	int fd;
+	size_t asked, len;
+	bool ended;
+	char in[64 * 1024];
+};
+
+/* Requests as bytes, made while memory is there. */
+struct spoken {
+	struct buf bytes;
+	size_t count;
+};
+
+static void request_put(struct buf *out, const struct request *request)
+{
+	const struct kafka_api *api = kafka_api_find(KAFKA_OFFER_ALL, (int)request->key);
+	struct kafka_format format = kafka_api_format(api, request->version);
+	size_t start = out->len;
+
+	kafka_put_u32(out, 0);
+	kafka_put_u16(out, (uint16_t)request->key);
+	kafka_put_u16(out, (uint16_t)request->version);
+	kafka_put_u32(out, 7);
+	kafka_put_u16(out, UINT16_MAX); /* no client id */
+	if (format.flexible)
+		wire_put_u8(out, 0);
+	kafka_encode(api->request, format, request->message, out, NULL);
+	assert_false(out->failed);
+	wire_store_u32(out->ptr + start, __builtin_bswap32((uint32_t)(out->len - start - 4)));
+}
+
+static void speak(struct spoken *spoken, const struct request *requests)
+{
+	buf_clear(&spoken->bytes);
+	for (spoken->count = 0; spoken->count < REQUESTS_MAX && requests[spoken->count].message; spoken->count++)
+		request_put(&spoken->bytes, &requests[spoken->count]);
+}
+
+static void client_open(struct client *client, const struct spoken *spoken)
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	kafka_thread_accept(door.thread, ends[0]);
+	client->fd = ends[1];
+	client->asked = spoken->count;
+	client->len = 0;
+	client->ended = false;
+	(void)send(client->fd, spoken->bytes.ptr, spoken->bytes.len, MSG_NOSIGNAL);
+}
+
+static bool is_over(struct client *client)
+{
+	size_t at = 0, answers = 0;
+	ssize_t got = recv(client->fd, client->in + client->len, sizeof(client->in) - client->len, 0);
+
+	if (got == 0 || (got < 0 && errno == ECONNRESET))
+		client->ended = true;
+	if (got > 0)
+		client->len += (size_t)got;
+	while (at + 4 <= client->len) {
+		at += 4 + __builtin_bswap32(wire_load_u32(client->in + at));
+		answers += at <= client->len;
+	}
+	return client->ended || answers == client->asked;
+}
+
+/* --- what is asked --- */
+
+#define FETCH(wait_ms)                                                                                                           \
+	&(struct kafka_fetch_request)                                                                                            \
+	{                                                                                                                        \
+		.max_wait_ms = (wait_ms), .min_bytes = 1, .max_bytes = 1 << 20, .session_epoch = -1,                             \
+		.topics = ONE(((struct kafka_fetch_topic[]){                                                                     \
+			{.topic = SLICE_INIT("t"),                                                                               \
+			 .partitions = ONE(((struct kafka_fetch_partition[]){                                                    \
+				 {.current_leader_epoch = -1, .fetch_offset = fetch_from, .partition_max_bytes = 1 << 20}}))}})) \
+	}
+
+struct script {
+	struct request reader[REQUESTS_MAX];
+	bool wakes; /* a batch is written when the reader is parked */
+};
+
+static struct kafka_produce_request writing = {
+	.acks = -1,
+	.topic_data = ONE(((struct kafka_produce_topic[]){
+		{.name = SLICE_INIT("t"), .partition_data = ONE(((struct kafka_produce_partition[]){{.index = 0}}))}})),
+};
+
+enum { fetch_from = 1 };
+static const struct kafka_api_versions_request versions;
+static const struct kafka_metadata_request all_topics = {.topics = {.at = NULL}};
+static const struct kafka_metadata_request new_topic = {.topics = NAMED(struct kafka_metadata_request_topic, "new"),
+							.allow_auto_topic_creation = true};
+static const struct kafka_fetch_request fetch_old = {
+	.max_bytes = 1 << 20,
+	.session_epoch = -1,
+	.isolation_level = 1,
+	.topics = ONE(((struct kafka_fetch_topic[]){{.topic = SLICE_INIT("t"),
+						     .partitions = ONE(((struct kafka_fetch_partition[]){
+							     {.current_leader_epoch = -1, .partition_max_bytes = 1 << 20}}))}})),
+};
+static const struct kafka_list_offsets_request by_time = {
+	.replica_id = -1,
+	.topics = ONE(((struct kafka_list_offsets_topic[]){
+		{.name = SLICE_INIT("t"),
+		 .partitions = ONE(((struct kafka_list_offsets_partition[]){{.current_leader_epoch = -1, .timestamp = 1}}))}})),
+};
+static const struct kafka_offset_for_leader_epoch_request by_epoch = {
+	.topics = ONE(((struct kafka_leader_epoch_topic[]){
+		{.topic = SLICE_INIT("t"),
+		 .partitions = ONE(((struct kafka_leader_epoch_partition[]){{.current_leader_epoch = -1}}))}})),
+};
+static const struct kafka_delete_records_request trim = {
+	.topics = ONE(((struct kafka_delete_records_topic[]){
+		{.name = SLICE_INIT("t"), .partitions = ONE(((struct kafka_delete_records_partition[]){{.offset = -1}}))}})),
+};
+static const struct kafka_create_topics_request create = {
+	.topics = ONE(((struct kafka_new_topic[]){
+		{.name = SLICE_INIT("made"),
+		 .num_partitions = 2,
+		 .replication_factor = 1,
+		 .configs = ONE(((struct kafka_new_config[]){{SLICE_INIT("retention.ms"), SLICE_INIT("1000")}}))}})),
+};
+static const struct kafka_delete_topics_request drop = {.topics = NAMED(struct kafka_delete_topic, "t")};
+static const struct kafka_create_partitions_request grow = {
+	.topics = ONE(((struct kafka_new_partitions[]){{.name = SLICE_INIT("t"), .count = 5}})),
+};
+static const struct kafka_describe_configs_request describe = {
+	.resources = ONE(((struct kafka_describe_resource[]){{.resource_type = 2, .resource_name = SLICE_INIT("t")}})),
+	.include_synonyms = true,
+};
+static const struct kafka_describe_configs_request describe_server = {
+	.resources = ONE(((struct kafka_describe_resource[]){{.resource_type = 4, .resource_name = SLICE_INIT("1")}})),
+};
+static const struct kafka_alter_configs_request alter = {
+	.resources = ONE(((struct kafka_alter_resource[]){
+		{.resource_type = 2,
+		 .resource_name = SLICE_INIT("t"),
+		 .configs = ONE(((struct kafka_alter_config[]){{SLICE_INIT("no.such"), SLICE_INIT("1")}}))}})),
+};
+static const struct kafka_incremental_alter_configs_request change = {
+	.resources = ONE(((struct kafka_change_resource[]){
+		{.resource_type = 2,
+		 .resource_name = SLICE_INIT("t"),
+		 .configs = ONE(((struct kafka_change_config[]){{SLICE_INIT("retention.ms"), 0, SLICE_INIT("5000")}}))}})),
+};
+static const struct kafka_describe_cluster_request cluster = {.endpoint_type = 1};
+static const struct kafka_describe_log_dirs_request log_dirs;
+static const struct kafka_init_producer_id_request producer = {.producer_id = -1, .producer_epoch = -1};
+static const struct kafka_sasl_handshake_request handshake = {.mechanism = SLICE_INIT("PLAIN")};
+static const struct kafka_sasl_authenticate_request authenticate;
+static const struct kafka_describe_acls_request acls = {.resource_type_filter = 1};
+static const struct kafka_create_acls_request allow = {.creations = ONE(((struct kafka_new_acl[]){{.resource_type = 2}}))};
+static const struct kafka_delete_acls_request forbid = {.filters =
+								ONE(((struct kafka_acl_filter[]){{.resource_type_filter = 2}}))};
+
+static const struct script scripts[] = {
+	{.reader = {{KAFKA_API_VERSIONS, 3, &versions}}},
+	{.reader = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_METADATA, 9, &new_topic}}},
+	{.reader = {{KAFKA_PRODUCE, 9, &writing}, {KAFKA_PRODUCE, 3, &writing}}},
+	{.reader = {{KAFKA_FETCH, 12, &fetch_old}}},
+	{.reader = {{KAFKA_FETCH, 12, FETCH(3)}}},
+	{.reader = {{KAFKA_FETCH, 4, FETCH(60000)}, {KAFKA_API_VERSIONS, 0, &versions}}},
+	{.reader = {{KAFKA_FETCH, 11, FETCH(60000)}}, .wakes = true},
+	{.reader = {{KAFKA_LIST_OFFSETS, 7, &by_time}, {KAFKA_OFFSET_FOR_LEADER_EPOCH, 4, &by_epoch}}},
+	{.reader = {{KAFKA_DELETE_RECORDS, 2, &trim}}},
+	{.reader = {{KAFKA_CREATE_TOPICS, 7, &create}, {KAFKA_CREATE_PARTITIONS, 3, &grow}}},
+	{.reader = {{KAFKA_DELETE_TOPICS, 6, &drop}}},
+	{.reader = {{KAFKA_DESCRIBE_CONFIGS, 4, &describe}, {KAFKA_DESCRIBE_CONFIGS, 1, &describe_server}}},
+	{.reader = {{KAFKA_ALTER_CONFIGS, 2, &alter}, {KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, &change}}},
+	{.reader = {{KAFKA_DESCRIBE_CLUSTER, 1, &cluster}, {KAFKA_DESCRIBE_LOG_DIRS, 4, &log_dirs}}},
+	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &producer}}},
+	{.reader = {{KAFKA_SASL_HANDSHAKE, 1, &handshake}, {KAFKA_SASL_AUTHENTICATE, 2, &authenticate}}},
+	{.reader = {{KAFKA_DESCRIBE_ACLS, 3, &acls}, {KAFKA_CREATE_ACLS, 3, &allow}, {KAFKA_DELETE_ACLS, 3, &forbid}}},
+};
+
+/* --- the rounds --- */
+
+static void until_over(struct client *client)
+{
+	for (int turns = 0; !is_over(client); turns++) {
+		assert_true(turns < TURNS_MAX);
+		turn();
+	}
+}
+
+/* Asked on a connection of its own; whether all of it was answered. */
+static bool ask(const struct spoken *spoken)
+{
+	static struct client client;
+
+	client_open(&client, spoken);
+	until_over(&client);
+	close(client.fd);
+	return !client.ended;
+}
+
+static struct spoken made, reading, written, looked;
+
+static const struct kafka_metadata_request topic = {.topics = NAMED(struct kafka_metadata_request_topic, "t"),
+						    .allow_auto_topic_creation = true};
+
+static void scene(const struct script *script)
+{
+	const struct request make[REQUESTS_MAX] = {{KAFKA_METADATA, 4, &topic}, {KAFKA_PRODUCE, 3, &writing}};
+	const struct request write[REQUESTS_MAX] = {{KAFKA_PRODUCE, 3, &writing}};
+	const struct request look[REQUESTS_MAX] = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_API_VERSIONS, 0, &versions}};
+	const struct batch_record record = {.value = SLICE("record")};
+
+	begin();
+	buf_clear(&door.batch);
+	batch_encode(&door.batch, door.f.now_ms, &record, 1);
+	writing.topic_data.at[0].partition_data.at[0].records = buf_slice(&door.batch);
+	speak(&made, make);
+	speak(&reading, script->reader);
+	speak(&written, write);
+	speak(&looked, look);
+	assert_true(ask(&made));
+}
+
+static void play(const struct script *script, uint64_t fails_at)
+{
+	static struct client reader;
+
+	mem_fail_nth(fails_at);
+	client_open(&reader, &reading);
+	for (int turns = 0; script->wakes && !is_over(&reader) && stats().parked == 0; turns++) {
+		assert_true(turns < TURNS_MAX);
+		turn();
+	}
+	assert_true(!script->wakes || fails_at < PROBE || stats().parked == 1);
+	if (script->wakes)
+		(void)ask(&written);
+	/* When the wake was what failed, the next one tells. */
+	for (int turns = 0; !is_over(&reader); turns++) {
+		assert_true(turns < TURNS_MAX);
+		if (script->wakes && turns % 100 == 99)
+			(void)ask(&written);
+		turn();
+	}
+	close(reader.fd);
+}
+
+static uint64_t round_of(const struct script *script, uint64_t fails_at)
+{
+	uint64_t left = 0;
+	void *probe;
+
+	scene(script);
+	play(script, fails_at);
+	while (fails_at == PROBE && (probe = mem_alloc(1))) {
+		mem_free(probe);
+		left++;
+	}
+	mem_fail_nth(0);
+	for (int turns = 0; stats().connections_open; turns++) {
+		assert_true(turns < TURNS_MAX);
+		turn();
+	}
+	assert_int_equal(stats().parked, 0);
+	assert_int_equal(door.f.pins, 0);
+	assert_true(ask(&looked));
+	end();
+	return PROBE - left;
+}
+
+static void any_allocation_may_fail(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(scripts); i++) {
+		uint64_t count = round_of(&scripts[i], PROBE) + 3;
+
+		assert_true(count > 3 && count < 500);
+		for (uint64_t k = 1; k <= count; k++)
+			round_of(&scripts[i], k);
+	}
+	buf_deinit(&made.bytes);
+	buf_deinit(&reading.bytes);
+	buf_deinit(&written.bytes);
+	buf_deinit(&looked.bytes);
+	buf_deinit(&door.batch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_allocation_may_fail),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
