@@ -27,7 +27,7 @@ struct config {
 		job_output_bytes;
 	uint64_t webhook_allow; /* enum hook_allow */
 	uint64_t webhook_timeout_ms, webhooks;
-	uint64_t kafka_idle_ms, frame_bytes, fetch_bytes, topic_partitions;
+	uint64_t kafka_idle_ms, kafka_memory_bytes, frame_bytes, fetch_bytes, topic_partitions;
 	uint64_t auto_create; /* 0: yes */
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;
