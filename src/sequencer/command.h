@@ -11,6 +11,7 @@
 
 #include "base/mail.h"
 #include "job/job_view.h"
+#include "sequencer/group_command.h"
 #include "sequencer/stream_command.h"
 #include "sequencer/subscription_command.h"
 #include "sequencer/topic_command.h"
@@ -84,8 +85,22 @@ enum command_kind {
 	COMMAND_LIST_OFFSETS,
 	COMMAND_DELETE_RECORDS,
 	COMMAND_PRODUCER_ID,
+	COMMAND_TXN_ADD,
+	COMMAND_TXN_END,
+	/* Of groups (group_command.h). */
+	COMMAND_GROUP_JOIN,
+	COMMAND_GROUP_SYNC,
+	COMMAND_GROUP_CANCEL,
+	COMMAND_GROUP_BEAT,
+	COMMAND_GROUP_LEAVE,
+	COMMAND_GROUP_COMMIT,
+	COMMAND_GROUP_FORGET,
+	COMMAND_GROUP_OFFSETS,
+	COMMAND_GROUP_GET,
+	COMMAND_GROUP_DELETE,
+	COMMAND_GROUPS,
 };
-enum { COMMAND_COUNT = COMMAND_PRODUCER_ID + 1 };
+enum { COMMAND_COUNT = COMMAND_GROUPS + 1 };
 
 enum { TOKEN_CHARS = 13, COMMAND_THREADS_MAX = 32 };
 
@@ -247,6 +262,15 @@ struct command {
 		struct list_offsets_in list_offsets;
 		struct delete_records_in delete_records;
 		struct producer_id_in producer_id;
+		struct txn_in txn; /* TXN_… */
+		struct group_join_in group_join;
+		struct group_sync_in group_sync;
+		struct group_cancel_in group_cancel;
+		struct group_who group_who; /* GROUP_BEAT */
+		struct group_leave_in group_leave;
+		struct group_commit_in group_commit; /* GROUP_FORGET, too */
+		struct group_offsets_in group_offsets;
+		struct group_in group; /* GROUP_GET, GROUP_DELETE */
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */
@@ -274,6 +298,10 @@ struct command {
 		struct topic_view **topics;             /* TOPICS: one for each, NULL where there is none; or all */
 		size_t topic_count;
 		struct producer_id_out producer_id;
+		struct group_view *group;   /* GROUP_JOIN, GROUP_SYNC, GROUP_GET */
+		struct group_view **groups; /* GROUPS */
+		size_t group_count;
+		struct group_offsets_view *offsets; /* GROUP_OFFSETS */
 	} out;
 };
 

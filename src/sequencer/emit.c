@@ -164,6 +164,7 @@ void sequencer_fail(struct sequencer *s)
 	struct mail *mail;
 
 	s->failed = true;
+	groups_fail(s);
 	while ((mail = mail_pop(&s->held))) {
 		struct message *message = container_of(mail, struct message, mail);
 

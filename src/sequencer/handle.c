@@ -18,6 +18,7 @@ void handle_keys(struct sequencer *s)
 	s->token_key = (struct hash_key){hash_u64(&secret, 3, 0), hash_u64(&secret, 3, 1)};
 	s->topic_key = (struct hash_key){hash_u64(&secret, 5, 0), hash_u64(&secret, 5, 1)};
 	s->subscription_key = (struct hash_key){hash_u64(&secret, 4, 0), hash_u64(&secret, 4, 1)};
+	s->member_key = (struct hash_key){hash_u64(&secret, 6, 0), hash_u64(&secret, 6, 1)};
 }
 
 void sequencer_secret(const struct sequencer *s, uint8_t ret_secret[16])

@@ -36,9 +36,14 @@ enum outcome {
 	OUTCOME_NAME,        /* TOPIC_…: no name of a topic */
 	OUTCOME_PARTITIONS,  /* TOPIC_…: a number of partitions that cannot be */
 	OUTCOME_SETTING,     /* TOPIC_…: a setting that there is not, or not with that value */
-	OUTCOME_TOO_LARGE,   /* PRODUCE: longer than the topic takes */
+	OUTCOME_TOO_LARGE,   /* PRODUCE: longer than the topic takes; GROUP_…: than a member may say */
 	OUTCOME_RECORD,      /* PRODUCE: a record without a key, and the topic is compacted */
 	OUTCOME_TXN,         /* PRODUCE, PRODUCER_ID, TXN_…: no such transaction, or not in that state */
 	OUTCOME_TIMEOUT,     /* PRODUCER_ID: transactions may not take so long */
+	OUTCOME_MEMBER_ID,   /* GROUP_JOIN: to be asked again with the id given */
+	OUTCOME_NO_MEMBER,   /* GROUP_…: nobody of that id is in the group */
+	OUTCOME_GENERATION,  /* GROUP_…: not the group's present generation */
+	OUTCOME_REBALANCING, /* GROUP_…: join again */
+	OUTCOME_PROTOCOL,    /* GROUP_JOIN, GROUP_SYNC: nothing that all members know */
 };
-enum { OUTCOME_COUNT = OUTCOME_TIMEOUT + 1 };
+enum { OUTCOME_COUNT = OUTCOME_PROTOCOL + 1 };

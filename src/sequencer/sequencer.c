@@ -15,9 +15,20 @@ const struct sequencer_config sequencer_defaults = {
 	.producers_max = 10000,
 	.topics_max = 10000,
 	.topic_partitions_max = 1000,
+	.transactional_ids_max = 100000,
+	.transaction_ms_max = 900000,
 	.output_bytes_max = 64 << 20,
 	.subscriptions_max = 1000,
 	.subscription_links_max = 10000,
+	.groups_max = 10000,
+	.group_members_max = 1000,
+	.group_member_bytes_max = 1 << 20,
+	.group_offsets_max = 100000,
+	.group_metadata_max = 4096,
+	.group_session_min_ms = 6000,
+	.group_session_max_ms = 1800000,
+	.group_first_delay_ms = 0,
+	.group_retention_ms = 7ULL * 24 * 3600 * 1000,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
 	.retry_base_ms = 1000,
@@ -26,6 +37,40 @@ const struct sequencer_config sequencer_defaults = {
 	.gather_bytes = 256 * 1024,
 	.lazy_ms = 20,
 };
+
+static void tables_deinit(struct sequencer *s, unsigned count)
+{
+	if (count > 4)
+		groups_deinit(&s->groups);
+	if (count > 3)
+		subscriptions_deinit(&s->subs);
+	if (count > 2)
+		topics_deinit(&s->topics);
+	if (count > 1)
+		streams_deinit(&s->streams);
+	if (count > 0)
+		jobs_deinit(&s->jobs);
+}
+
+enum { TABLES = 5 };
+
+static int tables_init(struct sequencer *s, const struct hash_key *key)
+{
+	unsigned count = 0;
+	int r = jobs_init(&s->jobs, s->store, key, s->config.tombstone_ms);
+
+	if (!r && ++count)
+		r = streams_init(&s->streams, s->store, key);
+	if (!r && ++count)
+		r = topics_init(&s->topics, key);
+	if (!r && ++count)
+		r = subscriptions_init(&s->subs, key);
+	if (!r && ++count)
+		r = groups_init(&s->groups, key);
+	if (r)
+		tables_deinit(s, count);
+	return r;
+}
 
 struct sequencer *sequencer_new(const struct sequencer_config *config, struct store *store, const uint8_t seed[16])
 {
@@ -44,23 +89,8 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	list_init(&s->parked);
 	hash_init(&s->claims);
 	outputs_init(s);
-	if (jobs_init(&s->jobs, store, &key, config->tombstone_ms))
+	if (tables_init(s, &key))
 		return mem_free(s);
-	if (streams_init(&s->streams, store, &key)) {
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
-	if (topics_init(&s->topics, &key)) {
-		streams_deinit(&s->streams);
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
-	if (subscriptions_init(&s->subs, &key)) {
-		topics_deinit(&s->topics);
-		streams_deinit(&s->streams);
-		jobs_deinit(&s->jobs);
-		return mem_free(s);
-	}
 	s->relink_ms = UINT64_MAX;
 	return s;
 }
@@ -88,10 +118,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 		drop_all(&s->out[t]);
 	claims_free(s);
 	outputs_free(s);
-	jobs_deinit(&s->jobs);
-	streams_deinit(&s->streams);
-	subscriptions_deinit(&s->subs);
-	topics_deinit(&s->topics);
+	tables_deinit(s, TABLES);
 	buf_deinit(&s->fields);
 	return mem_free(s);
 }
@@ -162,14 +189,37 @@ static int replay_topic(struct sequencer *s, const struct store_replay *entry)
 		.end = entry->end,
 	};
 	struct topic_prepared prepared;
+	const struct topic *topic;
 	int r = topic_event_decode(&e, entry->fields);
 
 	if (!r)
 		r = topics_prepare(&s->topics, &e, &prepared);
 	if (r)
 		return r;
+	topic = topic_find_number(&s->topics, e.number);
+	if (topic && e.type == TOPIC_DELETED)
+		groups_forget_topic(&s->groups, topic_name(topic), e.end);
 	topics_commit(&s->topics, &e, &prepared);
 	topic_follow(s, topic_find_number(&s->topics, e.number));
+	replayed(s, e.time_ms, e.end);
+	return 0;
+}
+
+static int replay_group(struct sequencer *s, const struct store_replay *entry)
+{
+	struct group_event e = {
+		.type = (enum group_event_type)entry->type,
+		.time_ms = entry->time_ms,
+		.end = entry->end,
+	};
+	struct group_prepared prepared;
+	int r = group_event_decode(&e, entry->fields);
+
+	if (!r)
+		r = groups_prepare(&s->groups, &e, &prepared);
+	if (r)
+		return r;
+	groups_commit(&s->groups, &e, &prepared);
 	replayed(s, e.time_ms, e.end);
 	return 0;
 }
@@ -185,6 +235,8 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	struct prepared prepared;
 	int r;
 
+	if (entry->type >= GROUP_EVENT_FIRST)
+		return replay_group(s, entry);
 	if (entry->type >= TOPIC_EVENT_FIRST)
 		return replay_topic(s, entry);
 	if (entry->type >= SUB_EVENT_FIRST)
@@ -225,6 +277,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 		stream_touch(&s->streams, stream, s->now_ms);
 	topics_start(s);
 	subscriptions_start(s);
+	groups_start(s);
 	return 0;
 }
 
@@ -312,7 +365,8 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
 	outputs_turn(s);
-	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit);
+	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit) || txns_turn(s, &limit) ||
+	       groups_turn(s, &limit);
 }
 
 uint64_t sequencer_next_ms(const struct sequencer *s)
@@ -327,6 +381,10 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 		at_ms = outputs_next_ms(s);
 	if (subscriptions_next_ms(s) < at_ms)
 		at_ms = subscriptions_next_ms(s);
+	if (txns_next_ms(s) < at_ms)
+		at_ms = txns_next_ms(s);
+	if (groups_next_ms(s) < at_ms)
+		at_ms = groups_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
 }
 
@@ -375,6 +433,19 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_LIST_OFFSETS] = command_list_offsets,
 	[COMMAND_DELETE_RECORDS] = command_delete_records,
 	[COMMAND_PRODUCER_ID] = command_producer_id,
+	[COMMAND_TXN_ADD] = command_txn_add,
+	[COMMAND_TXN_END] = command_txn_end,
+	[COMMAND_GROUP_JOIN] = command_group_join,
+	[COMMAND_GROUP_SYNC] = command_group_sync,
+	[COMMAND_GROUP_CANCEL] = command_group_cancel,
+	[COMMAND_GROUP_BEAT] = command_group_beat,
+	[COMMAND_GROUP_LEAVE] = command_group_leave,
+	[COMMAND_GROUP_COMMIT] = command_group_commit,
+	[COMMAND_GROUP_FORGET] = command_group_forget,
+	[COMMAND_GROUP_OFFSETS] = command_group_offsets,
+	[COMMAND_GROUP_GET] = command_group_get,
+	[COMMAND_GROUP_DELETE] = command_group_delete,
+	[COMMAND_GROUPS] = command_groups,
 };
 
 static void apply(struct sequencer *s, struct command *c)
@@ -429,6 +500,8 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->streams = s->streams.count;
 	ret_stats->topics = s->topics.count;
 	ret_stats->subscriptions = s->subs.count;
+	ret_stats->groups = s->groups.count;
+	ret_stats->group_members = s->groups.member_count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
 	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));
@@ -443,6 +516,7 @@ void sequencer_check(const struct sequencer *s)
 	topics_check(&s->topics);
 	outputs_check(s);
 	subscriptions_verify(s);
+	groups_check(&s->groups);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);
 		size_t here = 0;

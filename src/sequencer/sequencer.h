@@ -31,13 +31,23 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t streams_max;
 	uint64_t producers_max; /* of one stream */
 	uint64_t topics_max;
+	uint64_t transactional_ids_max;
+	uint64_t transaction_ms_max;   /* the longest that a transaction may take */
 	uint64_t topic_partitions_max; /* of one; at most TOPIC_PARTITIONS_MAX */
 	uint64_t output_bytes_max;     /* of one job's output, as they lie in the store */
 	uint64_t subscriptions_max;
 	uint64_t subscription_links_max; /* streams of one */
-	uint64_t delivery_lease_ms;      /* an offer not confirmed by then goes to the next worker */
-	uint64_t tombstone_ms;           /* how long an expired job answers 410 */
-	uint64_t retry_base_ms;          /* back-off after the first failure; doubles with each */
+	uint64_t groups_max;
+	uint64_t group_members_max;      /* of one group */
+	uint64_t group_member_bytes_max; /* what a member may say when it joins, and what it may be assigned */
+	uint64_t group_offsets_max;      /* of one group */
+	uint64_t group_metadata_max;     /* bytes beside an offset */
+	uint64_t group_session_min_ms, group_session_max_ms;
+	uint64_t group_first_delay_ms; /* how long the first member waits for more */
+	uint64_t group_retention_ms;   /* a group that nobody uses for so long is gone with its offsets; 0: never */
+	uint64_t delivery_lease_ms;    /* an offer not confirmed by then goes to the next worker */
+	uint64_t tombstone_ms;         /* how long an expired job answers 410 */
+	uint64_t retry_base_ms;        /* back-off after the first failure; doubles with each */
 	uint64_t retry_cap_ms;
 	uint32_t gather_chunks; /* so many small appends of a stream, one behind the other, become one chunk … */
 	uint64_t gather_bytes;  /* … of at most so many bytes; longer ones than fit in it so often are left alone */
@@ -96,7 +106,8 @@ int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t 
 int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
 struct sequencer_stats {
-	uint64_t jobs, queues, streams, topics, subscriptions, claims_parked, jobs_by_state[JOB_STATE_COUNT];
+	uint64_t jobs, queues, streams, topics, subscriptions, groups, group_members, claims_parked;
+	uint64_t jobs_by_state[JOB_STATE_COUNT];
 	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
 	uint64_t refused_total[OUTCOME_COUNT]; /* commands that came back with that outcome */
 	uint64_t waiting_messages;             /* not durable yet */

@@ -114,5 +114,7 @@ bool fixture_checkpoint(struct fixture *f, unsigned limit);
 void fixture_checkpoint_drop(struct fixture *f); /* the next one begins anew */
 /* A second sequencer that has replayed the first one's journal, from the checkpoint on or from its beginning, and has started. */
 void fixture_twin(const struct fixture *f, struct fixture *twin, bool from_checkpoint);
+/* The server is killed and comes back: commands that are not back are lost, with all that memory alone knew. */
+void fixture_restart(struct fixture *f);
 /* The state as bytes; two are the same iff these are. */
 void fixture_dump(struct fixture *f, struct buf *out);

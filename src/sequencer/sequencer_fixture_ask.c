@@ -168,3 +168,18 @@ uint32_t fixture_kick(struct fixture *f, struct slice queue, uint32_t count)
 	ENSURE(fixture_ask(f, &ask, 0) == OUTCOME_OK);
 	return ask.c.out.count;
 }
+
+void fixture_restart(struct fixture *f)
+{
+	fixture_drop_sent(f);
+	sequencer_free(f->s);
+	ENSURE(f->pins == 0);
+	f->body_count = f->commands_out = 0;
+	f->s = sequencer_new(&f->config, &f->store, (const uint8_t *)"another seed now");
+	ENSURE(f->s);
+	for (size_t i = 0; i < f->entry_count; i++)
+		ENSURE(sequencer_replay(f->s, &f->entries[i].replay) == 0);
+	ENSURE(sequencer_start(f->s, f->now_ms) == 0);
+	fixture_sync(f);
+	sequencer_check(f->s);
+}

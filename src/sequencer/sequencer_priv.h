@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "group/group.h"
 #include "job/job.h"
 #include "sequencer/sequencer.h"
 #include "stream/stream.h"
@@ -37,6 +38,8 @@ struct sequencer {
 	struct subscriptions subs;
 	struct topics topics;
 	uint64_t relink_ms; /* what a lack of memory left unlinked is linked then; UINT64_MAX: nothing */
+	struct groups groups;
+	uint64_t members_made; /* ids of members given away since the start */
 	struct hash claims;
 	struct list parked;
 	size_t claim_count;
@@ -51,7 +54,7 @@ struct sequencer {
 	struct mail_list out[COMMAND_THREADS_MAX];
 	struct buf fields;
 	uint8_t seed[EVENT_SECRET_BYTES];
-	struct hash_key tag_key, mix_key, token_key, subscription_key, topic_key;
+	struct hash_key tag_key, mix_key, token_key, subscription_key, topic_key, member_key;
 	bool failed;
 	struct sequencer_stats stats;
 };
@@ -213,9 +216,18 @@ int topics_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MU
 int topic_snapshot_put(struct sequencer *s, const struct topic *topic, const struct stream_sink *sink) MUST_USE;
 void command_topics(struct sequencer *s, struct command *c);
 
+/* --- txn.c --- */
+bool txns_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
+uint64_t txns_next_ms(const struct sequencer *s);
+/* Whether transactions let the batch in: OK; TXN (its partition is in none); STALE (another has the id since). */
+enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream);
+int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink) MUST_USE;
+void command_producer_id(struct sequencer *s, struct command *c);
+void command_txn_add(struct sequencer *s, struct command *c);
+void command_txn_end(struct sequencer *s, struct command *c);
+
 /* --- produce.c, fetch.c --- */
 void command_produce(struct sequencer *s, struct command *c);
-void command_producer_id(struct sequencer *s, struct command *c);
 void command_fetch(struct sequencer *s, struct command *c);
 void command_list_offsets(struct sequencer *s, struct command *c);
 void command_delete_records(struct sequencer *s, struct command *c);
@@ -261,3 +273,40 @@ void command_sub_claim(struct sequencer *s, struct command *c);
 void command_sub_ack(struct sequencer *s, struct command *c);
 void command_sub_release(struct sequencer *s, struct command *c);
 void command_sub_hooked(struct sequencer *s, struct command *c);
+
+/* --- group.c --- */
+/* As emit, for groups. A DELETED one's pointer is void afterwards. */
+enum outcome group_emit(struct sequencer *s, struct group_event *e, struct group *group) MUST_USE;
+void group_settle(struct sequencer *s, struct group *group); /* after whatever may end a wait or move a deadline */
+void groups_start(struct sequencer *s);
+bool groups_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
+uint64_t groups_next_ms(const struct sequencer *s);
+void groups_fail(struct sequencer *s); /* all that wait come back */
+
+/* --- group_view.c --- */
+struct group_view *group_view_new(const struct group *group, const struct member *asker, bool with_members); /* NULL: no memory */
+void group_answer_deinit(struct command *c);
+/* Of who is to join with an id: */
+struct group_view *group_view_id(struct slice member_id);
+struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, const struct group *group,
+						  const struct group_offsets_in *in); /* `group` may be NULL; NULL: no memory */
+/* A new id, that nobody can guess; and whether one is of that kind, for that group. */
+struct slice member_id_make(struct sequencer *s, const struct group_join *join, char ret_id[GROUP_MEMBER_ID_MAX]);
+bool member_id_known(const struct sequencer *s, struct slice group, struct slice id);
+int group_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
+int group_snapshot(struct sequencer *s, const struct group *group, const struct stream_sink *sink) MUST_USE;
+
+/* --- group_ask.c, group_offsets.c --- */
+void command_group_join(struct sequencer *s, struct command *c);
+void command_group_sync(struct sequencer *s, struct command *c);
+void command_group_cancel(struct sequencer *s, struct command *c);
+void command_group_beat(struct sequencer *s, struct command *c);
+void command_group_leave(struct sequencer *s, struct command *c);
+void command_group_commit(struct sequencer *s, struct command *c);
+void command_group_forget(struct sequencer *s, struct command *c);
+void command_group_offsets(struct sequencer *s, struct command *c);
+void command_group_get(struct sequencer *s, struct command *c);
+void command_group_delete(struct sequencer *s, struct command *c);
+void command_groups(struct sequencer *s, struct command *c);
+/* A group of that id, which is made if need be: FULL, NO_SPACE … */
+enum outcome group_get(struct sequencer *s, struct slice id, struct group **ret_group) MUST_USE;

@@ -23,12 +23,14 @@ struct config {
 	uint64_t default_wait_ms, max_wait_ms, drain_ms;
 	uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
 	uint64_t header_count, header_bytes, target_bytes, pipeline, connections, body_bytes, output_bytes;
-	uint64_t jobs, queue_jobs, queues, claims, streams, producers, subscriptions, subscription_links, wait_items,
-		job_output_bytes;
+	uint64_t jobs, queue_jobs, queues, claims, streams, producers, topics, partitions, transactional_ids, transaction_ms,
+		subscriptions, subscription_links, wait_items, job_output_bytes;
 	uint64_t webhook_allow; /* enum hook_allow */
 	uint64_t webhook_timeout_ms, webhooks;
 	uint64_t kafka_idle_ms, kafka_memory_bytes, frame_bytes, fetch_bytes, topic_partitions;
 	uint64_t auto_create; /* 0: yes */
+	uint64_t groups, group_members, group_member_bytes, group_offsets, offset_metadata_bytes;
+	uint64_t group_session_min_ms, group_session_max_ms, group_delay_ms, group_retention_ms;
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;
 };

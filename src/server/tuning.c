@@ -49,6 +49,39 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 	};
 }
 
+static struct sequencer_config sequencer_config_of(const struct config *c)
+{
+	struct sequencer_config of = sequencer_defaults;
+
+	of.jobs_max = c->jobs;
+	of.queue_jobs_max = c->queue_jobs;
+	of.queues_max = c->queues;
+	of.claims_max = c->claims;
+	of.streams_max = c->streams;
+	of.producers_max = c->producers;
+	of.topics_max = c->topics;
+	of.topic_partitions_max = c->partitions;
+	of.transactional_ids_max = c->transactional_ids;
+	of.transaction_ms_max = c->transaction_ms;
+	of.output_bytes_max = c->job_output_bytes;
+	of.subscriptions_max = c->subscriptions;
+	of.subscription_links_max = c->subscription_links;
+	of.groups_max = c->groups;
+	of.group_members_max = c->group_members;
+	of.group_member_bytes_max = c->group_member_bytes;
+	of.group_offsets_max = c->group_offsets;
+	of.group_metadata_max = c->offset_metadata_bytes;
+	of.group_session_min_ms = c->group_session_min_ms;
+	of.group_session_max_ms = c->group_session_max_ms;
+	of.group_first_delay_ms = c->group_delay_ms;
+	of.group_retention_ms = c->group_retention_ms;
+	of.delivery_lease_ms = c->delivery_lease_ms;
+	of.tombstone_ms = c->tombstone_ms;
+	of.retry_base_ms = c->retry_base_ms;
+	of.retry_cap_ms = c->retry_cap_ms;
+	return of;
+}
+
 struct tuning *tuning_new(struct server *server, const struct config *c)
 {
 	struct tuning *tuning = mem_zalloc(sizeof(*tuning));
@@ -93,20 +126,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.send_message = turn_send_message,
 		.unix_ms = server_unix_ms,
 	};
-	tuning->sequencer = sequencer_defaults;
-	tuning->sequencer.jobs_max = c->jobs;
-	tuning->sequencer.queue_jobs_max = c->queue_jobs;
-	tuning->sequencer.queues_max = c->queues;
-	tuning->sequencer.claims_max = c->claims;
-	tuning->sequencer.streams_max = c->streams;
-	tuning->sequencer.producers_max = c->producers;
-	tuning->sequencer.output_bytes_max = c->job_output_bytes;
-	tuning->sequencer.subscriptions_max = c->subscriptions;
-	tuning->sequencer.subscription_links_max = c->subscription_links;
-	tuning->sequencer.delivery_lease_ms = c->delivery_lease_ms;
-	tuning->sequencer.tombstone_ms = c->tombstone_ms;
-	tuning->sequencer.retry_base_ms = c->retry_base_ms;
-	tuning->sequencer.retry_cap_ms = c->retry_cap_ms;
+	tuning->sequencer = sequencer_config_of(c);
 	return tuning;
 }
 

@@ -1,8 +1,9 @@
-/* Holds the events of streams, of subscriptions and of topics on doc/journal-format.md to the code, as format_test.c does those
- * of jobs: what is encoded is read back by nothing but the rows on that page. */
+/* Holds the events of streams, of subscriptions, of topics and of groups on doc/journal-format.md to the code, as format_test.c
+ * does those of jobs: what is encoded is read back by nothing but the rows on that page. */
 #include "base/testing.h"
 
 #include "base/wire.h"
+#include "group/group_event.h"
 #include "page.h"
 #include "stream/stream_event.h"
 #include "subscription/subscription_event.h"
@@ -78,9 +79,35 @@ static const struct member subscription_members[] = {
 #name, offsetof(struct topic_event, name), kind                                                                  \
 	}
 static const struct member topic_members[] = {
-	T(number, NUMBER),           T(name, TEXT),          T(id, TEXT),         T(stream, NUMBER),      T(count, NUMBER),
-	T(settings, TEXT),           T(producer_id, NUMBER), T(partitions, TEXT), T(changed_end, NUMBER), T(next_number, NUMBER),
+	T(number, NUMBER),
+	T(name, TEXT),
+	T(id, TEXT),
+	T(stream, NUMBER),
+	T(count, NUMBER),
+	T(settings, TEXT),
+	T(producer_id, NUMBER),
+	T(partitions, TEXT),
+	T(changed_end, NUMBER),
+	T(next_number, NUMBER),
 	T(next_producer_id, NUMBER),
+	T(transactional_id, TEXT),
+	T(epoch, NUMBER),
+	T(state, NUMBER),
+	T(timeout_ms, NUMBER),
+	T(started_ms, NUMBER),
+	T(changed_ms, NUMBER),
+	T(streams, TEXT),
+	T(offsets, TEXT),
+};
+
+#define G(name, kind)                                                                                                            \
+	{                                                                                                                        \
+#name, offsetof(struct group_event, name), kind                                                                  \
+	}
+static const struct member group_members[] = {
+	G(number, NUMBER),      G(id, TEXT),       G(generation, NUMBER), G(members, NUMBER), G(session_ms, NUMBER),
+	G(protocol_type, TEXT), G(protocol, TEXT), G(offsets, TEXT),      G(used_ms, NUMBER), G(changed_end, NUMBER),
+	G(next_number, NUMBER),
 };
 
 #define NAMED(name) [name] = #name
@@ -97,7 +124,12 @@ static const char *const subscription_names[SUB_EVENT_END] = {
 
 static const char *const topic_names[TOPIC_EVENT_END] = {
 	NAMED(TOPIC_CREATED),  NAMED(TOPIC_GROWN),     NAMED(TOPIC_CONFIGURED), NAMED(TOPIC_DELETED),
-	NAMED(TOPIC_PRODUCER), NAMED(TOPIC_SNAP_META), NAMED(TOPIC_SNAP),
+	NAMED(TOPIC_PRODUCER), NAMED(TOPIC_SNAP_META), NAMED(TOPIC_SNAP),       NAMED(TOPIC_TXN),
+};
+
+static const char *const group_names[GROUP_EVENT_END] = {
+	NAMED(GROUP_CREATED), NAMED(GROUP_DELETED),   NAMED(GROUP_BEGUN), NAMED(GROUP_COMMITTED),
+	NAMED(GROUP_FORGOT),  NAMED(GROUP_SNAP_META), NAMED(GROUP_SNAP),  NAMED(GROUP_SNAP_OFFSETS),
 };
 
 static void stream_encode(const void *event, struct buf *out)
@@ -115,6 +147,11 @@ static void topic_encode(const void *event, struct buf *out)
 	topic_event_encode(event, out);
 }
 
+static void group_encode(const void *event, struct buf *out)
+{
+	group_event_encode(event, out);
+}
+
 static const struct family families[] = {
 	{"### Events of streams\n", stream_members, ARRAY_COUNT(stream_members), stream_names, STREAM_EVENT_FIRST,
 	 STREAM_EVENT_END, stream_encode},
@@ -122,6 +159,8 @@ static const struct family families[] = {
 	 SUB_EVENT_FIRST, SUB_EVENT_END, subscription_encode},
 	{"### Events of topics\n", topic_members, ARRAY_COUNT(topic_members), topic_names, TOPIC_EVENT_FIRST, TOPIC_EVENT_END,
 	 topic_encode},
+	{"### Events of groups\n", group_members, ARRAY_COUNT(group_members), group_names, GROUP_EVENT_FIRST, GROUP_EVENT_END,
+	 group_encode},
 };
 
 /* Every field has a value of its own; integers need more than one byte. */

@@ -18,7 +18,8 @@ job           | base sequencer/store.h
 stream        | base sequencer/store.h
 subscription  | base
 topic         | base
-sequencer     | base wait job stream subscription topic
+group         | base sequencer/outcome.h
+sequencer     | base wait job stream subscription topic group
 journal       | base sequencer/store.h
 net           | base wait
 http/codec    | base
@@ -27,13 +28,13 @@ kafka/api     | base wait stream topic sequencer net kafka/codec
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
 http/api      | base wait job stream sequencer net http/codec http/exchange
 cli           | base
-sim           | base wait job stream subscription topic sequencer
-server        | base wait job stream subscription topic sequencer journal net http/codec http/exchange http/api kafka/codec kafka/api cli
+sim           | base wait job stream subscription topic group sequencer
+server        | base wait job stream subscription topic group sequencer journal net http/codec http/exchange http/api kafka/codec kafka/api cli
 """
 
 # Folders that make no system call, read no clock, and take their memory from base/mem.h alone; and all they may include
 # from outside. Tests are free.
-PURE = {"base", "wait", "job", "stream", "subscription", "topic", "sequencer", "kafka/codec"}
+PURE = {"base", "wait", "job", "stream", "subscription", "topic", "group", "sequencer", "kafka/codec"}
 PURE_HEADERS = set("""
     endian.h errno.h inttypes.h limits.h math.h stdarg.h stdbool.h stddef.h stdint.h stdlib.h string.h
 """.split())

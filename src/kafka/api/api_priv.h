@@ -228,3 +228,9 @@ kafka_handler produce_handle, fetch_handle, list_offsets_handle, offset_for_lead
 kafka_handler create_topics_handle, delete_topics_handle, create_partitions_handle;
 kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
 kafka_handler init_producer_id_handle;
+
+/* --- group.c, group_offsets.c, group_admin.c --- */
+kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;
+kafka_handler offset_commit_handle, offset_fetch_handle, offset_delete_handle;
+kafka_handler describe_groups_handle, list_groups_handle, delete_groups_handle;
+enum kafka_error kafka_group_error_of(enum outcome outcome); /* of a group as a whole */

@@ -1,0 +1,235 @@
+/* Commands about what groups have come to, and about groups as a whole. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+#include "base/wire.h"
+
+static void answer(struct sequencer *s, struct command *c, enum outcome outcome)
+{
+	reply(s, c, outcome, s->appended_end);
+}
+
+/* --- commit and forget --- */
+
+/* Places on their way into events: as many as one can hold go in each. */
+struct telling {
+	struct sequencer *s;
+	struct group *group;
+	enum group_event_type type;
+	struct buf items;
+	struct slice topic;
+};
+
+static enum outcome tell(struct telling *t)
+{
+	struct group_event e = {.type = t->type, .offsets = buf_slice(&t->items)};
+	enum outcome outcome = OUTCOME_OK;
+
+	if (t->items.failed)
+		outcome = OUTCOME_NO_MEMORY;
+	else if (t->items.len)
+		outcome = group_emit(t->s, &e, t->group);
+	buf_clear(&t->items);
+	t->topic = (struct slice){0};
+	return outcome;
+}
+
+static enum outcome tell_of(struct telling *t, const struct offset_item *item)
+{
+	enum outcome outcome = t->items.len >= GROUP_OFFSETS_BYTES ? tell(t) : OUTCOME_OK;
+
+	offset_put(&t->items, item, &t->topic);
+	return outcome;
+}
+
+static enum outcome tell_places(struct telling *t, const struct group_commit_in *in)
+{
+	enum outcome outcome = OUTCOME_OK;
+
+	for (size_t i = 0; i < in->count && outcome == OUTCOME_OK; i++) {
+		const struct group_place *place = &in->places[i];
+		struct offset_item item = {.topic = place->topic, .partition = place->partition, .leader_epoch = -1};
+
+		if (place->outcome != OUTCOME_OK)
+			continue;
+		if (t->type == GROUP_COMMITTED) {
+			item.offset = place->offset;
+			item.leader_epoch = place->leader_epoch < 0 ? -1 : place->leader_epoch;
+			item.metadata = place->metadata;
+		}
+		outcome = tell_of(t, &item);
+	}
+	if (outcome == OUTCOME_OK)
+		outcome = tell(t);
+	buf_deinit(&t->items);
+	return outcome;
+}
+
+/* Judges each; how many of them are new to the group, which may be NULL. */
+static uint64_t judge_places(const struct sequencer *s, const struct group *group, const struct group_commit_in *in)
+{
+	uint64_t fresh = 0;
+
+	for (size_t i = 0; i < in->count; i++) {
+		struct group_place *place = &in->places[i];
+
+		place->outcome = OUTCOME_OK;
+		if (place->metadata.len > s->config.group_metadata_max)
+			place->outcome = OUTCOME_TOO_LARGE;
+		else if (place->offset > INT64_MAX)
+			place->outcome = OUTCOME_RANGE;
+		else if (!partition_find(s, topic_find(&s->topics, place->topic), place->partition))
+			place->outcome = OUTCOME_NOT_FOUND;
+		else
+			fresh += !group || !offset_find(&s->groups, group, place->topic, place->partition);
+	}
+	return fresh;
+}
+
+static enum outcome commit(struct sequencer *s, struct group_commit_in *in, struct group **group)
+{
+	uint64_t there = *group ? (*group)->offset_count : 0, fresh;
+	enum outcome outcome = OUTCOME_OK;
+
+	in->who.is_known = member_id_known(s, in->who.group, in->who.member);
+	if (!in->who.group.len || in->who.group.len > GROUP_ID_MAX)
+		return OUTCOME_NAME;
+	if (*group)
+		outcome = group_may_commit(&s->groups, *group, &in->who, s->now_ms);
+	else if (in->who.generation >= 0)
+		outcome = OUTCOME_GENERATION;
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	fresh = judge_places(s, *group, in);
+	if (fresh && there + fresh > s->config.group_offsets_max)
+		return OUTCOME_FULL;
+	if (!*group && !fresh)
+		return OUTCOME_OK;
+	outcome = group_get(s, in->who.group, group);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	return tell_places(&(struct telling){.s = s, .group = *group, .type = GROUP_COMMITTED}, in);
+}
+
+void command_group_commit(struct sequencer *s, struct command *c)
+{
+	struct group_commit_in *in = &c->in.group_commit;
+	struct group *group = group_find(&s->groups, in->who.group);
+	enum outcome outcome = commit(s, in, &group);
+
+	if (group)
+		group_settle(s, group); /* it is used */
+	answer(s, c, outcome);
+}
+
+static uint64_t big_endian(struct wire_reader *r, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	while (bytes-- > 0)
+		value = value << 8 | wire_u8(r);
+	return value;
+}
+
+/* Whether a member of Kafka's "consumer" protocol follows the topic: its metadata begins with a version and the names. */
+static bool follows(const struct group *group, const struct member *member, struct slice topic)
+{
+	struct slice metadata;
+	struct wire_reader r;
+	uint64_t count;
+
+	if (!member_protocol(member, group->protocol, &metadata))
+		return false;
+	r = wire_reader_of(metadata);
+	big_endian(&r, 2);
+	for (count = big_endian(&r, 4); count > 0 && !r.failed; count--) {
+		if (slice_eq(wire_bytes(&r, big_endian(&r, 2)), topic) && !r.failed)
+			return true;
+	}
+	return false;
+}
+
+static bool is_followed(const struct group *group, struct slice topic)
+{
+	if (group->member_count && !slice_eq(group->protocol_type, SLICE("consumer")))
+		return true; /* nobody knows */
+	list_each (node, &group->members) {
+		if (follows(group, container_of(node, struct member, peers), topic))
+			return true;
+	}
+	return false;
+}
+
+static enum outcome judge_forgotten(const struct sequencer *s, const struct group *group, const struct group_place *place)
+{
+	if (is_followed(group, place->topic))
+		return OUTCOME_BUSY;
+	return offset_find(&s->groups, group, place->topic, place->partition) ? OUTCOME_OK : OUTCOME_NOT_FOUND;
+}
+
+void command_group_forget(struct sequencer *s, struct command *c)
+{
+	struct group_commit_in *in = &c->in.group_commit;
+	struct group *group = group_find(&s->groups, in->who.group);
+	enum outcome outcome = OUTCOME_NOT_FOUND;
+
+	if (group) {
+		for (size_t i = 0; i < in->count; i++)
+			in->places[i].outcome = judge_forgotten(s, group, &in->places[i]);
+		outcome = tell_places(&(struct telling){.s = s, .group = group, .type = GROUP_FORGOT}, in);
+		group_settle(s, group);
+	}
+	answer(s, c, outcome);
+}
+
+/* --- looking --- */
+
+void command_group_offsets(struct sequencer *s, struct command *c)
+{
+	c->out.offsets = group_offsets_view_new(s, group_find(&s->groups, c->in.group_offsets.group), &c->in.group_offsets);
+	answer(s, c, c->out.offsets ? OUTCOME_OK : OUTCOME_NO_MEMORY);
+}
+
+void command_group_get(struct sequencer *s, struct command *c)
+{
+	const struct group *group = group_find(&s->groups, c->in.group.group);
+	enum outcome outcome = OUTCOME_NOT_FOUND;
+
+	if (group) {
+		c->out.group = group_view_new(group, NULL, true);
+		outcome = c->out.group ? OUTCOME_OK : OUTCOME_NO_MEMORY;
+	}
+	answer(s, c, outcome);
+}
+
+void command_groups(struct sequencer *s, struct command *c)
+{
+	c->out.groups = mem_zalloc((s->groups.count + 1) * sizeof(*c->out.groups));
+	if (!c->out.groups) {
+		answer(s, c, OUTCOME_NO_MEMORY);
+		return;
+	}
+	list_each (node, &s->groups.all) {
+		struct group_view *view = group_view_new(container_of(node, struct group, peers), NULL, false);
+
+		if (!view) {
+			command_answer_deinit(c);
+			answer(s, c, OUTCOME_NO_MEMORY);
+			return;
+		}
+		c->out.groups[c->out.group_count++] = view;
+	}
+	answer(s, c, OUTCOME_OK);
+}
+
+void command_group_delete(struct sequencer *s, struct command *c)
+{
+	struct group *group = group_find(&s->groups, c->in.group.group);
+	enum outcome outcome = OUTCOME_NOT_FOUND;
+
+	if (group && (group->state != GROUP_EMPTY || group->awaited))
+		outcome = OUTCOME_BUSY;
+	else if (group)
+		outcome = group_emit(s, &(struct group_event){.type = GROUP_DELETED}, group);
+	answer(s, c, outcome);
+}
