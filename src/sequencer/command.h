@@ -85,6 +85,8 @@ enum command_kind {
 	COMMAND_LIST_OFFSETS,
 	COMMAND_DELETE_RECORDS,
 	COMMAND_PRODUCER_ID,
+	COMMAND_TXN_ADD,
+	COMMAND_TXN_END,
 	/* Of groups (group_command.h). */
 	COMMAND_GROUP_JOIN,
 	COMMAND_GROUP_SYNC,
@@ -260,6 +262,7 @@ struct command {
 		struct list_offsets_in list_offsets;
 		struct delete_records_in delete_records;
 		struct producer_id_in producer_id;
+		struct txn_in txn; /* TXN_… */
 		struct group_join_in group_join;
 		struct group_sync_in group_sync;
 		struct group_cancel_in group_cancel;

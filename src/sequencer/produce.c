@@ -1,4 +1,4 @@
-/* Batches as Kafka producers send them, and producers' ids.
+/* Batches as Kafka producers send them.
  *
  * A producer with an id counts its records, partition by partition. What it sends twice is appended once: the stream knows its
  * last batches (stream/sequence.h), and the second time it is told where the first one lies. One that is not known here, perhaps
@@ -33,7 +33,7 @@ static enum outcome judge(const struct topic *topic, const struct produce_batch 
 		return OUTCOME_TOO_LARGE;
 	if (batch->no_key && topic->limits.compact)
 		return OUTCOME_RECORD;
-	return batch->transactional ? OUTCOME_TXN : OUTCOME_OK;
+	return OUTCOME_OK;
 }
 
 /* Who makes room for a producer that is new here: id + 1; 0: nobody has to. */
@@ -79,6 +79,7 @@ static enum outcome append(struct sequencer *s, const struct topic *topic, struc
 		e.producer_id = (uint64_t)batch->producer_id;
 		e.epoch = (uint64_t)batch->producer_epoch;
 		e.seq = (uint64_t)batch->base_sequence;
+		e.txn = batch->transactional ? STREAM_TXN_RECORDS : STREAM_TXN_NONE;
 		if (!sequence_find(&s->streams, stream, e.producer_id))
 			e.forgotten = to_forget(s, stream);
 	}
@@ -101,6 +102,8 @@ static enum outcome produce(struct sequencer *s, struct produce_partition *p)
 		return OUTCOME_NOT_FOUND;
 	p->base_offset = stream->next_offset;
 	outcome = judge(topic, batch);
+	if (outcome == OUTCOME_OK)
+		outcome = txn_may_produce(s, batch, stream);
 	if (outcome == OUTCOME_OK && batch->producer_id >= 0)
 		outcome =
 			judge_sequence(sequence_find(&s->streams, stream, (uint64_t)batch->producer_id), batch, &p->base_offset);
@@ -122,14 +125,4 @@ void command_produce(struct sequencer *s, struct command *c)
 	for (size_t i = 0; i < in->count; i++)
 		in->partitions[i].outcome = produce(s, &in->partitions[i]);
 	reply(s, c, OUTCOME_OK, s->appended_end);
-}
-
-void command_producer_id(struct sequencer *s, struct command *c)
-{
-	struct topic_event e = {.type = TOPIC_PRODUCER, .producer_id = s->topics.next_producer_id};
-	enum outcome outcome = c->in.producer_id.transactional_id.len ? OUTCOME_TXN : topic_emit(s, &e, NULL);
-
-	c->out.producer_id = (struct producer_id_out){.producer_id = outcome == OUTCOME_OK ? (int64_t)e.producer_id : -1,
-						      .producer_epoch = outcome == OUTCOME_OK ? 0 : -1};
-	reply(s, c, outcome, s->appended_end);
 }

@@ -15,6 +15,8 @@ const struct sequencer_config sequencer_defaults = {
 	.producers_max = 10000,
 	.topics_max = 10000,
 	.topic_partitions_max = 1000,
+	.transactional_ids_max = 100000,
+	.transaction_ms_max = 900000,
 	.output_bytes_max = 64 << 20,
 	.subscriptions_max = 1000,
 	.subscription_links_max = 10000,
@@ -363,7 +365,8 @@ bool sequencer_turn(struct sequencer *s, uint64_t now_ms, unsigned limit)
 	if (now_ms > s->now_ms)
 		s->now_ms = now_ms;
 	outputs_turn(s);
-	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit) || groups_turn(s, &limit);
+	return jobs_turn(s, &limit) || streams_turn(s, &limit) || subscriptions_turn(s, &limit) || txns_turn(s, &limit) ||
+	       groups_turn(s, &limit);
 }
 
 uint64_t sequencer_next_ms(const struct sequencer *s)
@@ -378,6 +381,8 @@ uint64_t sequencer_next_ms(const struct sequencer *s)
 		at_ms = outputs_next_ms(s);
 	if (subscriptions_next_ms(s) < at_ms)
 		at_ms = subscriptions_next_ms(s);
+	if (txns_next_ms(s) < at_ms)
+		at_ms = txns_next_ms(s);
 	if (groups_next_ms(s) < at_ms)
 		at_ms = groups_next_ms(s);
 	return s->failed ? UINT64_MAX : at_ms;
@@ -428,6 +433,8 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_LIST_OFFSETS] = command_list_offsets,
 	[COMMAND_DELETE_RECORDS] = command_delete_records,
 	[COMMAND_PRODUCER_ID] = command_producer_id,
+	[COMMAND_TXN_ADD] = command_txn_add,
+	[COMMAND_TXN_END] = command_txn_end,
 	[COMMAND_GROUP_JOIN] = command_group_join,
 	[COMMAND_GROUP_SYNC] = command_group_sync,
 	[COMMAND_GROUP_CANCEL] = command_group_cancel,

@@ -216,9 +216,18 @@ int topics_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MU
 int topic_snapshot_put(struct sequencer *s, const struct topic *topic, const struct stream_sink *sink) MUST_USE;
 void command_topics(struct sequencer *s, struct command *c);
 
+/* --- txn.c --- */
+bool txns_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
+uint64_t txns_next_ms(const struct sequencer *s);
+/* Whether transactions let the batch in: OK; TXN (its partition is in none); STALE (another has the id since). */
+enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream);
+int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink) MUST_USE;
+void command_producer_id(struct sequencer *s, struct command *c);
+void command_txn_add(struct sequencer *s, struct command *c);
+void command_txn_end(struct sequencer *s, struct command *c);
+
 /* --- produce.c, fetch.c --- */
 void command_produce(struct sequencer *s, struct command *c);
-void command_producer_id(struct sequencer *s, struct command *c);
 void command_fetch(struct sequencer *s, struct command *c);
 void command_list_offsets(struct sequencer *s, struct command *c);
 void command_delete_records(struct sequencer *s, struct command *c);

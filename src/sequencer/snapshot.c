@@ -2,8 +2,8 @@
  *
  * The cursor is the next job's number; the secret comes first, the queues in one go behind the last job, because their totals
  * count events about jobs: whatever happens to a job after its snapshot happens before its queue's, or is counted by the replay.
- * Streams follow in the order of their numbers, each whole, then subscriptions, then topics, then groups; the cursor then has
- * bits that no job's number has. */
+ * Streams follow in the order of their numbers, each whole, then subscriptions, topics, transactional ids and groups; the cursor
+ * then has bits that no job's number has. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -38,7 +38,8 @@ static int put_queues(struct sequencer *s, const struct sink *sink)
 #define CURSOR_STREAMS       (1ULL << 63)
 #define CURSOR_SUBSCRIPTIONS (CURSOR_STREAMS | 1ULL << 62)
 #define CURSOR_TOPICS        (CURSOR_SUBSCRIPTIONS | 1ULL << 61)
-#define CURSOR_GROUPS        (CURSOR_TOPICS | 1ULL << 60)
+#define CURSOR_TXNS          (CURSOR_TOPICS | 1ULL << 60)
+#define CURSOR_GROUPS        (CURSOR_TXNS | 1ULL << 59)
 
 static int snapshot_streams(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
 {
@@ -95,6 +96,26 @@ static int snapshot_topics(struct sequencer *s, uint64_t *cursor, unsigned limit
 			return r;
 		*cursor = CURSOR_TOPICS + topic->number;
 	}
+	*cursor = CURSOR_TXNS;
+	return 1;
+}
+
+static int snapshot_txns(struct sequencer *s, uint64_t *cursor, unsigned limit, const struct stream_sink *sink)
+{
+	int r = 0;
+
+	list_each (node, &s->topics.txns) {
+		const struct txn *txn = container_of(node, struct txn, peers);
+
+		if (txn->place <= *cursor - CURSOR_TXNS)
+			continue;
+		if (limit-- == 0)
+			return 1;
+		r = txn_snapshot_put(s, txn, sink);
+		if (r)
+			return r;
+		*cursor = CURSOR_TXNS + txn->place;
+	}
 	*cursor = CURSOR_GROUPS;
 	r = group_snapshot_meta(s, sink);
 	return r ? r : 1;
@@ -133,6 +154,8 @@ int sequencer_snapshot(struct sequencer *s, uint64_t *cursor, unsigned limit,
 
 	if (*cursor >= CURSOR_GROUPS)
 		return snapshot_groups(s, cursor, limit, &stream_sink);
+	if (*cursor >= CURSOR_TXNS)
+		return snapshot_txns(s, cursor, limit, &stream_sink);
 	if (*cursor >= CURSOR_TOPICS)
 		return snapshot_topics(s, cursor, limit, &stream_sink);
 	if (*cursor >= CURSOR_SUBSCRIPTIONS)

@@ -12,7 +12,7 @@
 static bool uses_reserve(const struct stream_event *e)
 {
 	return e->type == STREAM_DELETED || e->type == STREAM_TRIMMED || e->type == STREAM_DROPPED ||
-	       (e->type == STREAM_APPENDED && e->count == 0);
+	       (e->type == STREAM_APPENDED && e->count == 0) || (e->type == STREAM_PRODUCED && e->txn > STREAM_TXN_RECORDS);
 }
 
 static int append(struct sequencer *s, struct stream_event *e, struct slice body)

@@ -16,6 +16,12 @@ enum { PARTITION_PATH_MAX = TOPIC_NAME_MAX + 12 };
 
 /* --- events --- */
 
+/* What ends something, or says what is kept no more. */
+static bool uses_reserve(const struct topic_event *e)
+{
+	return e->type == TOPIC_DELETED || e->type == TOPIC_CONFIGURED || (e->type == TOPIC_TXN && e->state > TXN_ONGOING);
+}
+
 static int append(struct sequencer *s, struct topic_event *e)
 {
 	struct store_appended appended;
@@ -30,7 +36,7 @@ static int append(struct sequencer *s, struct topic_event *e)
 					  .time_ms = e->time_ms,
 					  .fields = buf_slice(&s->fields),
 					  .type = (uint8_t)e->type,
-					  .reserve = e->type == TOPIC_DELETED || e->type == TOPIC_CONFIGURED,
+					  .reserve = uses_reserve(e),
 				  },
 				  &appended);
 	if (r)

@@ -16,7 +16,6 @@
 enum {
 	TOPIC_LEADER_EPOCH = 0, /* of every partition, always */
 	TOPIC_BATCH_MAX = STORE_BODY_MAX,
-	TRANSACTIONAL_ID_MAX = 1024,
 };
 
 /* A topic by its name, or, when that is empty, by its id. */
@@ -189,8 +188,8 @@ struct delete_records_in { /* DELETE_RECORDS */
 
 /* --- producers --- */
 
-/* OK; FENCED (the transactional id has a newer epoch); BUSY (its transaction is being ended: ask again); TIMEOUT (longer than may
- * be); TXN (the id and epoch given are not its own); FULL. */
+/* OK: `out` has what it is from now on. FENCED (not the id and epoch that the transactional id has); BUSY (its transaction is
+ * being ended: ask again); TIMEOUT (longer than may be); NAME (too long); FULL. */
 struct producer_id_in {                /* PRODUCER_ID */
 	struct slice transactional_id; /* empty: an idempotent producer, which gets a new id */
 	uint32_t timeout_ms;           /* of its transactions */
@@ -201,4 +200,26 @@ struct producer_id_in {                /* PRODUCER_ID */
 struct producer_id_out {
 	int64_t producer_id;
 	int16_t producer_epoch;
+};
+
+/* --- transactions --- */
+
+enum { TXN_PARTITIONS_MAX = 10000 };
+
+struct txn_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	enum outcome outcome; /* OK, NOT_FOUND */
+};
+
+/* ADD: OK: all are in it, and it is open. PARTITIONS: none is, since there is not each of them (their outcomes tell which). END:
+ * OK, also when it ended so before; TXN (there is none that could end so). Both: NOT_FOUND (no such transactional id with that
+ * producer's id); FENCED (another epoch); BUSY (it is being ended: ask again); FULL; NO_SPACE; NO_MEMORY. */
+struct txn_in { /* TXN_ADD, TXN_END */
+	struct slice transactional_id;
+	int64_t producer_id;
+	int16_t producer_epoch;
+	struct txn_partition *partitions; /* ADD */
+	size_t partition_count;
+	bool commit; /* END: else it is aborted */
 };

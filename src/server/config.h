@@ -23,8 +23,8 @@ struct config {
 	uint64_t default_wait_ms, max_wait_ms, drain_ms;
 	uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
 	uint64_t header_count, header_bytes, target_bytes, pipeline, connections, body_bytes, output_bytes;
-	uint64_t jobs, queue_jobs, queues, claims, streams, producers, subscriptions, subscription_links, wait_items,
-		job_output_bytes;
+	uint64_t jobs, queue_jobs, queues, claims, streams, producers, topics, partitions, transactional_ids, transaction_ms,
+		subscriptions, subscription_links, wait_items, job_output_bytes;
 	uint64_t webhook_allow; /* enum hook_allow */
 	uint64_t webhook_timeout_ms, webhooks;
 	uint64_t kafka_idle_ms, frame_bytes, fetch_bytes, topic_partitions;

@@ -58,6 +58,10 @@ static struct sequencer_config sequencer_config_of(const struct config *c)
 	of.claims_max = c->claims;
 	of.streams_max = c->streams;
 	of.producers_max = c->producers;
+	of.topics_max = c->topics;
+	of.topic_partitions_max = c->partitions;
+	of.transactional_ids_max = c->transactional_ids;
+	of.transaction_ms_max = c->transaction_ms;
 	of.output_bytes_max = c->job_output_bytes;
 	of.subscriptions_max = c->subscriptions;
 	of.subscription_links_max = c->subscription_links;

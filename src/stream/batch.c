@@ -200,6 +200,23 @@ void batch_set_append_time(char *batch, size_t len, uint64_t time_ms)
 	put_u32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, len - AT_ATTRIBUTES));
 }
 
+void batch_encode_marker(struct buf *out, uint64_t time_ms, const struct batch_marker *marker)
+{
+	const char key[] = {0, 0, 0, marker->commit}, value[6] = {0}; /* version and type; version and coordinator's epoch */
+	size_t before = out->len;
+	char *head;
+
+	batch_encode(out, time_ms, &(struct batch_record){slice_from(key, sizeof(key)), slice_from(value, sizeof(value))}, 1);
+	if (out->failed)
+		return;
+	head = out->ptr + before;
+	head[AT_ATTRIBUTES + 1] = TRANSACTIONAL | CONTROL;
+	put_u64(head + AT_PRODUCER_ID, (uint64_t)marker->producer_id);
+	head[AT_PRODUCER_EPOCH] = (char)((uint16_t)marker->producer_epoch >> 8);
+	head[AT_PRODUCER_EPOCH + 1] = (char)(marker->producer_epoch & 0xff);
+	put_u32(head + AT_CRC, crc32c(0, head + AT_ATTRIBUTES, out->len - before - AT_ATTRIBUTES));
+}
+
 int batch_head_read(struct slice bytes, struct batch_head *ret_head)
 {
 	const char *head = bytes.ptr;
@@ -270,6 +287,10 @@ int batch_open(struct batch_reader *reader, struct slice bytes)
 		.count = count,
 		.left = count,
 	};
+	if (head[AT_ATTRIBUTES + 1] & CONTROL) {
+		reader->rest.len = 0;
+		reader->left = 0;
+	}
 	return 0;
 }
 

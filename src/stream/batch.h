@@ -28,6 +28,15 @@ void batch_set_epoch(char *batch, uint32_t epoch);
 /* The time of all its records becomes that of the append; its checksum is made anew. `len`: of the whole batch. */
 void batch_set_append_time(char *batch, size_t len, uint64_t time_ms);
 
+/* The end of a producer's transaction: one control record (KIP-98). Base offset 0; the buffer's sticky failure is the only error.
+ */
+struct batch_marker {
+	int64_t producer_id;
+	int16_t producer_epoch;
+	bool commit; /* else abort */
+};
+void batch_encode_marker(struct buf *out, uint64_t time_ms, const struct batch_marker *marker);
+
 /* What a batch says of itself. */
 struct batch_head {
 	uint64_t base_offset;
@@ -55,8 +64,8 @@ struct batch_reader {
 	uint32_t count, left;    /* records in all, and not read yet */
 };
 
-/* One whole batch and nothing behind it: magic, length, CRC-32C and number of records are checked before anything is believed. 0,
- * or -EBADMSG, also for compressed ones. */
+/* One whole batch and nothing behind it; what a marker holds is no record to be read: magic, length, CRC-32C and number of
+ * records are checked before anything is believed. 0, or -EBADMSG, also for compressed ones. */
 int batch_open(struct batch_reader *reader, struct slice bytes) MUST_USE;
 
 /* The next record, which lies in the batch, and its offset. 1; 0 at the end; -EBADMSG: it, or what follows the last one, is none.

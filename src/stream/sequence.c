@@ -28,9 +28,12 @@ uint64_t stream_stable(const struct stream *stream)
 {
 	const struct stream_sequences *sequences = stream_more(stream)->sequences;
 
+	uint64_t first;
+
 	if (!sequences || list_empty(&sequences->open))
 		return stream->next_offset;
-	return list_first(&sequences->open, struct sequence, open)->txn_first;
+	first = list_first(&sequences->open, struct sequence, open)->txn_first;
+	return first > stream_earliest(stream) ? first : stream_earliest(stream);
 }
 
 /* --- prepare --- */

@@ -12,7 +12,7 @@ static bool is_new(const struct topic_event *e)
 
 static bool is_about_topic(const struct topic_event *e)
 {
-	return e->type != TOPIC_PRODUCER && e->type != TOPIC_SNAP_META;
+	return e->type != TOPIC_PRODUCER && e->type != TOPIC_TXN && e->type != TOPIC_SNAP_META;
 }
 
 /* --- prepare --- */
@@ -93,7 +93,9 @@ int topics_prepare(struct topics *topics, const struct topic_event *e, struct to
 	struct topic_prepared p = {0};
 	int r = 0;
 
-	if (is_new(e))
+	if (e->type == TOPIC_TXN)
+		r = txn_prepare(topics, e, &p);
+	else if (is_new(e))
 		r = prepare_new(topics, e, &p);
 	else if (is_about_topic(e))
 		r = prepare_known(topics, e, &p);
@@ -113,6 +115,7 @@ void topics_unprepare(struct topic_prepared *p)
 {
 	if (p->new_topic)
 		topic_free(p->topic);
+	txn_unprepare(p);
 	mem_free(p->partitions);
 	mem_free(p->settings);
 	*p = (struct topic_prepared){0};
@@ -167,7 +170,9 @@ void topics_commit(struct topics *topics, const struct topic_event *e, struct to
 {
 	struct topic *topic = p->topic;
 
-	if (!is_about_topic(e))
+	if (e->type == TOPIC_TXN && !p->skip)
+		txn_commit(topics, e, p);
+	else if (!is_about_topic(e))
 		commit_counters(topics, e);
 	if (p->skip || !is_about_topic(e)) {
 		topics_unprepare(p);

@@ -3,7 +3,8 @@
  *
  * Invariants (checked by topics_check):
  *  1. a topic is in `all`, in the order of numbers, and in `names`, `ids` and `numbers`;
- *  2. it has at least one partition; no stream is one of two.
+ *  2. it has at least one partition; no stream is one of two;
+ *  3. a transactional id is in `txns`, and by its names; in `deadlines` iff its transaction is open, else in `idle`.
  *
  * As with jobs a change is made in two steps: topics_prepare allocates and can fail, topics_commit cannot. */
 #pragma once
@@ -12,6 +13,7 @@
 #include "base/list.h"
 #include "topic/topic_config.h"
 #include "topic/topic_event.h"
+#include "topic/txn.h"
 
 struct topic_id {
 	uint8_t bytes[TOPIC_ID_BYTES]; /* all 0: none */
@@ -37,6 +39,10 @@ struct topics {
 	struct list all;
 	uint64_t count, next_number;
 	uint64_t next_producer_id;
+	struct hash txn_ids, txn_producers;
+	struct list txns, idle;
+	struct heap deadlines;
+	uint64_t txn_count, last_place;
 };
 
 struct topic_prepared {
@@ -46,7 +52,11 @@ struct topic_prepared {
 	uint32_t partition_cap;
 	char *settings;
 	struct topic_limits limits;
-	bool new_topic, skip;
+	struct txn *txn;
+	uint64_t *streams;
+	uint32_t stream_count;
+	char *offsets;
+	bool new_topic, new_txn, skip;
 };
 
 int topics_init(struct topics *topics, const struct hash_key *hash_key) MUST_USE;
@@ -60,6 +70,21 @@ void topics_unprepare(struct topic_prepared *prepared);
 struct topic *topic_find(const struct topics *topics, struct slice name);
 struct topic *topic_find_id(const struct topics *topics, const struct topic_id *id);
 struct topic *topic_find_number(const struct topics *topics, uint64_t number);
+
+struct txn *txn_find(const struct topics *topics, struct slice id);
+struct txn *txn_find_producer(const struct topics *topics, uint64_t producer_id);
+/* Its deadline could not be handled; it comes again at `at_ms`. */
+void txn_postpone(struct topics *topics, struct txn *txn, uint64_t at_ms);
+
+static inline struct txn *txns_next_deadline(const struct topics *topics)
+{
+	struct heap_node *top = heap_top(&topics->deadlines);
+
+	return top ? container_of(top, struct txn, deadline) : NULL;
+}
+
+/* Everything as it is now, in an event; `streams` is where its partitions are written. */
+void txn_snapshot(const struct txn *txn, struct buf *streams, struct topic_event *ret_event);
 
 /* Letters, digits, '.', '_' and '-', and neither "." nor "..". */
 bool topic_name_valid(struct slice name);

@@ -2,6 +2,7 @@
 
 #include "base/fields.h"
 #include "base/wire.h"
+#include "topic/txn.h"
 
 #include <errno.h>
 
@@ -18,6 +19,14 @@ enum field_name {
 	F_CHANGED_END,
 	F_NEXT_NUMBER,
 	F_NEXT_PRODUCER_ID,
+	F_TRANSACTIONAL_ID,
+	F_EPOCH,
+	F_STATE,
+	F_TIMEOUT,
+	F_STARTED,
+	F_CHANGED,
+	F_STREAMS,
+	F_OFFSETS,
 	FIELD_COUNT
 };
 
@@ -34,9 +43,17 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_CHANGED_END] = FIELD(changed_end, VARINT),
 	[F_NEXT_NUMBER] = FIELD(next_number, VARINT),
 	[F_NEXT_PRODUCER_ID] = FIELD(next_producer_id, VARINT),
+	[F_TRANSACTIONAL_ID] = FIELD(transactional_id, STRING),
+	[F_EPOCH] = FIELD(epoch, VARINT),
+	[F_STATE] = FIELD(state, VARINT),
+	[F_TIMEOUT] = FIELD(timeout_ms, VARINT),
+	[F_STARTED] = FIELD(started_ms, VARINT),
+	[F_CHANGED] = FIELD(changed_ms, VARINT),
+	[F_STREAMS] = FIELD(streams, STRING),
+	[F_OFFSETS] = FIELD(offsets, STRING),
 };
 
-enum { FIELDS_MAX = 8 };
+enum { FIELDS_MAX = 10 };
 
 #define LAYOUT(type, ...) [(type)-TOPIC_EVENT_FIRST] = {__VA_ARGS__}
 
@@ -49,6 +66,8 @@ static const uint8_t layouts[TOPIC_EVENT_END - TOPIC_EVENT_FIRST][FIELDS_MAX] = 
 	LAYOUT(TOPIC_PRODUCER, F_PRODUCER_ID),
 	LAYOUT(TOPIC_SNAP_META, F_NEXT_NUMBER, F_NEXT_PRODUCER_ID),
 	LAYOUT(TOPIC_SNAP, F_NUMBER, F_NAME, F_ID, F_PARTITIONS, F_SETTINGS, F_CHANGED_END),
+	LAYOUT(TOPIC_TXN, F_TRANSACTIONAL_ID, F_PRODUCER_ID, F_EPOCH, F_STATE, F_TIMEOUT, F_STARTED, F_CHANGED, F_STREAMS,
+	       F_OFFSETS),
 };
 
 static const uint8_t *layout_of(enum topic_event_type type)
@@ -67,7 +86,8 @@ static bool in_range(const struct topic_event *e)
 
 	return e->time_ms < most && e->number < most && e->stream < most && e->count <= TOPIC_PARTITIONS_MAX &&
 	       e->name.len <= TOPIC_NAME_MAX && e->producer_id < most && e->changed_end < most && e->next_number < most &&
-	       e->next_producer_id < most;
+	       e->next_producer_id < most && e->epoch <= INT16_MAX && e->state < TXN_STATE_COUNT && e->timeout_ms <= UINT32_MAX &&
+	       e->started_ms < most && e->changed_ms < most;
 }
 
 int topic_event_decode(struct topic_event *event, struct slice bytes)

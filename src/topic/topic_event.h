@@ -14,10 +14,12 @@ enum topic_event_type {
 	/* Only in checkpoints: */
 	TOPIC_SNAP_META = 69,
 	TOPIC_SNAP = 70,
+	/* In both: all that is to be known of a transactional id from then on. */
+	TOPIC_TXN = 71,
 };
-enum { TOPIC_EVENT_END = 71 };
+enum { TOPIC_EVENT_END = 72 };
 
-enum { TOPIC_NAME_MAX = 249, TOPIC_ID_BYTES = 16, TOPIC_PARTITIONS_MAX = 10000 };
+enum { TOPIC_NAME_MAX = 249, TOPIC_ID_BYTES = 16, TOPIC_PARTITIONS_MAX = 10000, TRANSACTIONAL_ID_MAX = 1024 };
 
 struct topic_event {
 	/* From the entry's frame. */
@@ -29,6 +31,9 @@ struct topic_event {
 	uint64_t stream, count; /* numbers of streams: the first, and how many one behind the other */
 	struct slice settings;  /* encoded: topic_setting_put; all that are set */
 	uint64_t producer_id;
+	struct slice transactional_id;
+	uint64_t epoch, state, timeout_ms, started_ms, changed_ms; /* as in struct txn */
+	struct slice streams, offsets;                             /* encoded: txn_stream_put, txn_offset_put */
 	/* Snapshots. */
 	struct slice partitions; /* encoded: partition_run_put */
 	uint64_t changed_end, next_number, next_producer_id;

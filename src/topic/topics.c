@@ -10,7 +10,8 @@ int topics_init(struct topics *topics, const struct hash_key *hash_key)
 {
 	*topics = (struct topics){.hash_key = *hash_key, .next_number = 1, .next_producer_id = 1};
 	list_init(&topics->all);
-	if (hash_init_sure(&topics->names) || hash_init_sure(&topics->ids) || hash_init_sure(&topics->numbers)) {
+	if (txns_init(topics) || hash_init_sure(&topics->names) || hash_init_sure(&topics->ids) ||
+	    hash_init_sure(&topics->numbers)) {
 		topics_deinit(topics);
 		return -ENOMEM;
 	}
@@ -28,6 +29,7 @@ void topics_deinit(struct topics *topics)
 {
 	list_each_safe (node, &topics->all)
 		topic_free(container_of(node, struct topic, peers));
+	txns_deinit(topics);
 	hash_deinit(&topics->names);
 	hash_deinit(&topics->ids);
 	hash_deinit(&topics->numbers);
@@ -141,5 +143,6 @@ void topics_check(const struct topics *topics)
 			ENSURE(topic->partitions[i] > topic->partitions[i - 1]);
 		count++;
 	}
+	txns_check(topics);
 	ENSURE(count == topics->count && count == topics->names.count);
 }

@@ -79,9 +79,25 @@ static const struct member subscription_members[] = {
 #name, offsetof(struct topic_event, name), kind                                                                  \
 	}
 static const struct member topic_members[] = {
-	T(number, NUMBER),           T(name, TEXT),          T(id, TEXT),         T(stream, NUMBER),      T(count, NUMBER),
-	T(settings, TEXT),           T(producer_id, NUMBER), T(partitions, TEXT), T(changed_end, NUMBER), T(next_number, NUMBER),
+	T(number, NUMBER),
+	T(name, TEXT),
+	T(id, TEXT),
+	T(stream, NUMBER),
+	T(count, NUMBER),
+	T(settings, TEXT),
+	T(producer_id, NUMBER),
+	T(partitions, TEXT),
+	T(changed_end, NUMBER),
+	T(next_number, NUMBER),
 	T(next_producer_id, NUMBER),
+	T(transactional_id, TEXT),
+	T(epoch, NUMBER),
+	T(state, NUMBER),
+	T(timeout_ms, NUMBER),
+	T(started_ms, NUMBER),
+	T(changed_ms, NUMBER),
+	T(streams, TEXT),
+	T(offsets, TEXT),
 };
 
 #define G(name, kind)                                                                                                            \
@@ -108,7 +124,7 @@ static const char *const subscription_names[SUB_EVENT_END] = {
 
 static const char *const topic_names[TOPIC_EVENT_END] = {
 	NAMED(TOPIC_CREATED),  NAMED(TOPIC_GROWN),     NAMED(TOPIC_CONFIGURED), NAMED(TOPIC_DELETED),
-	NAMED(TOPIC_PRODUCER), NAMED(TOPIC_SNAP_META), NAMED(TOPIC_SNAP),
+	NAMED(TOPIC_PRODUCER), NAMED(TOPIC_SNAP_META), NAMED(TOPIC_SNAP),       NAMED(TOPIC_TXN),
 };
 
 static const char *const group_names[GROUP_EVENT_END] = {

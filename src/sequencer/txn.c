@@ -1,0 +1,331 @@
+/* Transactions of Kafka producers.
+ *
+ * A transactional id has one producer id and an epoch that goes up whenever somebody new takes it over, so whoever had it before
+ * is fenced. A transaction is a set of partitions that are named before anything is written to them. It ends in three steps: the
+ * decision is journalled, then a marker goes to each partition with records of it, then the id is free for the next one. All
+ * three are done at once; what a full disk, a lack of memory or a crash cuts off there is taken up again, for what is decided
+ * stays so. */
+#include "sequencer/sequencer_priv.h"
+
+#include "base/mem.h"
+#include "stream/batch.h"
+
+#include <errno.h>
+
+enum { EPOCH_LAST = INT16_MAX - 1, RETRY_TXN_MS = 1000 };
+
+/* Its state as it is, to be changed and emitted. `streams` belongs to the event. */
+static void event_of(const struct sequencer *s, const struct txn *txn, struct buf *streams, struct topic_event *ret_event)
+{
+	txn_snapshot(txn, streams, ret_event);
+	ret_event->changed_ms = s->now_ms;
+}
+
+static enum outcome emit_event(struct sequencer *s, struct topic_event *e, struct buf *streams)
+{
+	enum outcome outcome = streams->failed ? OUTCOME_NO_MEMORY : topic_emit(s, e, NULL);
+
+	buf_deinit(streams);
+	return outcome;
+}
+
+/* --- the end --- */
+
+static enum outcome put_marker(struct sequencer *s, const struct txn *txn, struct stream *stream)
+{
+	bool commit = txn->state == TXN_COMMITTING;
+	struct stream_event e = {
+		.type = STREAM_PRODUCED,
+		.offset = stream->next_offset,
+		.count = 1,
+		.producer_id = txn->producer_id,
+		.epoch = txn->epoch,
+		.txn = commit ? STREAM_TXN_COMMIT : STREAM_TXN_ABORT,
+	};
+	struct buf marker = {0};
+	enum outcome outcome = OUTCOME_NO_MEMORY;
+
+	batch_encode_marker(&marker, s->now_ms, &(struct batch_marker){(int64_t)txn->producer_id, (int16_t)txn->epoch, commit});
+	if (!marker.failed) {
+		batch_set_base(marker.ptr, stream->next_offset);
+		outcome = stream_emit(s, &e, stream, buf_slice(&marker));
+	}
+	buf_deinit(&marker);
+	return outcome;
+}
+
+/* What was decided is done, as far as it is not. */
+static enum outcome finish(struct sequencer *s, struct txn *txn)
+{
+	enum outcome outcome = OUTCOME_OK;
+	struct topic_event e;
+	struct buf streams = {0};
+
+	for (uint32_t i = 0; i < txn->stream_count && outcome == OUTCOME_OK; i++) {
+		struct stream *stream = stream_find_number(&s->streams, txn->streams[i]);
+		const struct sequence *sequence = stream ? sequence_find(&s->streams, stream, txn->producer_id) : NULL;
+
+		if (sequence && sequence->txn_first != UINT64_MAX)
+			outcome = put_marker(s, txn, stream);
+	}
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	event_of(s, txn, &streams, &e);
+	e.state = txn->state == TXN_COMMITTING ? TXN_COMMITTED : TXN_ABORTED;
+	e.streams = e.offsets = (struct slice){0};
+	return emit_event(s, &e, &streams);
+}
+
+/* The open transaction is aborted; with another epoch, so that its producer writes no more. */
+static enum outcome abort_fenced(struct sequencer *s, struct txn *txn)
+{
+	struct topic_event e;
+	struct buf streams = {0};
+	enum outcome outcome;
+
+	event_of(s, txn, &streams, &e);
+	e.state = TXN_ABORTING;
+	e.epoch += e.epoch < INT16_MAX;
+	outcome = emit_event(s, &e, &streams);
+	return outcome == OUTCOME_OK ? finish(s, txn) : outcome;
+}
+
+bool txns_turn(struct sequencer *s, unsigned *limit)
+{
+	struct txn *txn;
+
+	while ((txn = txns_next_deadline(&s->topics)) && txn->deadline_ms <= s->now_ms) {
+		enum outcome outcome;
+
+		if (s->failed)
+			return false;
+		if (*limit == 0)
+			return true;
+		--*limit;
+		outcome = txn->state == TXN_ONGOING ? abort_fenced(s, txn) : finish(s, txn);
+		if (outcome != OUTCOME_OK)
+			txn_postpone(&s->topics, txn, s->now_ms + RETRY_TXN_MS);
+	}
+	return false;
+}
+
+uint64_t txns_next_ms(const struct sequencer *s)
+{
+	const struct txn *txn = txns_next_deadline(&s->topics);
+
+	return txn ? txn->deadline_ms : UINT64_MAX;
+}
+
+/* --- who it is --- */
+
+static enum outcome judge_producer(const struct txn *txn, const struct producer_id_in *in)
+{
+	if (in->producer_id < 0)
+		return OUTCOME_OK;
+	return (uint64_t)in->producer_id == txn->producer_id && in->producer_epoch == txn->epoch ? OUTCOME_OK : OUTCOME_FENCED;
+}
+
+/* Whoever has been idle longest makes room. */
+static enum outcome make_room(struct sequencer *s)
+{
+	struct topic_event e;
+	struct buf streams = {0};
+
+	if (s->topics.txn_count < s->config.transactional_ids_max)
+		return OUTCOME_OK;
+	if (list_empty(&s->topics.idle))
+		return OUTCOME_FULL;
+	event_of(s, list_first(&s->topics.idle, struct txn, idle), &streams, &e);
+	e.state = TXN_FORGOTTEN;
+	return emit_event(s, &e, &streams);
+}
+
+static enum outcome init_new(struct sequencer *s, const struct producer_id_in *in)
+{
+	struct topic_event e = {
+		.type = TOPIC_TXN,
+		.transactional_id = in->transactional_id,
+		.producer_id = s->topics.next_producer_id,
+		.timeout_ms = in->timeout_ms,
+		.changed_ms = s->now_ms,
+	};
+	enum outcome outcome = make_room(s);
+
+	return outcome == OUTCOME_OK ? topic_emit(s, &e, NULL) : outcome;
+}
+
+static enum outcome init_again(struct sequencer *s, const struct producer_id_in *in, struct txn *txn)
+{
+	enum outcome outcome = judge_producer(txn, in);
+	struct topic_event e;
+	struct buf streams = {0};
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	if (txn->state == TXN_ONGOING)
+		outcome = abort_fenced(s, txn);
+	else if (txn_is_open(txn))
+		outcome = finish(s, txn);
+	if (outcome != OUTCOME_OK)
+		return outcome == OUTCOME_NO_SPACE || outcome == OUTCOME_STORAGE ? outcome : OUTCOME_BUSY;
+	event_of(s, txn, &streams, &e);
+	e.state = TXN_EMPTY;
+	e.timeout_ms = in->timeout_ms;
+	if (e.epoch < EPOCH_LAST) {
+		e.epoch++;
+	} else {
+		e.producer_id = s->topics.next_producer_id;
+		e.epoch = 0;
+	}
+	return emit_event(s, &e, &streams);
+}
+
+static enum outcome init_transactional(struct sequencer *s, const struct producer_id_in *in)
+{
+	struct txn *txn = txn_find(&s->topics, in->transactional_id);
+
+	if (in->timeout_ms == 0 || in->timeout_ms > s->config.transaction_ms_max)
+		return OUTCOME_TIMEOUT;
+	if (in->transactional_id.len > TRANSACTIONAL_ID_MAX)
+		return OUTCOME_NAME;
+	return txn ? init_again(s, in, txn) : init_new(s, in);
+}
+
+void command_producer_id(struct sequencer *s, struct command *c)
+{
+	const struct producer_id_in *in = &c->in.producer_id;
+	struct topic_event e = {.type = TOPIC_PRODUCER, .producer_id = s->topics.next_producer_id};
+	enum outcome outcome = in->transactional_id.len ? init_transactional(s, in) : topic_emit(s, &e, NULL);
+	const struct txn *txn = in->transactional_id.len ? txn_find(&s->topics, in->transactional_id) : NULL;
+
+	c->out.producer_id = (struct producer_id_out){.producer_id = -1, .producer_epoch = -1};
+	if (outcome == OUTCOME_OK && txn)
+		c->out.producer_id = (struct producer_id_out){(int64_t)txn->producer_id, (int16_t)txn->epoch};
+	else if (outcome == OUTCOME_OK)
+		c->out.producer_id = (struct producer_id_out){(int64_t)e.producer_id, 0};
+	reply(s, c, outcome, s->appended_end);
+}
+
+/* --- what is in it --- */
+
+/* The id's transaction, for its producer; OK: it may be changed. */
+static enum outcome txn_of(const struct sequencer *s, const struct txn_in *in, struct txn **ret_txn)
+{
+	struct txn *txn = txn_find(&s->topics, in->transactional_id);
+
+	if (!txn || in->producer_id < 0 || (uint64_t)in->producer_id != txn->producer_id)
+		return OUTCOME_NOT_FOUND;
+	*ret_txn = txn;
+	if (in->producer_epoch != txn->epoch)
+		return OUTCOME_FENCED;
+	return txn->state == TXN_COMMITTING || txn->state == TXN_ABORTING ? OUTCOME_BUSY : OUTCOME_OK;
+}
+
+static void begin(const struct sequencer *s, const struct txn *txn, struct topic_event *e)
+{
+	if (txn->state == TXN_ONGOING)
+		return;
+	e->state = TXN_ONGOING;
+	e->started_ms = s->now_ms;
+}
+
+/* The partitions that are not in it yet, appended to `streams`. OK: all are there. */
+static enum outcome add_partitions(struct sequencer *s, const struct txn_in *in, const struct txn *txn, struct buf *streams)
+{
+	enum outcome outcome = OUTCOME_OK;
+	size_t count = txn->stream_count;
+
+	for (size_t i = 0; i < in->partition_count; i++) {
+		struct txn_partition *p = &in->partitions[i];
+		const struct stream *stream = partition_find(s, topic_of(s, &p->topic), p->partition);
+
+		p->outcome = stream ? OUTCOME_OK : OUTCOME_NOT_FOUND;
+		if (!stream)
+			outcome = OUTCOME_NOT_FOUND;
+		else if (!txn_has_stream(txn, stream->number) && count++ < TXN_PARTITIONS_MAX)
+			txn_stream_put(streams, stream->number);
+	}
+	return outcome == OUTCOME_OK && count > TXN_PARTITIONS_MAX ? OUTCOME_FULL : outcome;
+}
+
+static enum outcome txn_add(struct sequencer *s, const struct txn_in *in)
+{
+	struct txn *txn;
+	enum outcome outcome = txn_of(s, in, &txn);
+	struct topic_event e;
+	struct buf streams = {0};
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	event_of(s, txn, &streams, &e);
+	outcome = add_partitions(s, in, txn, &streams);
+	if (outcome != OUTCOME_OK) {
+		buf_deinit(&streams);
+		return outcome == OUTCOME_NOT_FOUND ? OUTCOME_PARTITIONS : outcome;
+	}
+	e.streams = buf_slice(&streams);
+	begin(s, txn, &e);
+	return emit_event(s, &e, &streams);
+}
+
+void command_txn_add(struct sequencer *s, struct command *c)
+{
+	reply(s, c, txn_add(s, &c->in.txn), s->appended_end);
+}
+
+static enum outcome txn_end(struct sequencer *s, const struct txn_in *in)
+{
+	struct txn *txn;
+	enum outcome outcome = txn_of(s, in, &txn);
+	struct topic_event e;
+	struct buf streams = {0};
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	if (txn->state != TXN_ONGOING)
+		return txn->state == (in->commit ? TXN_COMMITTED : TXN_ABORTED) ? OUTCOME_OK : OUTCOME_TXN;
+	event_of(s, txn, &streams, &e);
+	e.state = in->commit ? TXN_COMMITTING : TXN_ABORTING;
+	outcome = emit_event(s, &e, &streams);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	/* It is decided: if it cannot be done now, it will be, and whoever asks again is told to wait for that. */
+	if (finish(s, txn) != OUTCOME_OK)
+		txn_postpone(&s->topics, txn, s->now_ms + RETRY_TXN_MS);
+	return OUTCOME_OK;
+}
+
+void command_txn_end(struct sequencer *s, struct command *c)
+{
+	reply(s, c, txn_end(s, &c->in.txn), s->appended_end);
+}
+
+enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream)
+{
+	const struct txn *txn = batch->producer_id >= 0 ? txn_find_producer(&s->topics, (uint64_t)batch->producer_id) : NULL;
+
+	if (!batch->transactional)
+		return txn && txn->state == TXN_ONGOING && txn_has_stream(txn, stream->number) ? OUTCOME_TXN : OUTCOME_OK;
+	if (!txn)
+		return OUTCOME_TXN;
+	if (batch->producer_epoch != txn->epoch)
+		return OUTCOME_STALE;
+	return txn->state == TXN_ONGOING && txn_has_stream(txn, stream->number) ? OUTCOME_OK : OUTCOME_TXN;
+}
+
+/* --- checkpoint --- */
+
+int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink)
+{
+	struct buf streams = {0};
+	struct topic_event e;
+	int r = -ENOMEM;
+
+	txn_snapshot(txn, &streams, &e);
+	buf_clear(&s->fields);
+	topic_event_encode(&e, &s->fields);
+	if (!streams.failed && !s->fields.failed)
+		r = sink->add(sink->ctx, (uint8_t)e.type, buf_slice(&s->fields));
+	buf_deinit(&streams);
+	return r;
+}
