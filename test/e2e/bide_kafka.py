@@ -6,7 +6,7 @@ import struct
 from bide_client import ANSWER_S
 from bide_server import Server
 
-API_VERSIONS, METADATA, PRODUCE, FETCH = 18, 3, 0, 1
+API_VERSIONS, METADATA, PRODUCE, FETCH, LIST_OFFSETS = 18, 3, 0, 1, 2
 
 
 def string(text):

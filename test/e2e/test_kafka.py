@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bide_kafka import KafkaServer, api_versions, fetch, metadata, produce
+from bide_kafka import LIST_OFFSETS, METADATA, KafkaServer, api_versions, fetch, frame, metadata, produce, string
 
 kafka_python = pytest.importorskip("kafka")
 from kafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E402
@@ -104,6 +104,67 @@ def test_a_batch_is_given_back_as_it_came_but_for_its_place(server, topic):
         assert fetched(conn.send(fetch(6, topic, 0, 4)).answer()[1])[0] == 1
         assert fetched(conn.send(fetch(7, topic, 4, 0)).answer()[1])[0] == 3
         assert fetched(conn.send(fetch(8, "nowhere", 0, 0)).answer()[1])[0] == 3
+
+
+def topics_told(body, version):
+    """Of an answer to Metadata 0 or 1: {name: (error, partitions)}."""
+    (brokers,) = struct.unpack(">i", body[:4])
+    at = 4
+    for _ in range(brokers):
+        (length,) = struct.unpack(">h", body[at + 4 : at + 6])
+        at += 6 + length + 4 + (2 if version else 0)  # no rack
+    at += 4 if version else 0
+    (topics,) = struct.unpack(">i", body[at : at + 4])
+    at, told = at + 4, {}
+    for _ in range(topics):
+        error, length = struct.unpack(">hh", body[at : at + 4])
+        name = body[at + 4 : at + 4 + length].decode()
+        at += 4 + length + (1 if version else 0)
+        (partitions,) = struct.unpack(">i", body[at : at + 4])
+        at += 4
+        for _ in range(partitions):
+            (replicas,) = struct.unpack(">i", body[at + 10 : at + 14])
+            at += 14 + 4 * replicas
+            (replicas,) = struct.unpack(">i", body[at : at + 4])
+            at += 4 + 4 * replicas
+        told[name] = (error, partitions)
+    assert at == len(body)
+    return told
+
+
+def test_no_topics_are_all_in_the_oldest_version_and_none_since(fresh):
+    server = fresh()
+    none, null = struct.pack(">i", 0), struct.pack(">i", -1)
+    with server.open_kafka() as conn:
+        assert topics_told(conn.send(frame(METADATA, 0, 1, none)).answer()[1], 0) == {}
+        made(server, "t")
+        assert topics_told(conn.send(frame(METADATA, 0, 2, none)).answer()[1], 0) == {"t": (0, 4)}
+        assert topics_told(conn.send(frame(METADATA, 1, 3, none)).answer()[1], 1) == {}
+        assert topics_told(conn.send(frame(METADATA, 1, 4, null)).answer()[1], 1) == {"t": (0, 4)}
+        names = struct.pack(">i", 4) + b"".join(string(name) for name in ("new", "t", "no name", "new"))
+        assert topics_told(conn.send(frame(METADATA, 1, 5, names)).answer()[1], 1) == {
+            "new": (0, 4),
+            "t": (0, 4),
+            "no name": (17, 0),
+        }
+
+
+def test_offsets_as_the_oldest_clients_ask(server, topic):
+    made(server, topic)
+    with server.open_kafka() as conn:
+        conn.send(produce(1, topic, 0, batch(b"a", b"b", b"c"))).answer()
+        for at, offset in ((-1, 3), (-2, 0), (NOW_MS + 1, 1)):
+            ask = struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">iiqi", 1, 0, at, 1)
+            body = conn.send(frame(LIST_OFFSETS, 0, 2, ask)).answer()[1]
+            assert struct.unpack(">iihiq", body[-22:]) == (1, 0, 0, 1, offset)
+
+
+def test_a_batch_behind_what_makes_its_topic_finds_it(server, topic):
+    with server.open_kafka() as conn:
+        conn.send(metadata(1, topic) + produce(2, topic, 0, batch(b"a")) + fetch(3, topic, 0, 0))
+        assert conn.answer()[0] == 1
+        assert produced(conn.answer()[1]) == (0, 0)
+        assert len(fetched(conn.answer()[1])[2]) > 0
 
 
 def test_pipelined_batches_are_appended_in_order(server, topic):
