@@ -19,7 +19,7 @@ static int boundary_find(struct slice batches, uint64_t offset, struct boundary 
 	struct slice batch;
 	uint64_t at;
 
-	while (batch_cut(&batches, &batch) == 1 && !batch_open(&reader, batch)) {
+	while (batch_cut(&batches, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 		ret->append_end = reader.base_offset + reader.count;
 		if (offset >= ret->append_end)
 			continue;

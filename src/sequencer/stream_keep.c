@@ -42,7 +42,7 @@ int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64
 	if (r)
 		return r;
 	rest = slice_from(bytes, (size_t)place->chunk->size_bytes);
-	while (batch_cut(&rest, &batch) == 1 && !batch_open(&reader, batch)) {
+	while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 		while (batch_next(&reader, &record, &offset) == 1) {
 			if (offset < place->from || reader.record_time_ms < time_ms)
 				continue;

@@ -250,7 +250,7 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 			mem_free(bytes);
 			return false;
 		}
-		while (batch_cut(&rest, &batch) == 1 && !batch_open(&reader, batch)) {
+		while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 			while (batch_next(&reader, &record, &offset) == 1) {
 				if (record.key.ptr)
 					hit(api, view->key, record.key, hits);
