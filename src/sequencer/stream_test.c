@@ -229,8 +229,29 @@ static void closed_is_closed(void **state)
 	assert_int_equal(append_as(last, &view), OUTCOME_CLOSED);
 	assert_true(view.closed && view.next_offset == 1);
 	assert_int_equal(append(1, "x"), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 0, 0, NULL), OUTCOME_CLOSED);
 	assert_int_equal(append_as(end, NULL), OUTCOME_SAME);
 	expect_read(read_of(STREAM_FROM_START), "0:1=last ", 1);
+}
+
+/* Whoever has not heard that his append was taken must hear it from the repeat, whoever has closed the stream since. */
+static void taken_before_it_was_closed(void **state)
+{
+	struct stream_append_in end = {.path = a_path, .close = true, .producer = {SLICE("q"), 3, 0}};
+	struct stream_view view;
+
+	(void)state;
+	create(a_path);
+	assert_int_equal(append_by("p", 0, 0, NULL), OUTCOME_OK);
+	assert_int_equal(append_by("p", 0, 1, NULL), OUTCOME_OK);
+	assert_int_equal(append_as(end, NULL), OUTCOME_OK);
+	assert_int_equal(append_by("p", 0, 1, &view), OUTCOME_SAME);
+	assert_true(view.closed && view.next_offset == 2 && view.producer_seq == 1);
+	assert_int_equal(append_by("p", 0, 0, NULL), OUTCOME_SAME);
+	assert_int_equal(append_by("p", 0, 2, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("p", 1, 0, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 3, 1, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 3, 0, NULL), OUTCOME_SAME);
 }
 
 static void closing_wakes_who_waits(void **state)
@@ -306,6 +327,28 @@ static void limits(void **state)
 			 OUTCOME_OK); /* an end needs no room */
 	assert_int_equal(delete (SLICE("a")), OUTCOME_OK);
 	f.full = false;
+}
+
+/* What a restart would refuse is refused before it is written. */
+static void what_cannot_be_read_back_is_not_written(void **state)
+{
+	const uint64_t too_much = UINT64_MAX / 4;
+	struct stream_create_in in = {.path = a_path, .content_type = a_type, .has_ttl = true, .ttl_s = too_much / 1000};
+	size_t entries = f.entry_count;
+
+	(void)state;
+	assert_int_equal(create_as(in), OUTCOME_STORAGE);
+	in.ttl_s = 1;
+	in.max_bytes = too_much;
+	assert_int_equal(create_as(in), OUTCOME_STORAGE);
+	in.max_bytes = 0;
+	assert_int_equal(f.entry_count, entries);
+	assert_int_equal(create_as(in), OUTCOME_OK);
+	entries = f.entry_count;
+	assert_int_equal(append_by("p", too_much, 0, NULL), OUTCOME_STORAGE);
+	assert_int_equal(f.entry_count, entries);
+	fixture_twin(&f, &twin, false);
+	fixture_deinit(&twin);
 }
 
 /* --- a random life, against a list --- */
@@ -498,10 +541,12 @@ int main(void)
 		TEST(producers_repeat_themselves),
 		TEST(a_sequence_rises_byte_by_byte),
 		TEST(closed_is_closed),
+		TEST(taken_before_it_was_closed),
 		TEST(closing_wakes_who_waits),
 		TEST(another_type_is_refused_but_not_of_nothing),
 		TEST(time_lets_go_of_it),
 		TEST(limits),
+		TEST(what_cannot_be_read_back_is_not_written),
 		TEST(a_random_life),
 		TEST(every_allocation),
 	};

@@ -235,7 +235,10 @@ int streams_prepare(struct streams *streams, const struct stream_event *e, struc
 	struct stream_prepared p = {0};
 	int r = 0;
 
-	if (e->type == STREAM_SNAP_META)
+	/* What a replay would refuse must never be written. */
+	if (!stream_event_is_in_range(e))
+		r = -EBADMSG;
+	else if (e->type == STREAM_SNAP_META)
 		p.skip = false;
 	else if (is_new(e))
 		r = prepare_new(streams, e, &p);

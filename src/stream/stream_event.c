@@ -99,8 +99,7 @@ void stream_event_encode(const struct stream_event *event, struct buf *out)
 	fields_put(out, fields, layout_of(event->type), event);
 }
 
-/* What no journal of ours holds: counts and offsets that would overflow further on. */
-static bool in_range(const struct stream_event *e)
+bool stream_event_is_in_range(const struct stream_event *e)
 {
 	const uint64_t most = UINT64_MAX / 4;
 
@@ -115,7 +114,7 @@ int stream_event_decode(struct stream_event *event, struct slice bytes)
 {
 	if ((int)event->type < STREAM_EVENT_FIRST || (int)event->type >= STREAM_EVENT_END)
 		return -EBADMSG;
-	return fields_get(bytes, fields, layout_of(event->type), event) && in_range(event) ? 0 : -EBADMSG;
+	return fields_get(bytes, fields, layout_of(event->type), event) && stream_event_is_in_range(event) ? 0 : -EBADMSG;
 }
 
 void stream_chunk_put(struct buf *out, const struct chunk *chunk)
