@@ -161,6 +161,9 @@ struct stream_waking {
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *waking);
 void stream_left(struct sequencer *s, const struct stream_left *left);
 
+/* What it numbers so was appended before. */
+bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in);
+
 /* --- stream_keep.c --- */
 /* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
 int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;

@@ -190,12 +190,9 @@ static enum outcome judge_producer(const struct sequencer *s, const struct strea
 	return in->seq == producer->seq + 1 ? OUTCOME_OK : OUTCOME_GAP;
 }
 
-static bool closed_by(const struct stream *stream, const struct producer_in *in)
+bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in)
 {
-	const struct stream_more *more = stream_more(stream);
-
-	return more->closer && slice_eq(slice_from(more->closer->id, more->closer->len), in->id) &&
-	       more->closer_epoch == in->epoch && more->closer_seq == in->seq;
+	return judge_producer(s, stream, in) == OUTCOME_SAME;
 }
 
 static enum outcome judge(const struct sequencer *s, const struct stream *stream, const struct stream_append_in *in)
@@ -205,9 +202,10 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 	if (stream->flags & STREAM_GONE)
 		return OUTCOME_GONE;
 	if (stream->flags & STREAM_CLOSED) {
-		if (in->producer.id.len ? closed_by(stream, &in->producer) : in->close && in->records.count == 0)
+		/* Nothing more is asked of it: it is to be closed, or what is repeated was taken before somebody closed it. */
+		if ((in->close && in->records.count == 0) || producer_repeats(s, stream, &in->producer))
 			return OUTCOME_SAME;
-		return in->close && in->records.count == 0 ? OUTCOME_SAME : OUTCOME_CLOSED;
+		return OUTCOME_CLOSED;
 	}
 	if (in->records.count && !slice_eq_nocase(stream_type_slice(stream), in->content_type))
 		return OUTCOME_TYPE;

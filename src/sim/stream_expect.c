@@ -39,14 +39,6 @@ static enum outcome expect_create(const struct world *world, const struct stream
 	return world->full ? OUTCOME_NO_SPACE : OUTCOME_OK;
 }
 
-static enum outcome expect_closed(const struct stream_append_in *in, const struct model_stream *stream)
-{
-	bool the_very_one = in->producer.id.len && stream->closer == model_string(in->producer.id) &&
-			    stream->closer_epoch == in->producer.epoch && stream->closer_seq == in->producer.seq;
-
-	return the_very_one || (in->close && in->records.count == 0) ? OUTCOME_SAME : OUTCOME_CLOSED;
-}
-
 static enum outcome expect_producer(const struct producer_in *in, const struct model_producer *known)
 {
 	if (!known)
@@ -58,6 +50,13 @@ static enum outcome expect_producer(const struct producer_in *in, const struct m
 	return in->seq == known->seq + 1 ? OUTCOME_OK : OUTCOME_GAP;
 }
 
+static enum outcome expect_closed(const struct stream_append_in *in, const struct model_producer *known)
+{
+	bool before = known && expect_producer(&in->producer, known) == OUTCOME_SAME;
+
+	return before || (in->close && in->records.count == 0) ? OUTCOME_SAME : OUTCOME_CLOSED;
+}
+
 enum outcome stream_expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream)
 {
 	const struct model_producer *known;
@@ -65,11 +64,11 @@ enum outcome stream_expect_append(const struct world *world, const struct stream
 
 	if (!stream)
 		return OUTCOME_NOT_FOUND;
+	known = in->producer.id.len ? model_producer(stream, in->producer.id) : NULL;
 	if (stream->closed_end)
-		return expect_closed(in, stream);
+		return expect_closed(in, known);
 	if (in->records.count && !slice_eq_nocase(slice_str(stream->type), in->content_type))
 		return OUTCOME_TYPE;
-	known = in->producer.id.len ? model_producer(stream, in->producer.id) : NULL;
 	outcome = in->producer.id.len ? expect_producer(&in->producer, known) : OUTCOME_OK;
 	if (outcome != OUTCOME_OK)
 		return outcome;
