@@ -261,7 +261,8 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 	return true;
 }
 
-static void wake_list(struct list *picks, const struct stream_view *view, uint64_t seen)
+/* With a view they read for themselves; without one the outcome is what they hear. */
+static void wake_list(struct list *picks, const struct stream_view *view, uint64_t seen, enum outcome outcome)
 {
 	while (!list_empty(picks)) {
 		struct exchange *ex = list_first(picks, struct pick, peers)->ex;
@@ -273,50 +274,30 @@ static void wake_list(struct list *picks, const struct stream_view *view, uint64
 			continue;
 		}
 		wait_leave(ex);
-		stream_outcome(ex, OUTCOME_NOT_FOUND, NULL);
+		stream_outcome(ex, outcome, NULL);
 	}
 }
 
-struct rewatch {
-	struct ask ask;
-	uint64_t key;
-	char path[];
-};
-
-static void rewatched(struct api_thread *api, struct ask *ask)
+/* The stream cannot be watched: it is gone, or has let go of what was not seen yet, or memory was short. */
+static void wake_all(struct api_thread *api, uint64_t key, const struct stream_view *view, enum outcome outcome)
 {
-	struct rewatch *rewatch = container_of(ask, struct rewatch, ask);
-	struct command *c = &ask->command;
+	struct pick_stream *stream = stream_of(api, key);
+	struct list all;
 
-	if (c->outcome == OUTCOME_OK)
-		(void)stream_pick_woken(api, rewatch->key, c->out.stream);
-	else if (c->outcome != OUTCOME_PARKED)
-		(void)stream_pick_woken(api, rewatch->key, NULL);
-	command_answer_deinit(c);
-	mem_free(rewatch);
+	if (!stream)
+		return;
+	list_init(&all);
+	list_splice(&all, &stream->sizes);
+	list_splice(&all, &stream->keys);
+	wake_list(&all, view, stream->seen, outcome);
 }
 
-/* For those who were not woken. Without memory they find what comes at their next poll. */
-static void watch_again(struct api_thread *api, const struct stream_view *view, uint64_t seen, uint32_t waits)
+static void looked_again(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome)
 {
-	struct rewatch *rewatch = mem_zalloc(sizeof(*rewatch) + view->path.len);
-
-	if (!rewatch)
-		return;
-	memcpy(rewatch->path, view->path.ptr, view->path.len);
-	rewatch->key = view->key;
-	rewatch->ask.own = rewatched;
-	rewatch->ask.command.kind = COMMAND_STREAM_READ;
-	rewatch->ask.command.in.stream_read = (struct stream_read_in){
-		.path = slice_from(rewatch->path, view->path.len),
-		.from = STREAM_FROM_OFFSET,
-		.number = view->number,
-		.offset = seen,
-		.max_bytes = READ_BYTES_MAX,
-		.watch = true,
-		.waits = waits,
-	};
-	ask_send_own(api, &rewatch->ask);
+	if (outcome == OUTCOME_OK)
+		(void)stream_pick_woken(api, key, view);
+	else
+		wake_all(api, key, view, outcome);
 }
 
 uint64_t stream_pick_woken(struct api_thread *api, uint64_t key, struct stream_view *view)
@@ -336,8 +317,9 @@ uint64_t stream_pick_woken(struct api_thread *api, uint64_t key, struct stream_v
 		stream->seen = view->after_offset;
 	list_each (node, &hits)
 		told++;
+	/* For those who were not woken. Without memory they find what comes at their next poll. */
 	if (!list_empty(&stream->keys) && view)
-		watch_again(api, view, stream->seen, (uint32_t)(stream->count - told));
-	wake_list(&hits, view, seen);
+		(void)stream_watch_again(api, view, stream->seen, (uint32_t)(stream->count - told), looked_again);
+	wake_list(&hits, view, seen, OUTCOME_NOT_FOUND);
 	return told;
 }
