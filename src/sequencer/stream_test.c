@@ -311,6 +311,38 @@ static void time_lets_go_of_it(void **state)
 	assert_int_equal(number_of(a_path), 0);
 }
 
+/* A share of them at a time, with others' turns between. */
+static void very_many_go_by_their_own_time(void **state)
+{
+	enum { MANY = 3000 };
+	unsigned turns = 0;
+	char key[8];
+
+	(void)state;
+	create(a_path);
+	append(1, "stays");
+	for (int i = 0; i < MANY; i++) {
+		struct stream_append_in in = append_of(1, "x");
+
+		in.ttl_ms = 1000;
+		in.replace = i % 3 == 0;
+		snprintf(key, sizeof(key), "%d", i);
+		in.key = in.replace ? slice_str(key) : (struct slice){0};
+		assert_int_equal(append_as(in, NULL), OUTCOME_OK);
+		fixture_drop_sent(&f);
+	}
+	assert_int_equal(f.s->streams.keys.count, MANY / 3);
+	fixture_later(&f, 2000);
+	while (f.body_count > 1) {
+		fixture_later(&f, 1);
+		assert_true(++turns < 10);
+	}
+	assert_true(turns > 0);
+	assert_int_equal(f.s->streams.keys.count, 0);
+	sequencer_check(f.s);
+	expect_read(read_of(STREAM_FROM_START), "0:1=stays ", MANY + 1);
+}
+
 static void limits(void **state)
 {
 	char name[2] = "a";
@@ -545,6 +577,7 @@ int main(void)
 		TEST(closing_wakes_who_waits),
 		TEST(another_type_is_refused_but_not_of_nothing),
 		TEST(time_lets_go_of_it),
+		TEST(very_many_go_by_their_own_time),
 		TEST(limits),
 		TEST(what_cannot_be_read_back_is_not_written),
 		TEST(a_random_life),

@@ -145,6 +145,8 @@ static int prepare_producer(struct streams *streams, const struct stream_event *
 
 static int prepare_key(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
 {
+	if (e->type == STREAM_SNAP_KEY && keyed_at(streams, p->stream, e->offset))
+		return -EBADMSG; /* a record has one key */
 	if (!e->key.len || stream_keyed_find(streams, p->stream, e->key))
 		return 0;
 	p->keyed = mem_zalloc(sizeof(*p->keyed) + e->key.len);

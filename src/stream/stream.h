@@ -47,8 +47,9 @@ struct producer {
 
 /* The last record with a key, of those that replace the one before. */
 struct stream_keyed {
-	struct hash_node node; /* by stream and key */
-	struct list peers;     /* in more->keys, by offset */
+	struct hash_node node;     /* by stream and key */
+	struct hash_node by_place; /* by stream and offset */
+	struct list peers;         /* in more->keys, by offset */
 	struct stream *stream;
 	uint64_t offset;
 	uint32_t len;
@@ -124,7 +125,7 @@ struct streams {
 	struct store *store;
 	struct pool pools[STREAM_SIZES]; /* for streams with paths that are not long, by their size */
 	struct hash_key hash_key;
-	struct hash table, pages, types, producers, keys;
+	struct hash table, pages, types, producers, keys, key_places;
 	struct list page_list;
 	struct heap deadlines;
 	uint64_t count, more_count, next_number;
@@ -196,6 +197,9 @@ struct chunk_place {
 
 /* The first chunk with records at `offset` or behind it. False: there are none. */
 bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);
+
+/* The same of chunks with a record that is not before `time_ms`. */
+bool stream_chunk_since(const struct stream *stream, uint64_t offset, uint64_t time_ms, struct chunk_place *ret_place);
 
 /* The same in its own chunks, inherited ones left out, and only one that begins at `offset`. */
 bool stream_own_chunk(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);
