@@ -172,6 +172,11 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	return 0;
 }
 
+void sequencer_replayed(struct sequencer *s)
+{
+	streams_replayed(&s->streams);
+}
+
 int sequencer_start(struct sequencer *s, uint64_t now_ms)
 {
 	struct event e = {.type = EVENT_INIT, .secret = slice_from(s->seed, sizeof(s->seed))};
@@ -185,7 +190,7 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
-	streams_replayed(&s->streams);
+	sequencer_replayed(s);
 	if (outputs_restore(s))
 		return -ENOMEM;
 	/* When somebody last read is not written down: whoever can expire begins anew. */

@@ -51,6 +51,9 @@ void sequencer_configure(struct sequencer *s, const struct sequencer_config *con
 /* During recovery: one entry of the journal or of a checkpoint. 0, -EBADMSG or -ENOMEM. */
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
+/* That was all of it; what a checkpoint held and is gone since is let go. sequencer_start does so itself. */
+void sequencer_replayed(struct sequencer *s);
+
 /* After recovery, before the first command. 0 or the store's error. `now_ms`: unix. */
 int sequencer_start(struct sequencer *s, uint64_t now_ms) MUST_USE;
 
