@@ -92,6 +92,12 @@ static struct slice records_body(const struct records_in *in, uint64_t base_offs
 	return slice_from(in->batch, in->batch_bytes);
 }
 
+/* Doors read the clock before they send, and on other threads than this. 0: now, which the journal need not say. */
+static uint64_t records_time(const struct sequencer *s, const struct records_in *in)
+{
+	return in->max_time_ms == s->now_ms ? 0 : in->max_time_ms;
+}
+
 /* --- create --- */
 
 static bool same_config(const struct stream *stream, const struct stream_event *e)
@@ -133,6 +139,7 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		.max_age_ms = in->max_age_ms,
 		.max_bytes = in->max_bytes,
 		.count = in->records.count,
+		.max_time_ms = records_time(s, &in->records),
 		.blob = in->records.blob,
 	};
 	struct stream_view *room = NULL;
@@ -253,7 +260,7 @@ void command_stream_append(struct sequencer *s, struct command *c)
 		.producer = in->producer.id,
 		.epoch = in->producer.epoch,
 		.seq = in->producer.seq,
-		.max_time_ms = in->max_time_ms,
+		.max_time_ms = records_time(s, &in->records),
 		.key = in->replace ? in->key : (struct slice){0},
 		.expires_at_ms = expires_at(s, in),
 	};
