@@ -238,8 +238,8 @@ struct stream *stream_next_after(const struct streams *streams, uint64_t number)
 	for (struct list *node = page_from(streams, number); node != &streams->page_list; node = node->next) {
 		const struct stream_page *page = page_of(node);
 
-		for (unsigned i = 0; i < STREAM_PAGE; i++) {
-			if (page->streams[i] && page->streams[i]->number > number)
+		for (uint64_t i = page->base > number ? 0 : number - page->base + 1; i < STREAM_PAGE; i++) {
+			if (page->streams[i])
 				return page->streams[i];
 		}
 	}

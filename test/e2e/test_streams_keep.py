@@ -149,6 +149,20 @@ def test_so_many_bytes_are_waited_for(server, api, path):
     assert waiting.answer().body == b"x" * 300  # with what records need besides
 
 
+@pytest.mark.parametrize("query", ["", "&format=records", "&max_bytes=100"])
+def test_whoever_waits_for_so_many_bytes_asks_no_more_until_they_are_there(server, api, path, query):
+    make(api, path)
+    append(api, path, b"x" * 100)
+    waiting = [server.ask("GET", f"{path}?offset=-1&live=long-poll&wait=30s&min_bytes=5000{query}") for _ in range(40)]
+    server.until_parked(40)
+    before = server.metrics()["bide_commands_total"]
+    for _ in range(20):
+        append(api, path, b"x" * 50)  # with some 70 more each
+    assert server.metrics()["bide_commands_total"] - before < 200 or "max_bytes" in query
+    append(api, path, b"y" * 5000)
+    assert all(conn.answer().body.endswith((b"y" * 5000, b'"}]')) for conn in waiting)
+
+
 def test_what_is_there_at_the_deadline_is_told(server, api, path):
     make(api, path)
     append(api, path, b"little")
