@@ -181,8 +181,8 @@ int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *b
 
 /* --- stream_fork.c --- */
 /* What a fork has from its source where the request does not say otherwise, and what lies at its beginning. OUTCOME_OK: filled
- * in. */
-enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e);
+ * in. `fork`: what is at its path already, which may be a fork of a source that is gone; NULL: nothing. */
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, const struct stream *fork, struct stream_event *e);
 void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);

@@ -143,7 +143,7 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		.blob = in->records.blob,
 	};
 	struct stream_view *room = NULL;
-	enum outcome outcome = in->source.len ? fork_from(s, in, &e) : OUTCOME_OK;
+	enum outcome outcome = in->source.len ? fork_from(s, in, stream, &e) : OUTCOME_OK;
 
 	if (stream && (outcome == OUTCOME_OK || stream->flags & STREAM_GONE)) {
 		reply_stream(s, c, create_again(s, in, stream, &e), stream, stream->changed_end);

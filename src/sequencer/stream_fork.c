@@ -81,14 +81,14 @@ static enum outcome fork_within(struct sequencer *s, const struct stream *source
 	return OUTCOME_OK;
 }
 
-enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e)
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, const struct stream *fork, struct stream_event *e)
 {
 	const struct stream *source = stream_find(&s->streams, in->source);
 	const struct stream_more *more = source ? stream_more(source) : NULL;
 
 	if (!source)
 		return OUTCOME_NO_SOURCE;
-	if (source->flags & STREAM_GONE)
+	if (source->flags & STREAM_GONE && !(fork && stream_more(fork)->source == source))
 		return OUTCOME_CONFLICT;
 	if (!in->content_type.len)
 		e->content_type = stream_type_slice(source);

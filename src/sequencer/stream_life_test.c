@@ -166,7 +166,7 @@ static void create_fork(struct slice path)
 		return;
 	*in = fork_in(source, path);
 	point = fork_point(source, in->has_fork_offset ? in->fork_offset : source->next_offset, in->fork_sub);
-	if (source->gone)
+	if (source->gone && !(fork && fork->source == source))
 		point.outcome = OUTCOME_CONFLICT;
 	else if (in->has_fork_offset &&
 		 (!kept_place(source, in->fork_number, in->fork_offset) || in->fork_offset > source->next_offset))

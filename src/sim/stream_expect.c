@@ -64,14 +64,16 @@ static enum outcome expect_within(const struct model_stream *source, uint64_t su
 	return sub <= value_bytes ? OUTCOME_OK : OUTCOME_RANGE;
 }
 
-static enum outcome expect_fork(const struct world *world, const struct stream_create_in *in, struct fork *fork)
+/* `stream`: what is at the fork's path already, if anything. */
+static enum outcome expect_fork(const struct world *world, const struct stream_create_in *in, const struct model_stream *stream,
+				struct fork *fork)
 {
 	const struct model_stream *source = model_stream_at(&world->model.streams, in->source);
 
 	fork->source = source;
 	if (!source)
 		return OUTCOME_NO_SOURCE;
-	if (source->deleted_end)
+	if (source->deleted_end && !(stream && stream->source == source))
 		return OUTCOME_CONFLICT;
 	if (in->content_type.len && !slice_eq_nocase(in->content_type, slice_str(source->type)))
 		return OUTCOME_TYPE;
@@ -115,7 +117,7 @@ static enum outcome expect_again(const struct stream_create_in *in, const struct
 static enum outcome expect_create(const struct world *world, const struct stream_create_in *in, const struct model_stream *stream)
 {
 	struct fork fork = {0};
-	enum outcome outcome = in->source.len ? expect_fork(world, in, &fork) : OUTCOME_OK;
+	enum outcome outcome = in->source.len ? expect_fork(world, in, stream, &fork) : OUTCOME_OK;
 
 	if (stream && (outcome == OUTCOME_OK || stream->deleted_end))
 		return expect_again(in, stream, &fork);
