@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/panic.h"
 
+#include <errno.h>
+
 static void keyed_free(struct streams *streams, struct stream_keyed *keyed)
 {
 	hash_remove(&streams->keys, &keyed->node);
@@ -64,12 +66,16 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 }
 
 /* Sources have smaller numbers than their forks. */
-void streams_replayed(struct streams *streams)
+int streams_replayed(struct streams *streams)
 {
 	struct stream *stream;
 	uint64_t number = 0;
 
 	while ((stream = stream_next_after(streams, number))) {
+		const struct stream_more *more = stream_more(stream);
+
+		if (more->source && more->own_offset > more->source->next_offset)
+			return -EBADMSG;
 		number = stream->number;
 		stream_plan_trim(streams, stream);
 		if (stream->fork_count)
@@ -79,6 +85,7 @@ void streams_replayed(struct streams *streams)
 		else
 			chunks_shed(streams, stream);
 	}
+	return 0;
 }
 
 static void commit_more(struct streams *streams, struct stream_prepared *p)

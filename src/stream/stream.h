@@ -155,8 +155,8 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *prepared
 
 /* All of the journal has been replayed. A checkpoint that was taken while the world went on may have held a source, and not the
  * forks that were gone when their turn came: what was there for them alone is let go. And it is found when records get too old.
- */
-void streams_replayed(struct streams *streams);
+ * 0, or -EBADMSG: a fork has what its source has not. */
+int streams_replayed(struct streams *streams) MUST_USE;
 
 struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
