@@ -253,7 +253,7 @@ static void small_ones_come_together_behind_a_gap(void **state)
 	create(a_path);
 	append_words(a_path, "a");
 	for (unsigned round = 0; round < 3; round++) {
-		for (const char *key = "1\0002\0003\0004"; *key; key += 2)
+		for (const char *key = "1\0002\0003\0004\000"; *key; key += 2)
 			append_keyed("k", key, true);
 		if (!round)
 			append_words(a_path, "b");
