@@ -4,7 +4,7 @@
  * chunk; many small ones are gathered into a longer one later, so that what is kept in memory grows with the bytes kept and not
  * with the number of appends.
  *
- * Invariants (checked by streams_check):
+ * Invariants (checked by streams_check; the last clauses of 1 and 5 hold once the journal has been replayed):
  *  1. chunks lie one behind the other and do not overlap; between them may be gaps, whose records are no longer kept; none lies
  *     behind next_offset, and none wholly before the earliest offset unless forks read it;
  *  2. a stream is in its page, and by its path in `table`; in `deadlines` iff it can expire or grow too old;
