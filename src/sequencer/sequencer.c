@@ -434,6 +434,7 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_DELETE_RECORDS] = command_delete_records,
 	[COMMAND_PRODUCER_ID] = command_producer_id,
 	[COMMAND_TXN_ADD] = command_txn_add,
+	[COMMAND_TXN_OFFSETS] = command_txn_offsets,
 	[COMMAND_TXN_END] = command_txn_end,
 	[COMMAND_GROUP_JOIN] = command_group_join,
 	[COMMAND_GROUP_SYNC] = command_group_sync,

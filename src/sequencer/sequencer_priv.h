@@ -224,7 +224,10 @@ enum outcome txn_may_produce(const struct sequencer *s, const struct produce_bat
 int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink) MUST_USE;
 void command_producer_id(struct sequencer *s, struct command *c);
 void command_txn_add(struct sequencer *s, struct command *c);
+void command_txn_offsets(struct sequencer *s, struct command *c);
 void command_txn_end(struct sequencer *s, struct command *c);
+/* An open transaction will set it, or will not. */
+bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place);
 
 /* --- produce.c, fetch.c --- */
 void command_produce(struct sequencer *s, struct command *c);
@@ -310,3 +313,8 @@ void command_group_delete(struct sequencer *s, struct command *c);
 void command_groups(struct sequencer *s, struct command *c);
 /* A group of that id, which is made if need be: FULL, NO_SPACE … */
 enum outcome group_get(struct sequencer *s, struct slice id, struct group **ret_group) MUST_USE;
+/* Whether offsets may be committed so: the outcome of all, and one of each place; *ret_fresh: some are new to the group, which
+ * may be NULL. */
+enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh) MUST_USE;
+/* Offsets of a transaction (topic/txn.h), those of a group one behind the other: committed. */
+enum outcome group_commit_txn(struct sequencer *s, struct slice offsets) MUST_USE;

@@ -229,6 +229,9 @@ kafka_handler create_topics_handle, delete_topics_handle, create_partitions_hand
 kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
 kafka_handler init_producer_id_handle;
 
+/* --- txn.c --- */
+kafka_handler add_partitions_to_txn_handle, add_offsets_to_txn_handle, txn_offset_commit_handle, end_txn_handle;
+
 /* --- group.c, group_offsets.c, group_admin.c --- */
 kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;
 kafka_handler offset_commit_handle, offset_fetch_handle, offset_delete_handle;
