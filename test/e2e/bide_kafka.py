@@ -19,6 +19,12 @@ def frame(key, version, correlation, message=b"", client="test"):
     return struct.pack(">i", len(body)) + body
 
 
+def flexible(key, version, correlation, message):
+    """The same of a version that is flexible; the message brings its own tagged fields."""
+    body = struct.pack(">hhi", key, version, correlation) + string("test") + b"\0" + message
+    return struct.pack(">i", len(body)) + body
+
+
 def api_versions(correlation, version=0):
     return frame(API_VERSIONS, version, correlation)
 

@@ -7,7 +7,19 @@ import time
 
 import pytest
 
-from bide_kafka import LIST_OFFSETS, METADATA, KafkaServer, api_versions, fetch, frame, metadata, produce, string
+from bide_kafka import (
+    FETCH,
+    LIST_OFFSETS,
+    METADATA,
+    KafkaServer,
+    api_versions,
+    fetch,
+    flexible,
+    frame,
+    metadata,
+    produce,
+    string,
+)
 
 kafka_python = pytest.importorskip("kafka")
 from kafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E402
@@ -173,6 +185,65 @@ def test_pipelined_batches_are_appended_in_order(server, topic):
         conn.send(b"".join(produce(n, topic, 0, batch(b"%d" % n)) for n in range(100)))
         answers = [conn.answer() for _ in range(100)]
     assert [(c, produced(body)) for c, body in answers] == [(n, (0, n)) for n in range(100)]
+
+
+def batches_of(records):
+    """[(base offset, how many offsets)] of batches one behind the other."""
+    told = []
+    while records:
+        base, length = struct.unpack(">qi", records[:12])
+        assert 12 + length <= len(records), "whole batches only"
+        told.append((base, struct.unpack(">i", records[23:27])[0] + 1))
+        records = records[12 + length :]
+    return told
+
+
+def test_very_many_small_batches_are_given_back_each_once_from_wherever(server, topic):
+    made(server, topic)
+    count = 2000
+    with server.open_kafka() as conn:
+        for first in range(0, count, 50):
+            conn.send(b"".join(produce(n, topic, 0, batch(b"a", b"b")) for n in range(first, first + 50)))
+            assert [produced(conn.answer()[1]) for _ in range(50)] == [(0, 2 * n) for n in range(first, first + 50)]
+        for start in (0, 1, 2, 777, 1998, 3999):
+            at = start
+            while at < 2 * count:
+                batches = batches_of(fetched(conn.send(fetch(1, topic, 0, at, max_bytes=20_000)).answer()[1])[2])
+                assert batches == [(2 * (at // 2) + 2 * n, 2) for n in range(len(batches))] and batches
+                at = batches[-1][0] + 2
+
+
+def test_a_topic_is_found_by_its_id_as_long_as_it_is_there(server, topic):
+    from kafka.admin import NewTopic
+
+    def metadata_id():
+        """Metadata 10 by name."""
+        name = topic.encode()
+        message = b"\x02" + bytes(16) + bytes([len(name) + 1]) + name + bytes(5)
+        body = conn.send(flexible(METADATA, 10, 1, message)).answer()[1]
+        return body[body.index(name) + len(name) :][:16]
+
+    def fetch_id(topic_id, offset):
+        """Fetch 13: the error of its one partition, and what it has."""
+        partition = struct.pack(">iiqiqi", 0, -1, offset, -1, -1, 1 << 20) + b"\x00"
+        message = struct.pack(">iiiibii", -1, 0, 1, 1 << 20, 0, 0, -1) + b"\x02" + topic_id + b"\x02" + partition + b"\x00"
+        body = conn.send(flexible(FETCH, 13, 2, message + b"\x01\x01\x00")).answer()[1]
+        assert body[12:28] == topic_id and body[:11] == bytes(11)
+        return struct.unpack(">h", body[33:35])[0], body
+
+    admin = kafka_python.KafkaAdminClient(bootstrap_servers=server.kafka)
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    with server.open_kafka() as conn:
+        conn.send(produce(1, topic, 0, batch(b"first life"))).answer()
+        first = metadata_id()
+        error, body = fetch_id(first, 0)
+        assert error == 0 and b"first life" in body
+        admin.delete_topics([topic])
+        assert fetch_id(first, 0)[0] == 100
+        admin.create_topics([NewTopic(topic, 1, 1)])
+        assert metadata_id() != first
+        assert fetch_id(first, 0)[0] == 100
+    admin.close()
 
 
 def broken_batches():
