@@ -76,9 +76,9 @@ struct txn_offsets_in {
  * are, by topic and partition. */
 struct group_offsets_in {
 	struct slice group;
-	bool stable;                      /* those that an open transaction may set are told so */
 	const struct group_place *places; /* NULL: all */
 	size_t count;
+	bool stable; /* those that an open transaction may set are told so */
 };
 
 struct group_offset_view {

@@ -170,6 +170,9 @@ struct stream_waking {
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *waking);
 void stream_left(struct sequencer *s, const struct stream_left *left);
 
+/* What it numbers so was appended before. */
+bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in);
+
 /* --- stream_keep.c --- */
 /* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
 int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;
@@ -187,8 +190,8 @@ int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *b
 
 /* --- stream_fork.c --- */
 /* What a fork has from its source where the request does not say otherwise, and what lies at its beginning. OUTCOME_OK: filled
- * in. */
-enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e);
+ * in. `fork`: what is at its path already, which may be a fork of a source that is gone; NULL: nothing. */
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, const struct stream *fork, struct stream_event *e);
 void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);
