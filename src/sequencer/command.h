@@ -86,6 +86,7 @@ enum command_kind {
 	COMMAND_DELETE_RECORDS,
 	COMMAND_PRODUCER_ID,
 	COMMAND_TXN_ADD,
+	COMMAND_TXN_OFFSETS,
 	COMMAND_TXN_END,
 	/* Of groups (group_command.h). */
 	COMMAND_GROUP_JOIN,
@@ -262,7 +263,8 @@ struct command {
 		struct list_offsets_in list_offsets;
 		struct delete_records_in delete_records;
 		struct producer_id_in producer_id;
-		struct txn_in txn; /* TXN_… */
+		struct txn_in txn; /* TXN_ADD, TXN_END */
+		struct txn_offsets_in txn_offsets;
 		struct group_join_in group_join;
 		struct group_sync_in group_sync;
 		struct group_cancel_in group_cancel;

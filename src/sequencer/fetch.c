@@ -166,26 +166,6 @@ void command_fetch(struct sequencer *s, struct command *c)
 
 /* --- offsets --- */
 
-/* The chunk in which the first record not before `time_ms` lies, or, for MAX_TIME, the one with the latest. */
-static bool chunk_at(const struct stream *stream, int64_t at, uint64_t end, struct chunk_place *ret_place)
-{
-	uint64_t offset = stream_earliest(stream);
-	struct chunk_place place;
-	bool found = false;
-
-	while (stream_chunk_from(stream, offset, &place) && place.from < end) {
-		offset = place.end;
-		if (at >= 0 ? place.chunk->max_time_ms < (uint64_t)at
-			    : found && place.chunk->max_time_ms <= ret_place->chunk->max_time_ms)
-			continue;
-		*ret_place = place;
-		found = true;
-		if (at >= 0)
-			break;
-	}
-	return found;
-}
-
 struct search {
 	int64_t at; /* unix ms, or OFFSET_MAX_TIME */
 	uint64_t from, end;
@@ -193,6 +173,30 @@ struct search {
 	uint64_t offset;
 	int64_t time_ms;
 };
+
+/* The chunk with the latest record. */
+static bool chunk_latest(const struct stream *stream, uint64_t end, struct chunk_place *ret_place)
+{
+	uint64_t offset = stream_earliest(stream);
+	struct chunk_place place;
+	bool found = false;
+
+	for (; stream_chunk_from(stream, offset, &place) && place.from < end; offset = place.end) {
+		if (found && place.chunk->max_time_ms <= ret_place->chunk->max_time_ms)
+			continue;
+		*ret_place = place;
+		found = true;
+	}
+	return found;
+}
+
+/* The next chunk to be looked into, from `offset` on. */
+static bool chunk_at(const struct stream *stream, const struct search *search, uint64_t offset, struct chunk_place *ret_place)
+{
+	if (search->at < 0)
+		return chunk_latest(stream, search->end, ret_place);
+	return stream_chunk_since(stream, offset, (uint64_t)search->at, ret_place) && ret_place->from < search->end;
+}
 
 static bool is_better(const struct search *search, int64_t time_ms)
 {
@@ -249,14 +253,16 @@ static int search_chunk(struct sequencer *s, const struct chunk_place *place, st
 static enum outcome offset_by_time(struct sequencer *s, const struct stream *stream, uint64_t end, struct offset_partition *p)
 {
 	struct search search = {.at = p->at, .from = stream_earliest(stream), .end = end};
+	uint64_t offset = search.from;
 	struct chunk_place place;
 	int r = 0;
 
-	if (!chunk_at(stream, p->at, end, &place))
-		return OUTCOME_OK;
-	do {
+	while (!r && !search.found && chunk_at(stream, &search, offset, &place)) {
 		r = search_chunk(s, &place, &search);
-	} while (!r && !search.found && stream_chunk_from(stream, place.end, &place) && place.from < end);
+		offset = place.end;
+		if (search.at < 0)
+			break;
+	}
 	if (r)
 		return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE;
 	if (!search.found)

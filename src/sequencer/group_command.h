@@ -6,6 +6,7 @@
 #pragma once
 
 #include "group/group_ask.h"
+#include "sequencer/topic_command.h"
 
 enum { GROUP_MEMBER_ID_MAX = GROUP_CLIENT_MAX + 1 + 36 }; /* a client's or instance's id, and a UUID */
 
@@ -64,12 +65,20 @@ struct group_commit_in {
 	size_t count;
 };
 
+/* TXN_OFFSETS: the same offsets, committed when the transaction is: what of both commands may come back, but NOT_FOUND, FENCED
+ * and BUSY are about the transactional id only (topic_command.h), a member's instance that was taken over is NO_MEMBER. */
+struct txn_offsets_in {
+	struct txn_in txn; /* without partitions */
+	struct group_commit_in commit;
+};
+
 /* GROUP_OFFSETS: OK; `offsets`: one for each place asked for, in that order, with offset -1 where there is none; or all there
  * are, by topic and partition. */
 struct group_offsets_in {
 	struct slice group;
 	const struct group_place *places; /* NULL: all */
 	size_t count;
+	bool stable; /* those that an open transaction may set are told so */
 };
 
 struct group_offset_view {
@@ -78,6 +87,7 @@ struct group_offset_view {
 	int64_t offset;
 	int32_t leader_epoch;
 	uint64_t committed_ms; /* unix; 0: there is none */
+	bool unstable;
 };
 
 struct group_offsets_view { /* one block; freed with the command's answer */

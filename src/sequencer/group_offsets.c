@@ -86,25 +86,32 @@ static uint64_t judge_places(const struct sequencer *s, const struct group *grou
 	return fresh;
 }
 
-static enum outcome commit(struct sequencer *s, struct group_commit_in *in, struct group **group)
+enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh)
 {
-	uint64_t there = *group ? (*group)->offset_count : 0, fresh;
+	uint64_t there = group ? group->offset_count : 0, fresh;
 	enum outcome outcome = OUTCOME_OK;
 
 	in->who.is_known = member_id_known(s, in->who.group, in->who.member);
 	if (!in->who.group.len || in->who.group.len > GROUP_ID_MAX)
 		return OUTCOME_NAME;
-	if (*group)
-		outcome = group_may_commit(&s->groups, *group, &in->who, s->now_ms);
+	if (group)
+		outcome = group_may_commit(&s->groups, group, &in->who, s->now_ms);
 	else if (in->who.generation >= 0)
 		outcome = OUTCOME_GENERATION;
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	fresh = judge_places(s, *group, in);
-	if (fresh && there + fresh > s->config.group_offsets_max)
-		return OUTCOME_FULL;
-	if (!*group && !fresh)
-		return OUTCOME_OK;
+	fresh = judge_places(s, group, in);
+	*ret_fresh = fresh > 0;
+	return fresh && there + fresh > s->config.group_offsets_max ? OUTCOME_FULL : OUTCOME_OK;
+}
+
+static enum outcome commit(struct sequencer *s, struct group_commit_in *in, struct group **group)
+{
+	bool fresh = false;
+	enum outcome outcome = group_commit_judge(s, in, *group, &fresh);
+
+	if (outcome != OUTCOME_OK || (!*group && !fresh))
+		return outcome;
 	outcome = group_get(s, in->who.group, group);
 	if (outcome != OUTCOME_OK)
 		return outcome;
@@ -120,6 +127,42 @@ void command_group_commit(struct sequencer *s, struct command *c)
 	if (group)
 		group_settle(s, group); /* it is used */
 	answer(s, c, outcome);
+}
+
+static enum outcome tell_last(struct telling *t)
+{
+	enum outcome outcome = tell(t);
+
+	group_settle(t->s, t->group); /* it is used */
+	return outcome;
+}
+
+enum outcome group_commit_txn(struct sequencer *s, struct slice offsets)
+{
+	struct telling t = {.s = s, .type = GROUP_COMMITTED};
+	enum outcome outcome = OUTCOME_OK;
+	struct txn_offset one;
+
+	while (outcome == OUTCOME_OK && txn_offset_get(&offsets, &one) == 1) {
+		struct offset_item item = {.topic = one.topic,
+					   .partition = (uint32_t)one.partition,
+					   .offset = one.offset,
+					   .leader_epoch = (int32_t)one.leader_epoch - 1,
+					   .metadata = one.metadata};
+
+		if (!partition_find(s, topic_find(&s->topics, one.topic), item.partition))
+			continue; /* gone since */
+		if (t.group && !slice_eq(group_id(t.group), one.group))
+			outcome = tell_last(&t);
+		if (outcome == OUTCOME_OK)
+			outcome = group_get(s, one.group, &t.group);
+		if (outcome == OUTCOME_OK)
+			outcome = tell_of(&t, &item);
+	}
+	if (outcome == OUTCOME_OK && t.group)
+		outcome = tell_last(&t);
+	buf_deinit(&t.items);
+	return outcome;
 }
 
 static uint64_t big_endian(struct wire_reader *r, unsigned bytes)

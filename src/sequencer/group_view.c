@@ -156,6 +156,15 @@ static struct group_offsets_view *offsets_all(const struct group *group)
 	return view;
 }
 
+static void mark_unstable(const struct sequencer *s, const struct group_offsets_in *in, struct group_offsets_view *view)
+{
+	for (size_t i = 0; view && i < view->count && in->stable; i++) {
+		struct group_place place = {.topic = view->at[i].topic, .partition = view->at[i].partition};
+
+		view->at[i].unstable = txn_holds_offset(s, in->group, &place);
+	}
+}
+
 struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, const struct group *group,
 						  const struct group_offsets_in *in)
 {
@@ -163,8 +172,11 @@ struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, con
 	size_t bytes = 0;
 	char *at;
 
-	if (!in->places && group)
-		return offsets_all(group);
+	if (!in->places && group) {
+		view = offsets_all(group);
+		mark_unstable(s, in, view);
+		return view;
+	}
 	for (size_t i = 0; i < in->count && group; i++) {
 		const struct group_offset *offset = offset_find(&s->groups, group, in->places[i].topic, in->places[i].partition);
 
@@ -181,6 +193,7 @@ struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, con
 			put_offset(&view->at[i], offset, &at);
 		view->count++;
 	}
+	mark_unstable(s, in, view);
 	return view;
 }
 

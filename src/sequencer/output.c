@@ -340,14 +340,6 @@ static uint64_t bytes_of(const struct records_in *records)
 	return records->batch ? records->batch_bytes : records->blob.size_bytes;
 }
 
-/* What was appended before is no more of it. */
-static bool is_repeated(const struct sequencer *s, const struct stream *stream, const struct producer_in *in)
-{
-	const struct producer *producer = in->id.len ? producer_find(&s->streams, stream, in->id) : NULL;
-
-	return producer && in->epoch == producer->epoch && in->seq <= producer->seq;
-}
-
 /* The output with a stream that takes these records. */
 static enum outcome output_open(struct sequencer *s, const struct job *job, const struct stream_append_in *in,
 				struct output **ret_output)
@@ -366,7 +358,7 @@ static enum outcome output_open(struct sequencer *s, const struct job *job, cons
 	if (!output->stream)
 		return stream_begin(s, output, in);
 	if (output->stream->bytes + bytes_of(&in->records) > s->config.output_bytes_max &&
-	    !is_repeated(s, output->stream, &in->producer))
+	    !producer_repeats(s, output->stream, &in->producer)) /* what was appended before is no more of it */
 		return OUTCOME_OUTPUT_FULL;
 	return OUTCOME_OK;
 }

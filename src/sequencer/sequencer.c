@@ -255,9 +255,15 @@ int sequencer_replay(struct sequencer *s, const struct store_replay *entry)
 	return 0;
 }
 
+int sequencer_replayed(struct sequencer *s)
+{
+	return streams_replayed(&s->streams);
+}
+
 int sequencer_start(struct sequencer *s, uint64_t now_ms)
 {
 	struct event e = {.type = EVENT_INIT, .secret = slice_from(s->seed, sizeof(s->seed))};
+	int r;
 
 	jobs_restore_order(&s->jobs);
 	s->now_ms = now_ms > s->last_ms ? now_ms : s->last_ms;
@@ -268,7 +274,9 @@ int sequencer_start(struct sequencer *s, uint64_t now_ms)
 			return outcome == OUTCOME_NO_SPACE ? -ENOSPC : outcome == OUTCOME_NO_MEMORY ? -ENOMEM : -EIO;
 	}
 	handle_keys(s);
-	streams_replayed(&s->streams);
+	r = sequencer_replayed(s);
+	if (r)
+		return r;
 	if (outputs_restore(s))
 		return -ENOMEM;
 	/* When somebody last read is not written down: whoever can expire begins anew. */
@@ -434,6 +442,7 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_DELETE_RECORDS] = command_delete_records,
 	[COMMAND_PRODUCER_ID] = command_producer_id,
 	[COMMAND_TXN_ADD] = command_txn_add,
+	[COMMAND_TXN_OFFSETS] = command_txn_offsets,
 	[COMMAND_TXN_END] = command_txn_end,
 	[COMMAND_GROUP_JOIN] = command_group_join,
 	[COMMAND_GROUP_SYNC] = command_group_sync,

@@ -63,7 +63,10 @@ void sequencer_configure(struct sequencer *s, const struct sequencer_config *con
 /* During recovery: one entry of the journal or of a checkpoint. 0, -EBADMSG or -ENOMEM. */
 int sequencer_replay(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
-/* After recovery, before the first command. 0 or the store's error. `now_ms`: unix. */
+/* That was all of it; what a checkpoint held and is gone since is let go. 0 or -EBADMSG. sequencer_start does so itself. */
+int sequencer_replayed(struct sequencer *s) MUST_USE;
+
+/* After recovery, before the first command. 0, -EBADMSG or the store's error. `now_ms`: unix. */
 int sequencer_start(struct sequencer *s, uint64_t now_ms) MUST_USE;
 
 /* The journal's secret, from which the server's keys are derived. After sequencer_start. */

@@ -170,6 +170,9 @@ struct stream_waking {
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *waking);
 void stream_left(struct sequencer *s, const struct stream_left *left);
 
+/* What it numbers so was appended before. */
+bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in);
+
 /* --- stream_keep.c --- */
 /* All of a chunk's bytes, checked; freed with mem_free. 0, -ENOMEM or -EIO. */
 int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes) MUST_USE;
@@ -187,8 +190,8 @@ int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *b
 
 /* --- stream_fork.c --- */
 /* What a fork has from its source where the request does not say otherwise, and what lies at its beginning. OUTCOME_OK: filled
- * in. */
-enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e);
+ * in. `fork`: what is at its path already, which may be a fork of a source that is gone; NULL: nothing. */
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, const struct stream *fork, struct stream_event *e);
 void command_stream_create(struct sequencer *s, struct command *c);
 void command_stream_append(struct sequencer *s, struct command *c);
 void command_stream_delete(struct sequencer *s, struct command *c);
@@ -224,7 +227,10 @@ enum outcome txn_may_produce(const struct sequencer *s, const struct produce_bat
 int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink) MUST_USE;
 void command_producer_id(struct sequencer *s, struct command *c);
 void command_txn_add(struct sequencer *s, struct command *c);
+void command_txn_offsets(struct sequencer *s, struct command *c);
 void command_txn_end(struct sequencer *s, struct command *c);
+/* An open transaction will set it, or will not. */
+bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place);
 
 /* --- produce.c, fetch.c --- */
 void command_produce(struct sequencer *s, struct command *c);
@@ -310,3 +316,8 @@ void command_group_delete(struct sequencer *s, struct command *c);
 void command_groups(struct sequencer *s, struct command *c);
 /* A group of that id, which is made if need be: FULL, NO_SPACE … */
 enum outcome group_get(struct sequencer *s, struct slice id, struct group **ret_group) MUST_USE;
+/* Whether offsets may be committed so: the outcome of all, and one of each place; *ret_fresh: some are new to the group, which
+ * may be NULL. */
+enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh) MUST_USE;
+/* Offsets of a transaction (topic/txn.h), those of a group one behind the other: committed. */
+enum outcome group_commit_txn(struct sequencer *s, struct slice offsets) MUST_USE;

@@ -92,6 +92,12 @@ static struct slice records_body(const struct records_in *in, uint64_t base_offs
 	return slice_from(in->batch, in->batch_bytes);
 }
 
+/* Doors read the clock before they send, and on other threads than this. 0: now, which the journal need not say. */
+static uint64_t records_time(const struct sequencer *s, const struct records_in *in)
+{
+	return in->max_time_ms == s->now_ms ? 0 : in->max_time_ms;
+}
+
 /* --- create --- */
 
 static bool same_config(const struct stream *stream, const struct stream_event *e)
@@ -133,10 +139,11 @@ void command_stream_create(struct sequencer *s, struct command *c)
 		.max_age_ms = in->max_age_ms,
 		.max_bytes = in->max_bytes,
 		.count = in->records.count,
+		.max_time_ms = records_time(s, &in->records),
 		.blob = in->records.blob,
 	};
 	struct stream_view *room = NULL;
-	enum outcome outcome = in->source.len ? fork_from(s, in, &e) : OUTCOME_OK;
+	enum outcome outcome = in->source.len ? fork_from(s, in, stream, &e) : OUTCOME_OK;
 
 	if (stream && (outcome == OUTCOME_OK || stream->flags & STREAM_GONE)) {
 		reply_stream(s, c, create_again(s, in, stream, &e), stream, stream->changed_end);
@@ -190,12 +197,9 @@ static enum outcome judge_producer(const struct sequencer *s, const struct strea
 	return in->seq == producer->seq + 1 ? OUTCOME_OK : OUTCOME_GAP;
 }
 
-static bool closed_by(const struct stream *stream, const struct producer_in *in)
+bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in)
 {
-	const struct stream_more *more = stream_more(stream);
-
-	return more->closer && slice_eq(slice_from(more->closer->id, more->closer->len), in->id) &&
-	       more->closer_epoch == in->epoch && more->closer_seq == in->seq;
+	return judge_producer(s, stream, in) == OUTCOME_SAME;
 }
 
 /* Of a topic's partition every chunk is batches that a Kafka client can be sent, and nothing goes from the middle of it. */
@@ -213,9 +217,10 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 	if (stream->flags & STREAM_TOPIC && !fits_topic(in))
 		return OUTCOME_TOPIC;
 	if (stream->flags & STREAM_CLOSED) {
-		if (in->producer.id.len ? closed_by(stream, &in->producer) : in->close && in->records.count == 0)
+		/* Nothing more is asked of it: it is to be closed, or what is repeated was taken before somebody closed it. */
+		if ((in->close && in->records.count == 0) || producer_repeats(s, stream, &in->producer))
 			return OUTCOME_SAME;
-		return in->close && in->records.count == 0 ? OUTCOME_SAME : OUTCOME_CLOSED;
+		return OUTCOME_CLOSED;
 	}
 	if (in->records.count && !slice_eq_nocase(stream_type_slice(stream), in->content_type))
 		return OUTCOME_TYPE;
@@ -263,7 +268,7 @@ void command_stream_append(struct sequencer *s, struct command *c)
 		.producer = in->producer.id,
 		.epoch = in->producer.epoch,
 		.seq = in->producer.seq,
-		.max_time_ms = in->max_time_ms,
+		.max_time_ms = records_time(s, &in->records),
 		.key = in->replace ? in->key : (struct slice){0},
 		.expires_at_ms = expires_at(s, in),
 	};

@@ -32,6 +32,7 @@ struct records_in {
 	size_t batch_bytes;
 	struct body_ref blob; /* kind BODY_BLOB, or BODY_NONE */
 	uint32_t count;       /* 0: nothing to append */
+	uint64_t max_time_ms; /* the latest time of these records; 0: now */
 };
 
 struct producer_in {
@@ -62,11 +63,10 @@ struct stream_append_in {
 	struct slice stream_seq; /* empty: none */
 	struct producer_in producer;
 	bool close;
-	struct slice key;     /* of the one record, as in its batch */
-	bool replace;         /* the last record appended so with the same key is no longer kept */
-	bool if_waiting;      /* kept only if somebody waits: else OUTCOME_EMPTY, and nothing has changed */
-	uint64_t ttl_ms;      /* these records are kept so long; 0: as the stream's others */
-	uint64_t max_time_ms; /* the latest time of these records; 0: now */
+	struct slice key; /* of the one record, as in its batch */
+	bool replace;     /* the last record appended so with the same key is no longer kept */
+	bool if_waiting;  /* kept only if somebody waits: else OUTCOME_EMPTY, and nothing has changed */
+	uint64_t ttl_ms;  /* these records are kept so long; 0: as the stream's others */
 	/* Of a job's output (COMMAND_OUTPUT_APPEND), which the first append makes. */
 	struct slice token;
 	bool json;

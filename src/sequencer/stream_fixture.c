@@ -3,6 +3,7 @@
 
 #include "base/testing.h"
 #include "sequencer/sequencer_priv.h"
+#include "stream/batch.h"
 
 struct fixture f;
 struct buf mine;
@@ -116,4 +117,113 @@ uint64_t number_of(struct slice at)
 		number = ask.c.out.stream->number;
 	ask_deinit(&ask);
 	return number;
+}
+
+/* --- real records --- */
+
+enum { WORDS_MAX = 16 };
+
+struct records_in words_of(const char *words, char key, uint64_t time_ms)
+{
+	static char bytes[1024];
+	struct batch_record records[WORDS_MAX];
+	struct buf made = {0};
+	uint32_t count = 0;
+	size_t len;
+
+	for (const char *end; *words; words = *end ? end + 1 : end, count++) {
+		end = strchrnul(words, ' ');
+		assert_true(count < WORDS_MAX);
+		records[count] = (struct batch_record){.key = slice_from(key ? &key : NULL, key ? 1 : 0),
+						       .value = slice_from(words, (size_t)(end - words))};
+	}
+	batch_encode(&made, time_ms ? time_ms : f.now_ms, records, count);
+	assert_true(!made.failed && made.len <= sizeof(bytes));
+	len = made.len;
+	memcpy(bytes, made.ptr, len);
+	buf_deinit(&made);
+	return (struct records_in){.batch = bytes, .batch_bytes = len, .max_time_ms = time_ms, .count = count};
+}
+
+enum outcome append_words(struct slice path, const char *words)
+{
+	return append_as((struct stream_append_in){.path = path, .content_type = a_type, .records = words_of(words, 0, 0)}, NULL);
+}
+
+/* Those behind *at, which moves on. */
+static void say_words(const struct stream_chunk_view *chunk, uint64_t *at)
+{
+	struct batch_reader reader;
+	struct batch_record record;
+	struct slice rest, one;
+	uint64_t offset;
+	char bytes[4096];
+
+	assert_true(chunk->ref.size_bytes <= sizeof(bytes));
+	assert_int_equal(chunk->pin->ops->read_whole(chunk->pin, bytes), 0);
+	rest = slice_from(bytes, chunk->ref.size_bytes);
+	while (batch_cut(&rest, &one) == 1) {
+		assert_int_equal(batch_open(&reader, one), 0);
+		while (batch_next(&reader, &record, &offset) == 1) {
+			if (offset < *at || offset < chunk->first_offset || offset >= chunk->first_offset + chunk->count)
+				continue;
+			if (record.value.len > chunk->value_bytes)
+				record.value.len = chunk->value_bytes;
+			buf_printf(&mine, "%llu:%.*s ", (unsigned long long)offset, (int)record.value.len, record.value.ptr);
+			*at = offset + 1;
+		}
+	}
+}
+
+void expect_words(struct stream_read_in in, const char *said)
+{
+	struct ask ask;
+	uint64_t at = 0;
+
+	buf_clear(&mine);
+	in.max_chunks = 2;
+	for (bool more = true; more; in.offset = at) {
+		const struct stream_view *view;
+
+		assert_int_equal(read_as(in, &ask, 0), OUTCOME_OK);
+		view = ask.c.out.stream;
+		at = view->from_offset;
+		for (size_t i = 0; i < view->chunk_count; i++)
+			say_words(&view->chunks[i], &at);
+		at = view->after_offset;
+		more = view->chunk_count > 0;
+		in.from = STREAM_FROM_OFFSET;
+		in.number = view->number;
+		ask_deinit(&ask);
+	}
+	buf_append_char(&mine, '\0');
+	assert_string_equal(mine.ptr, said);
+}
+
+void expect_words_at(struct slice path, const char *said)
+{
+	expect_words((struct stream_read_in){.path = path, .from = STREAM_FROM_START, .max_bytes = 1 << 20}, said);
+}
+
+void expect_same_after_replay(bool from_checkpoint)
+{
+	static struct fixture twin;
+	struct buf other = {0};
+
+	fixture_twin(&f, &twin, from_checkpoint);
+	fixture_dump(&f, &mine);
+	fixture_dump(&twin, &other);
+	assert_int_equal(mine.len, other.len);
+	assert_memory_equal(mine.ptr, other.ptr, mine.len);
+	fixture_deinit(&twin);
+	buf_deinit(&other);
+}
+
+size_t events_of(enum stream_event_type type)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < f.entry_count; i++)
+		count += f.entries[i].replay.type == type;
+	return count;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sequencer/sequencer_fixture.h"
+#include "stream/stream_event.h"
 
 extern struct fixture f;
 extern struct buf mine; /* what was last read, as expect_read says it */
@@ -22,3 +23,15 @@ enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread)
 void say(const struct stream_view *view, struct buf *out);
 void expect_read(struct stream_read_in in, const char *said, uint64_t after);
 uint64_t number_of(struct slice at);
+
+/* --- real records: a word each, up to the next space --- */
+
+/* One batch of them, of that time (0: now) and with that key (0: none). Its memory is that of the next, too. */
+struct records_in words_of(const char *words, char key, uint64_t time_ms);
+enum outcome append_words(struct slice path, const char *words);
+/* All that is read from there to the end, a little at a time: "offset:word " each. */
+void expect_words(struct stream_read_in in, const char *said);
+void expect_words_at(struct slice path, const char *said); /* from the start */
+/* As a second sequencer has it after the journal, whole or from the checkpoint. */
+void expect_same_after_replay(bool from_checkpoint);
+size_t events_of(enum stream_event_type type); /* so far in the journal */

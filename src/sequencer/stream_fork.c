@@ -19,7 +19,7 @@ static int boundary_find(struct slice batches, uint64_t offset, struct boundary 
 	struct slice batch;
 	uint64_t at;
 
-	while (batch_cut(&batches, &batch) == 1 && !batch_open(&reader, batch)) {
+	while (batch_cut(&batches, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 		ret->append_end = reader.base_offset + reader.count;
 		if (offset >= ret->append_end)
 			continue;
@@ -81,14 +81,14 @@ static enum outcome fork_within(struct sequencer *s, const struct stream *source
 	return OUTCOME_OK;
 }
 
-enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, struct stream_event *e)
+enum outcome fork_from(struct sequencer *s, const struct stream_create_in *in, const struct stream *fork, struct stream_event *e)
 {
 	const struct stream *source = stream_find(&s->streams, in->source);
 	const struct stream_more *more = source ? stream_more(source) : NULL;
 
 	if (!source)
 		return OUTCOME_NO_SOURCE;
-	if (source->flags & STREAM_GONE)
+	if (source->flags & STREAM_GONE && !(fork && stream_more(fork)->source == source))
 		return OUTCOME_CONFLICT;
 	if (source->flags & STREAM_TOPIC)
 		return OUTCOME_TOPIC;

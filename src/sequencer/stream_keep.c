@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-enum { DROPS_A_TURN = 256 };
+enum { DROPS_A_TURN = 2048 };
 
 /* --- bytes --- */
 
@@ -42,7 +42,7 @@ int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64
 	if (r)
 		return r;
 	rest = slice_from(bytes, (size_t)place->chunk->size_bytes);
-	while (batch_cut(&rest, &batch) == 1 && !batch_open(&reader, batch)) {
+	while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 		while (batch_next(&reader, &record, &offset) == 1) {
 			if (offset < place->from || reader.record_time_ms < time_ms)
 				continue;
@@ -69,8 +69,8 @@ static enum outcome trim(struct sequencer *s, struct stream *stream, uint64_t no
 	return stream_emit(s, &(struct stream_event){.type = STREAM_TRIMMED, .offset = point}, stream, (struct slice){0});
 }
 
-/* Records whose own time is over, a share of them. */
-static enum outcome drop_overdue(struct sequencer *s, struct stream *stream)
+/* Records whose own time is over, a share of them: *ret_more: there are more. */
+static enum outcome drop_overdue(struct sequencer *s, struct stream *stream, bool *ret_more)
 {
 	const struct chunk *chunk;
 	enum outcome outcome = OUTCOME_OK;
@@ -79,26 +79,32 @@ static enum outcome drop_overdue(struct sequencer *s, struct stream *stream)
 	for (unsigned n = 0; n < DROPS_A_TURN && outcome == OUTCOME_OK; n++) {
 		chunk = stream_overdue(stream, offset, s->now_ms);
 		if (!chunk)
-			break;
+			return OUTCOME_OK;
 		offset = chunk->offset;
 		outcome = stream_emit(s, &(struct stream_event){.type = STREAM_DROPPED, .offset = offset}, stream,
 				      (struct slice){0});
 	}
+	*ret_more = true;
 	return outcome;
 }
 
 enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 {
 	enum outcome outcome;
+	bool more = false;
 
 	if (stream->more->life_ms <= s->now_ms)
 		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
 	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream, s->now_ms);
 	if (outcome == OUTCOME_OK)
-		outcome = drop_overdue(s, stream);
-	if (outcome == OUTCOME_OK)
+		outcome = drop_overdue(s, stream, &more);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	if (more) /* when others had their turn */
+		stream_postpone(&s->streams, stream, s->now_ms + 1);
+	else
 		stream_plan_trim(&s->streams, stream);
-	return outcome;
+	return OUTCOME_OK;
 }
 
 /* --- gathering --- */

@@ -166,7 +166,7 @@ static void create_fork(struct slice path)
 		return;
 	*in = fork_in(source, path);
 	point = fork_point(source, in->has_fork_offset ? in->fork_offset : source->next_offset, in->fork_sub);
-	if (source->gone)
+	if (source->gone && !(fork && fork->source == source))
 		point.outcome = OUTCOME_CONFLICT;
 	else if (in->has_fork_offset &&
 		 (!kept_place(source, in->fork_number, in->fork_offset) || in->fork_offset > source->next_offset))
@@ -212,7 +212,9 @@ static uint32_t append_make(struct stream_append_in *in)
 		base.expires_ms = (f.now_ms + in->ttl_ms + 999) / 1000 * 1000;
 	}
 	if (below(8) == 0)
-		in->max_time_ms = base.time_ms = f.now_ms - below(3000);
+		base.time_ms = f.now_ms - below(3000);
+	else if (below(4) == 0) /* a door's clock may be ahead */
+		base.time_ms = f.now_ms + below(3);
 	if (below(3) == 0) {
 		count = 1;
 		base.key = (char)('A' + below(4));
@@ -230,7 +232,8 @@ static uint32_t append_make(struct stream_append_in *in)
 	buf_clear(&batch);
 	batch_encode(&batch, base.time_ms, made, count);
 	assert_false(batch.failed);
-	in->records = (struct records_in){.batch = batch.ptr, .batch_bytes = batch.len, .count = count};
+	in->records =
+		(struct records_in){.batch = batch.ptr, .batch_bytes = batch.len, .count = count, .max_time_ms = base.time_ms};
 	return count;
 }
 

@@ -103,6 +103,30 @@ static void what_comes_and_goes_between_pages(void **state)
 	assert_string_equal(mine.ptr, "a b c d b ");
 }
 
+/* From any number on, be it of a stream that went with all that stood near it, or of none yet. */
+static void on_from_where_nothing_is(void **state)
+{
+	enum { MANY = 400, GAP_FIRST = 70, GAP_END = 330 };
+	char name[8];
+
+	(void)state;
+	for (int i = 1; i <= MANY; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(create(slice_str(name)), OUTCOME_OK);
+	}
+	for (int i = GAP_FIRST; i < GAP_END; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(delete (slice_str(name)), OUTCOME_OK);
+	}
+	for (uint64_t number = 0; number <= MANY + 100; number++) {
+		const struct stream *stream = stream_next_after(&f.s->streams, number);
+		uint64_t next = number + 1 >= GAP_FIRST && number + 1 < GAP_END ? GAP_END : number + 1;
+
+		assert_true(next > MANY ? !stream : stream && stream->number == next);
+	}
+	assert_null(stream_next_after(&f.s->streams, UINT64_MAX));
+}
+
 /* One that only its forks still read is no stream any more. */
 static void deleted_sources_are_left_out(void **state)
 {
@@ -185,6 +209,7 @@ int main(void)
 		TEST(each_once_in_pages),
 		TEST(the_servers_own_are_left_out),
 		TEST(what_comes_and_goes_between_pages),
+		TEST(on_from_where_nothing_is),
 		TEST(deleted_sources_are_left_out),
 		TEST(long_lists_in_pieces),
 		TEST(pages_are_held),

@@ -186,9 +186,7 @@ static enum outcome from_time(struct sequencer *s, const struct stream *stream, 
 	struct chunk_place place;
 	int r;
 
-	for (; stream_chunk_from(stream, offset, &place); offset = place.end) {
-		if (place.chunk->max_time_ms < time_ms)
-			continue;
+	for (; stream_chunk_since(stream, offset, time_ms, &place); offset = place.end) {
 		*ret_offset = place.from;
 		r = place.chunk->kind == BODY_INLINE ? chunk_offset_at(s, &place, time_ms, ret_offset) : 0;
 		if (r < 0)

@@ -229,8 +229,29 @@ static void closed_is_closed(void **state)
 	assert_int_equal(append_as(last, &view), OUTCOME_CLOSED);
 	assert_true(view.closed && view.next_offset == 1);
 	assert_int_equal(append(1, "x"), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 0, 0, NULL), OUTCOME_CLOSED);
 	assert_int_equal(append_as(end, NULL), OUTCOME_SAME);
 	expect_read(read_of(STREAM_FROM_START), "0:1=last ", 1);
+}
+
+/* Whoever has not heard that his append was taken must hear it from the repeat, whoever has closed the stream since. */
+static void taken_before_it_was_closed(void **state)
+{
+	struct stream_append_in end = {.path = a_path, .close = true, .producer = {SLICE("q"), 3, 0}};
+	struct stream_view view;
+
+	(void)state;
+	create(a_path);
+	assert_int_equal(append_by("p", 0, 0, NULL), OUTCOME_OK);
+	assert_int_equal(append_by("p", 0, 1, NULL), OUTCOME_OK);
+	assert_int_equal(append_as(end, NULL), OUTCOME_OK);
+	assert_int_equal(append_by("p", 0, 1, &view), OUTCOME_SAME);
+	assert_true(view.closed && view.next_offset == 2 && view.producer_seq == 1);
+	assert_int_equal(append_by("p", 0, 0, NULL), OUTCOME_SAME);
+	assert_int_equal(append_by("p", 0, 2, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("p", 1, 0, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 3, 1, NULL), OUTCOME_CLOSED);
+	assert_int_equal(append_by("q", 3, 0, NULL), OUTCOME_SAME);
 }
 
 static void closing_wakes_who_waits(void **state)
@@ -290,6 +311,38 @@ static void time_lets_go_of_it(void **state)
 	assert_int_equal(number_of(a_path), 0);
 }
 
+/* A share of them at a time, with others' turns between. */
+static void very_many_go_by_their_own_time(void **state)
+{
+	enum { MANY = 3000 };
+	unsigned turns = 0;
+	char key[8];
+
+	(void)state;
+	create(a_path);
+	append(1, "stays");
+	for (int i = 0; i < MANY; i++) {
+		struct stream_append_in in = append_of(1, "x");
+
+		in.ttl_ms = 1000;
+		in.replace = i % 3 == 0;
+		snprintf(key, sizeof(key), "%d", i);
+		in.key = in.replace ? slice_str(key) : (struct slice){0};
+		assert_int_equal(append_as(in, NULL), OUTCOME_OK);
+		fixture_drop_sent(&f);
+	}
+	assert_int_equal(f.s->streams.keys.count, MANY / 3);
+	fixture_later(&f, 2000);
+	while (f.body_count > 1) {
+		fixture_later(&f, 1);
+		assert_true(++turns < 10);
+	}
+	assert_true(turns > 0);
+	assert_int_equal(f.s->streams.keys.count, 0);
+	sequencer_check(f.s);
+	expect_read(read_of(STREAM_FROM_START), "0:1=stays ", MANY + 1);
+}
+
 static void limits(void **state)
 {
 	char name[2] = "a";
@@ -306,6 +359,28 @@ static void limits(void **state)
 			 OUTCOME_OK); /* an end needs no room */
 	assert_int_equal(delete (SLICE("a")), OUTCOME_OK);
 	f.full = false;
+}
+
+/* What a restart would refuse is refused before it is written. */
+static void what_cannot_be_read_back_is_not_written(void **state)
+{
+	const uint64_t too_much = UINT64_MAX / 4;
+	struct stream_create_in in = {.path = a_path, .content_type = a_type, .has_ttl = true, .ttl_s = too_much / 1000};
+	size_t entries = f.entry_count;
+
+	(void)state;
+	assert_int_equal(create_as(in), OUTCOME_STORAGE);
+	in.ttl_s = 1;
+	in.max_bytes = too_much;
+	assert_int_equal(create_as(in), OUTCOME_STORAGE);
+	in.max_bytes = 0;
+	assert_int_equal(f.entry_count, entries);
+	assert_int_equal(create_as(in), OUTCOME_OK);
+	entries = f.entry_count;
+	assert_int_equal(append_by("p", too_much, 0, NULL), OUTCOME_STORAGE);
+	assert_int_equal(f.entry_count, entries);
+	fixture_twin(&f, &twin, false);
+	fixture_deinit(&twin);
 }
 
 /* --- a random life, against a list --- */
@@ -498,10 +573,13 @@ int main(void)
 		TEST(producers_repeat_themselves),
 		TEST(a_sequence_rises_byte_by_byte),
 		TEST(closed_is_closed),
+		TEST(taken_before_it_was_closed),
 		TEST(closing_wakes_who_waits),
 		TEST(another_type_is_refused_but_not_of_nothing),
 		TEST(time_lets_go_of_it),
+		TEST(very_many_go_by_their_own_time),
 		TEST(limits),
+		TEST(what_cannot_be_read_back_is_not_written),
 		TEST(a_random_life),
 		TEST(every_allocation),
 	};

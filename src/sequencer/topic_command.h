@@ -204,7 +204,7 @@ struct producer_id_out {
 
 /* --- transactions --- */
 
-enum { TXN_PARTITIONS_MAX = 10000 };
+enum { TXN_PARTITIONS_MAX = 4000, TXN_OFFSETS_BYTES_MAX = 1 << 17, TXN_OFFSETS_MAX = 2000 /* of one question */ };
 
 struct txn_partition {
 	struct topic_ref topic;
@@ -212,9 +212,10 @@ struct txn_partition {
 	enum outcome outcome; /* OK, NOT_FOUND */
 };
 
-/* ADD: OK: all are in it, and it is open. PARTITIONS: none is, since there is not each of them (their outcomes tell which). END:
- * OK, also when it ended so before; TXN (there is none that could end so). Both: NOT_FOUND (no such transactional id with that
- * producer's id); FENCED (another epoch); BUSY (it is being ended: ask again); FULL; NO_SPACE; NO_MEMORY. */
+/* ADD: OK: all are in it, and it is open, also without any partition. PARTITIONS: none is, since there is not each of them (their
+ * outcomes tell which). END: OK, also when it ended so before; TXN (there is none that could end so). Both: NOT_FOUND (no such
+ * transactional id with that producer's id); FENCED (another epoch); BUSY (it is being ended: ask again); FULL; NO_SPACE;
+ * NO_MEMORY. */
 struct txn_in { /* TXN_ADD, TXN_END */
 	struct slice transactional_id;
 	int64_t producer_id;

@@ -68,6 +68,8 @@ static enum outcome finish(struct sequencer *s, struct txn *txn)
 		if (sequence && sequence->txn_first != UINT64_MAX)
 			outcome = put_marker(s, txn, stream);
 	}
+	if (outcome == OUTCOME_OK && txn->state == TXN_COMMITTING && txn->offsets_len)
+		outcome = group_commit_txn(s, txn_offsets(txn));
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	event_of(s, txn, &streams, &e);
@@ -271,6 +273,123 @@ static enum outcome txn_add(struct sequencer *s, const struct txn_in *in)
 void command_txn_add(struct sequencer *s, struct command *c)
 {
 	reply(s, c, txn_add(s, &c->in.txn), s->appended_end);
+}
+
+static bool same_place(const struct txn_offset *offset, struct slice group, const struct group_place *place)
+{
+	return slice_eq(offset->group, group) && slice_eq(offset->topic, place->topic) && offset->partition == place->partition;
+}
+
+/* Whether one of those that may be is to be set anew. */
+static bool is_replaced(const struct txn_offset *offset, const struct group_commit_in *in)
+{
+	for (size_t i = 0; i < in->count; i++) {
+		if (in->places[i].outcome == OUTCOME_OK && same_place(offset, in->who.group, &in->places[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Those of a group lie one behind the other: others first, then the group's that stay, then the new ones. */
+static void merge_offsets(const struct txn *txn, const struct group_commit_in *in, struct buf *out)
+{
+	struct txn_offset one;
+
+	for (int mine = 0; mine < 2; mine++) {
+		for (struct slice rest = txn_offsets(txn); txn_offset_get(&rest, &one) == 1;) {
+			if (slice_eq(one.group, in->who.group) == (mine == 1) && !is_replaced(&one, in))
+				txn_offset_put(out, &one);
+		}
+	}
+	for (size_t i = 0; i < in->count; i++) {
+		const struct group_place *place = &in->places[i];
+
+		if (place->outcome != OUTCOME_OK)
+			continue;
+		txn_offset_put(out, &(struct txn_offset){
+					    .group = in->who.group,
+					    .topic = place->topic,
+					    .partition = place->partition,
+					    .offset = place->offset,
+					    .leader_epoch = (uint64_t)(place->leader_epoch < 0 ? 0 : place->leader_epoch + 1),
+					    .metadata = place->metadata});
+	}
+}
+
+static enum outcome add_offsets(struct sequencer *s, const struct txn *txn, const struct group_commit_in *in)
+{
+	struct buf streams = {0}, offsets = {0};
+	enum outcome outcome = OUTCOME_NO_MEMORY;
+	struct topic_event e;
+
+	event_of(s, txn, &streams, &e);
+	merge_offsets(txn, in, &offsets);
+	e.offsets = buf_slice(&offsets);
+	begin(s, txn, &e);
+	if (offsets.len > TXN_OFFSETS_BYTES_MAX)
+		outcome = OUTCOME_FULL;
+	if (offsets.failed || outcome == OUTCOME_FULL)
+		buf_deinit(&streams);
+	else
+		outcome = emit_event(s, &e, &streams);
+	buf_deinit(&offsets);
+	return outcome;
+}
+
+/* The same place twice in a question: the last one counts. */
+static void drop_repeated(const struct group_commit_in *in)
+{
+	for (size_t i = 0; i < in->count; i++) {
+		for (size_t n = i + 1; n < in->count && in->places[i].outcome == OUTCOME_OK; n++) {
+			if (in->places[n].outcome == OUTCOME_OK && in->places[i].partition == in->places[n].partition &&
+			    slice_eq(in->places[i].topic, in->places[n].topic))
+				in->places[i].outcome = OUTCOME_SAME;
+		}
+	}
+}
+
+static enum outcome txn_commit_offsets(struct sequencer *s, struct txn_offsets_in *in, struct group *group)
+{
+	struct txn *txn;
+	enum outcome outcome = txn_of(s, &in->txn, &txn);
+	bool fresh = false;
+
+	if (outcome == OUTCOME_OK && in->commit.count > TXN_OFFSETS_MAX)
+		outcome = OUTCOME_FULL;
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	outcome = group_commit_judge(s, &in->commit, group, &fresh);
+	if (outcome != OUTCOME_OK)
+		return outcome == OUTCOME_FENCED ? OUTCOME_NO_MEMBER : outcome;
+	drop_repeated(&in->commit);
+	return add_offsets(s, txn, &in->commit);
+}
+
+void command_txn_offsets(struct sequencer *s, struct command *c)
+{
+	struct txn_offsets_in *in = &c->in.txn_offsets;
+	struct group *group = group_find(&s->groups, in->commit.who.group);
+	enum outcome outcome = txn_commit_offsets(s, in, group);
+
+	if (group)
+		group_settle(s, group);
+	reply(s, c, outcome, s->appended_end);
+}
+
+bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place)
+{
+	struct txn_offset one;
+
+	list_each (node, &s->topics.txns) {
+		const struct txn *txn = container_of(node, struct txn, peers);
+		struct slice rest = txn_is_open(txn) ? txn_offsets(txn) : (struct slice){0};
+
+		while (txn_offset_get(&rest, &one) == 1) {
+			if (same_place(&one, group, place))
+				return true;
+		}
+	}
+	return false;
 }
 
 static enum outcome txn_end(struct sequencer *s, const struct txn_in *in)

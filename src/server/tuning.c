@@ -35,6 +35,7 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 {
 	return (struct kafka_limits){
 		.frame_bytes = (uint32_t)c->frame_bytes,
+		.memory_bytes = c->kafka_memory_bytes,
 		.fetch_bytes = (uint32_t)c->fetch_bytes,
 		.pipeline = (uint32_t)c->pipeline,
 		.connections = (uint32_t)c->connections,

@@ -369,6 +369,7 @@ void check_replay(struct world *world)
 		ENSURE(s);
 		r = sim_store_replay(world->store, s, checkpoint, durable);
 		CHECK(world, r == 0, "replay %s refuses to start: %d", checkpoint ? "from the checkpoint" : "of the journal", r);
+		CHECK(world, sequencer_replayed(s) == 0, "what was replayed contradicts itself");
 		sequencer_check(s);
 		wrong = model_compare(&model, s, 0, store);
 		CHECK(world, !wrong, "replay %s: %s", checkpoint ? "from the checkpoint" : "of the journal", wrong);

@@ -32,7 +32,6 @@ void output_write(struct world *world, struct ask *ask)
 	struct stream_append_in *in = &ask->command.in.stream_append;
 	struct random *random = &world->random;
 	uint64_t serial = ++world->streams.serial;
-	struct slice text;
 
 	in->path = ask_text(ask, OUTPUT_ROOT "%.*s", (int)ask->slices[0].len, ask->slices[0].ptr);
 	in->content_type = random_permille(random, 950) ? SLICE("text/plain") : SLICE("text/other");
@@ -40,8 +39,7 @@ void output_write(struct world *world, struct ask *ask)
 		in->records = (struct records_in){.blob = sim_store_blob(world->store, ask_text(ask, "output %" PRIu64, serial)),
 						  .count = 1};
 	} else {
-		text = ask_text(ask, "        output %" PRIu64, serial);
-		in->records = (struct records_in){.batch = (char *)(uintptr_t)text.ptr, .batch_bytes = text.len, .count = 1};
+		in->records = stream_records(ask, ask_text(ask, "output %" PRIu64, serial), 1, (struct slice){0});
 	}
 	if (random_permille(random, 300))
 		in->producer = (struct producer_in){SLICE("o"), random_between(random, 1, 4), 0};

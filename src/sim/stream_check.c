@@ -2,6 +2,7 @@
 #include "sim/world.h"
 
 #include "base/panic.h"
+#include "stream/batch.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -30,6 +31,9 @@ static void tap_appended(struct world *world, const struct stream_event *e, stru
 		      (!in->producer.id.len || (e->epoch == in->producer.epoch && e->seq == in->producer.seq)),
 	      "stream %" PRIu64 ": an append by somebody else", e->number);
 	CHECK(world, in->close == ((e->flags & STREAM_CLOSED) != 0), "stream %" PRIu64 ": closed by nobody", e->number);
+	CHECK(world, slice_eq(e->key, in->replace ? in->key : (struct slice){0}), "stream %" PRIu64 ": another key", e->number);
+	CHECK(world, e->expires_at_ms == (in->ttl_ms && e->count ? world->now_ms + in->ttl_ms : 0),
+	      "stream %" PRIu64 ": records with another time", e->number);
 	tap_records(world, e, body, &in->records);
 	world->streams.appends++;
 	if (stream->count + 1 > world->streams.longest)
@@ -52,6 +56,72 @@ static void tap_deleted(struct world *world, const struct stream_event *e, const
 	world->streams.expired++;
 }
 
+/* A run goes when it is too old, or when there is too much: no more than must, and never the last. */
+static void tap_trimmed(struct world *world, const struct stream_event *e, const struct model_stream *stream)
+{
+	struct model_run *runs;
+	size_t count = model_runs(stream, stream->earliest, &runs);
+	uint64_t bytes = model_bytes(stream);
+	bool too_long = stream->max_bytes && bytes > stream->max_bytes + stream->max_bytes / 16;
+
+	CHECK(world, !stream->deleted_end, "stream %" PRIu64 ": trimmed, and deleted", e->number);
+	for (size_t i = 0; i < count && runs[i].from < e->offset; i++) {
+		bool too_old = stream->max_age_ms && runs[i].time_ms + stream->max_age_ms <= world->now_ms;
+		const struct model_chunk *chunk = model_chunk(runs[i].owner, runs[i].from);
+
+		too_old = too_old || (chunk->expires_ms && chunk->expires_ms <= world->now_ms);
+		CHECK(world, runs[i].end <= e->offset, "stream %" PRIu64 ": trimmed within bytes", e->number);
+		CHECK(world, too_old || (too_long && bytes > stream->max_bytes && runs[i].end < stream->next_offset),
+		      "stream %" PRIu64 ": %" PRIu64 " was let go, neither old nor too much", e->number, runs[i].from);
+		bytes -= runs[i].owner == stream ? runs[i].ref.size_bytes : 0;
+	}
+	free(runs);
+	world->streams.trimmed++;
+}
+
+static void tap_dropped(struct world *world, const struct stream_event *e, const struct model_stream *stream)
+{
+	const struct model_chunk *chunk = model_chunk(stream, e->offset);
+
+	CHECK(world, world->cause == CAUSE_TURN && chunk && chunk->expires_ms && chunk->expires_ms <= world->now_ms,
+	      "stream %" PRIu64 ": %" PRIu64 " was dropped before its time", e->number, e->offset);
+	world->streams.dropped++;
+}
+
+/* What the core does of its own. */
+static void tap_kept(struct world *world, const struct stream_event *e, const struct model_stream *stream)
+{
+	CHECK(world, stream, "an event of no stream");
+	switch ((unsigned)e->type) {
+	case STREAM_TRIMMED:
+		tap_trimmed(world, e, stream);
+		return;
+	case STREAM_DROPPED:
+		tap_dropped(world, e, stream);
+		return;
+	case STREAM_GATHERED:
+		CHECK(world, world->cause == CAUSE_COMMAND, "stream %" PRIu64 ": gathered, and nobody appended", e->number);
+		world->streams.gathered++;
+		return;
+	default:
+		CHECK(world, world->cause == CAUSE_RESCUE, "stream %" PRIu64 ": moved by nobody", e->number);
+		world->streams.moved++;
+	}
+}
+
+static void tap_created(struct world *world, const struct stream_event *e, struct slice body)
+{
+	const struct stream_create_in *in = &world->applying->command.in.stream_create;
+	const struct model_stream *source = model_stream_at(&world->model.streams, in->source);
+
+	CHECK(world, world->cause == CAUSE_COMMAND && world->applying->command.kind == COMMAND_STREAM_CREATE,
+	      "stream %" PRIu64 " was made by nobody", e->number);
+	CHECK(world, in->source.len ? source && e->source == source->number : !e->source, "stream %" PRIu64 ": another source",
+	      e->number);
+	world->streams.forks += e->source != 0;
+	tap_records(world, e, body, &in->records);
+}
+
 void check_stream_tap(struct world *world, const struct store_replay *entry)
 {
 	struct stream_event e = {.type = (enum stream_event_type)entry->type};
@@ -65,16 +135,13 @@ void check_stream_tap(struct world *world, const struct store_replay *entry)
 		if (e.count)
 			tap_records(world, &e, sim_store_body(entry), &world->applying->command.in.stream_append.records);
 	} else if (e.type == STREAM_CREATED) {
-		CHECK(world, world->cause == CAUSE_COMMAND && world->applying->command.kind == COMMAND_STREAM_CREATE,
-		      "stream %" PRIu64 " was made by nobody", e.number);
-		tap_records(world, &e, sim_store_body(entry), &world->applying->command.in.stream_create.records);
+		tap_created(world, &e, sim_store_body(entry));
 	} else if (e.type == STREAM_APPENDED) {
 		tap_appended(world, &e, sim_store_body(entry), stream);
 	} else if (e.type == STREAM_DELETED) {
 		tap_deleted(world, &e, stream);
 	} else {
-		CHECK(world, world->cause == CAUSE_RESCUE, "stream %" PRIu64 ": moved by nobody", e.number);
-		world->streams.moved++;
+		tap_kept(world, &e, stream);
 	}
 	wrong = model_apply(&world->model, entry);
 	CHECK(world, !wrong, "stream %" PRIu64 ", event %u: %s", e.number, entry->type, wrong);
@@ -110,31 +177,50 @@ void check_stream_wake(struct world *world, const struct stream_wake *wake, uint
 	}
 	CHECK(world, stream && view->key == stream_key(view->number), "a wake for no stream");
 	last = view->next_offset ? model_chunk(stream, view->next_offset - 1) : NULL;
-	CHECK(world, view->next_offset == 0 || (last && last->offset + last->count == view->next_offset && last->end <= durable),
+	CHECK(world,
+	      view->next_offset == stream->own_offset ||
+		      (last && last->offset + last->count == view->next_offset && last->end <= durable),
 	      "stream %" PRIu64 ": a wake tells of %" PRIu64 ", which is not durable", view->number, view->next_offset);
 	CHECK(world, !view->closed || (stream->closed_end && stream->closed_end <= durable),
 	      "stream %" PRIu64 " was said to be closed, and is not, durably", view->number);
 	CHECK(world, view->after_offset <= view->next_offset, "stream %" PRIu64 ": a wake goes beyond its end", view->number);
 }
 
+/* One append, as somebody reads it. */
+static void check_append(struct world *world, const struct model_stream *stream, uint64_t offset, uint64_t content)
+{
+	const struct model_stream *owner = model_owner(stream, offset);
+	const struct model_chunk *should = model_chunk(owner, offset);
+
+	CHECK(world, should && should->offset == offset && should->content == content,
+	      "stream %" PRIu64 ": other records at %" PRIu64 " than were appended", stream->number, offset);
+	told_chunk(world, owner->number, should->offset, should->count, should->content);
+}
+
 static void check_chunk_bytes(struct world *world, const struct stream_view *view, const struct stream_chunk_view *chunk)
 {
 	const struct model_stream *stream = model_stream(&world->model.streams, view->number);
-	const struct model_chunk *should = stream ? model_chunk(stream, chunk->first_offset) : NULL;
-	bool blob = chunk->ref.kind == BODY_BLOB;
 	char *bytes = malloc(chunk->ref.size_bytes + 1);
-	struct slice body = {bytes, chunk->ref.size_bytes};
+	struct slice body = {bytes, chunk->ref.size_bytes}, batch;
+	uint64_t at = chunk->first_offset, end = chunk->first_offset + chunk->count;
 
 	ENSURE(bytes);
+	CHECK(world, stream, "records of no stream");
 	CHECK(world, chunk->pin->ops->read_whole(chunk->pin, bytes) == 0, "stream %" PRIu64 ": wrong bytes", view->number);
-	CHECK(world, blob || stream_batch_base(body) == chunk->first_offset, "stream %" PRIu64 ": a batch at the wrong offset",
-	      view->number);
-	CHECK(world,
-	      should && should->offset == chunk->first_offset && should->count == chunk->count &&
-		      should->content == (blob ? stream_blob_content(&chunk->ref) : stream_batch_content(body)),
-	      "stream %" PRIu64 ": other records at %" PRIu64 " than were appended", view->number, chunk->first_offset);
+	if (chunk->ref.kind == BODY_BLOB) {
+		check_append(world, stream, at, stream_blob_content(&chunk->ref));
+		at = end;
+	}
+	while (at < end && batch_cut(&body, &batch) == 1) {
+		const struct model_chunk *append = model_chunk(model_owner(stream, at), at);
+
+		CHECK(world, stream_batch_base(batch) == at, "stream %" PRIu64 ": a batch at the wrong offset", view->number);
+		check_append(world, stream, at, stream_batch_content(batch));
+		at += append ? append->count : 0;
+	}
+	CHECK(world, at >= end, "stream %" PRIu64 ": records until %" PRIu64 " were promised, %" PRIu64 " are there",
+	      view->number, end, at);
 	free(bytes);
-	told_chunk(world, view->number, should->offset, should->count, should->content);
 }
 
 void check_stream_bytes(struct world *world, const struct stream_view *view)
@@ -143,6 +229,8 @@ void check_stream_bytes(struct world *world, const struct stream_view *view)
 		check_chunk_bytes(world, view, &view->chunks[i]);
 	if (view->closed && view->number)
 		told_closed(world, view->number, view->next_offset);
+	if (view->number && view->earliest_offset > told_of(world, view->number)->earliest)
+		told_of(world, view->number)->earliest = view->earliest_offset;
 }
 
 /* --- who waits --- */
@@ -194,6 +282,28 @@ static void check_reader(struct world *world, const struct reader *reader)
 
 enum { OVERDUE_MS = 2500 }; /* a deadline that could not be handled comes again a second later */
 
+/* Nothing stays beyond its time. By age it may be late by a sixteenth. */
+static void check_kept(struct world *world, const struct model_stream *stream)
+{
+	uint64_t now_ms = world->now_ms - OVERDUE_MS;
+	struct model_run *runs;
+
+	for (size_t i = 0; i < stream->count; i++) {
+		const struct model_chunk *chunk = &stream->chunks[i];
+
+		CHECK(world,
+		      chunk->dropped || !chunk->expires_ms || chunk->expires_ms > now_ms ||
+			      chunk->offset + chunk->count <= model_read_from(&world->model.streams, stream),
+		      "stream %" PRIu64 ": %" PRIu64 " is kept beyond its time", stream->number, chunk->offset);
+	}
+	if (stream->deleted_end || !stream->max_age_ms || stream->created_ms + 1000 > now_ms)
+		return; /* a fork may inherit what is too old for it already */
+	if (model_runs(stream, stream->earliest, &runs))
+		CHECK(world, runs[0].time_ms + stream->max_age_ms + stream->max_age_ms / 16 > now_ms,
+		      "stream %" PRIu64 ": %" PRIu64 " is too old", stream->number, runs[0].from);
+	free(runs);
+}
+
 void check_stream_turn(struct world *world)
 {
 	const struct model_streams *streams = &world->model.streams;
@@ -206,7 +316,10 @@ void check_stream_turn(struct world *world)
 
 		CHECK(world, due == UINT64_MAX || later(due, world->streams.overdue_ms) + OVERDUE_MS > world->now_ms,
 		      "stream %" PRIu64 " should have expired", number);
-		if (stream && !stream->deleted_end && world->streams.overdue_ms + OVERDUE_MS < world->now_ms)
+		if (!stream || stream->freed_end || world->streams.overdue_ms + OVERDUE_MS >= world->now_ms)
+			continue;
+		check_kept(world, stream);
+		if (!stream->deleted_end)
 			output_check(world, stream);
 	}
 }
@@ -284,9 +397,10 @@ void told_check(struct world *world)
 		const struct told *told = &world->streams.told[number];
 		const struct model_stream *stream = model_stream(&world->model.streams, number);
 
-		if (!told->count && !told->gone && !told->closed)
+		if (!told->count && !told->gone && !told->closed && !told->earliest)
 			continue;
 		CHECK(world, stream, "stream %" PRIu64 " was acknowledged and is lost", number);
+		CHECK(world, told->earliest <= stream->earliest, "stream %" PRIu64 ": what was let go is back", number);
 		CHECK(world, !told->gone || stream->deleted_end, "stream %" PRIu64 " was deleted and is back", number);
 		CHECK(world, !told->closed || (stream->closed_end && stream->next_offset == told->closed_at),
 		      "stream %" PRIu64 " was closed and is not", number);

@@ -2,6 +2,7 @@
 
 #include "base/panic.h"
 #include "sim/model.h"
+#include "stream/batch.h"
 
 #include <stdlib.h>
 
@@ -53,22 +54,19 @@ struct model_stream *model_stream_at(const struct model_streams *streams, struct
 	for (uint64_t i = 0; i < streams->cap; i++) {
 		struct model_stream *stream = streams->at[i];
 
-		if (stream && !stream->deleted_end && slice_eq(slice_str(stream->path), path))
+		if (stream && !stream->freed_end && slice_eq(slice_str(stream->path), path))
 			return stream;
 	}
 	return NULL;
 }
 
-struct model_stream *model_stream_gone(const struct model_streams *streams, struct slice path)
+struct model_stream *model_stream_last(const struct model_streams *streams, struct slice path)
 {
 	struct model_stream *last = NULL;
 
 	for (uint64_t i = 0; i < streams->cap; i++) {
-		struct model_stream *stream = streams->at[i];
-
-		if (stream && stream->deleted_end && slice_eq(slice_str(stream->path), path) &&
-		    (!last || stream->deleted_end > last->deleted_end))
-			last = stream;
+		if (streams->at[i] && slice_eq(slice_str(streams->at[i]->path), path))
+			last = streams->at[i];
 	}
 	return last;
 }
@@ -124,9 +122,23 @@ static void keep(char to[MODEL_STREAM_CHARS], struct slice s)
 	memcpy(to, s.ptr, s.len);
 }
 
+static const char *read_values(struct model_chunk *chunk, struct slice body)
+{
+	struct batch_reader reader;
+	struct batch_record record;
+	uint64_t offset;
+
+	if (batch_open(&reader, body) || reader.count != chunk->count || reader.count > MODEL_RECORDS_MAX)
+		return "not a batch of so many records";
+	for (uint32_t i = 0; batch_next(&reader, &record, &offset) == 1; i++)
+		chunk->value_bytes[i] = (uint32_t)record.value.len;
+	return NULL;
+}
+
 static const char *add_chunk(struct model_stream *stream, const struct stream_event *e, struct slice body)
 {
 	const struct body_ref *ref = e->blob.kind ? &e->blob : &e->bytes;
+	struct model_chunk *chunk;
 	uint64_t content;
 
 	if (!e->count)
@@ -143,14 +155,54 @@ static const char *add_chunk(struct model_stream *stream, const struct stream_ev
 		stream->chunks = realloc(stream->chunks, stream->cap * sizeof(*stream->chunks));
 		ENSURE(stream->chunks);
 	}
-	stream->chunks[stream->count++] = (struct model_chunk){stream->next_offset, e->count, e->end, content, *ref};
+	chunk = &stream->chunks[stream->count++];
+	*chunk = (struct model_chunk){
+		.offset = stream->next_offset,
+		.count = e->count,
+		.end = e->end,
+		.content = content,
+		.time_ms = e->max_time_ms ? e->max_time_ms : e->time_ms,
+		.ref = *ref,
+	};
+	if (e->type == STREAM_APPENDED)
+		chunk->expires_ms = (e->expires_at_ms + 999) / 1000 * 1000;
 	stream->next_offset += e->count;
+	return e->blob.kind ? (chunk->value_bytes[0] = (uint32_t)ref->size_bytes, NULL) : read_values(chunk, body);
+}
+
+/* The last one with its key goes, if it can still be read. */
+static void replace(struct model_stream *stream, struct slice key)
+{
+	for (size_t i = 0; i < stream->count; i++) {
+		struct model_chunk *chunk = &stream->chunks[i];
+
+		if (chunk->key == model_string(key) && !chunk->dropped && chunk->offset >= stream->earliest)
+			chunk->dropped = true;
+	}
+}
+
+static const char *forked(const struct model_streams *streams, struct model_stream *fork, const struct stream_event *e)
+{
+	struct model_stream *source = model_stream(streams, e->source);
+
+	if (!source || source->deleted_end)
+		return "a fork of nothing";
+	if (e->fork_offset + (e->fork_sub > 0) > source->next_offset)
+		return "a fork of what its source has not";
+	fork->source = source;
+	fork->fork_offset = e->fork_offset;
+	fork->fork_sub = e->fork_sub;
+	fork->own_offset = fork->next_offset = e->fork_offset + (e->fork_sub > 0);
+	fork->earliest = source->earliest < e->fork_offset ? source->earliest : e->fork_offset;
+	fork->depth = source->depth + 1;
+	source->forks++;
 	return NULL;
 }
 
 static const char *created(struct model_streams *streams, const struct stream_event *e, struct slice body)
 {
 	struct model_stream *stream = calloc(1, sizeof(*stream));
+	const char *wrong;
 
 	ENSURE(stream);
 	if (e->number >= streams->cap) {
@@ -174,13 +226,16 @@ static const char *created(struct model_streams *streams, const struct stream_ev
 		.ttl_s = e->ttl_s,
 		.expires_at_ms = e->expires_at_ms,
 		.created_ms = e->time_ms / 1000 * 1000,
+		.max_age_ms = e->max_age_ms,
+		.max_bytes = e->max_bytes,
 		.changed_end = e->end,
 		.closed_end = e->flags & STREAM_CLOSED ? e->end : 0,
 		.touched_ms = e->time_ms,
 	};
 	keep(stream->path, e->path);
 	keep(stream->type, e->content_type);
-	return add_chunk(stream, e, body);
+	wrong = e->source ? forked(streams, stream, e) : NULL;
+	return wrong ? wrong : add_chunk(stream, e, body);
 }
 
 static const char *producer_goes_on(struct model_stream *stream, const struct stream_event *e)
@@ -222,8 +277,12 @@ static const char *appended(struct model_stream *stream, const struct stream_eve
 		keep(stream->stream_seq, e->stream_seq);
 	}
 	wrong = producer_goes_on(stream, e);
+	if (!wrong && e->key.len)
+		replace(stream, e->key);
 	if (!wrong)
 		wrong = add_chunk(stream, e, body);
+	if (!wrong && e->key.len)
+		stream->chunks[stream->count - 1].key = model_string(e->key);
 	stream->flags |= e->flags & STREAM_CLOSED;
 	if (e->flags & STREAM_CLOSED)
 		stream->closed_end = e->end;
@@ -231,16 +290,64 @@ static const char *appended(struct model_stream *stream, const struct stream_eve
 	return wrong;
 }
 
-static const char *moved(struct model_stream *stream, const struct stream_event *e, struct slice body)
+/* The bytes that lie somewhere new are those of the appends from the i-th on: how many these are; 0: they are not. */
+static size_t same_bytes(const struct model_stream *stream, size_t i, struct slice body)
+{
+	struct slice batch;
+	size_t n = 0;
+
+	for (; batch_cut(&body, &batch) == 1; n++) {
+		const struct model_chunk *chunk = &stream->chunks[i + n];
+
+		if (i + n >= stream->count || chunk->dropped || chunk->ref.kind != BODY_INLINE ||
+		    stream_batch_content(batch) != chunk->content || stream_batch_base(batch) != chunk->offset)
+			return 0;
+	}
+	return body.len ? 0 : n;
+}
+
+/* Moved by the tidier, or gathered. */
+static const char *placed(struct model_stream *stream, const struct stream_event *e, struct slice body)
+{
+	size_t i = 0, n;
+
+	while (i < stream->count && stream->chunks[i].offset != e->offset)
+		i++;
+	n = e->bytes.kind == BODY_INLINE && i < stream->count ? same_bytes(stream, i, body) : 0;
+	if (!n)
+		return "other bytes than before";
+	if (e->type == STREAM_GATHERED &&
+	    stream->chunks[i + n - 1].offset + stream->chunks[i + n - 1].count != e->offset + e->count)
+		return "other records than were told";
+	for (size_t k = i; k < i + n; k++) {
+		if (e->type == STREAM_GATHERED && (stream->chunks[k].key || stream->chunks[k].expires_ms))
+			return "gathered what may go alone";
+		stream->chunks[k].ref = e->bytes;
+	}
+	return NULL;
+}
+
+static const char *dropped(struct model_stream *stream, const struct stream_event *e)
 {
 	struct model_chunk *chunk = (struct model_chunk *)(uintptr_t)model_chunk(stream, e->offset);
 
-	if (!chunk || chunk->offset != e->offset || chunk->ref.kind != BODY_INLINE)
-		return "nothing that could be moved";
-	if (e->bytes.kind != BODY_INLINE || e->bytes.crc != chunk->ref.crc || e->bytes.size_bytes != chunk->ref.size_bytes ||
-	    stream_batch_content(body) != chunk->content)
-		return "other bytes than before";
-	chunk->ref = e->bytes;
+	if (!chunk || chunk->offset != e->offset || chunk->dropped)
+		return "nothing that could be dropped";
+	chunk->dropped = true;
+	return NULL;
+}
+
+static const char *deleted(struct model_streams *streams, struct model_stream *stream, const struct stream_event *e)
+{
+	stream->deleted_end = e->end;
+	if (stream->forks)
+		stream->flags |= STREAM_GONE;
+	for (; stream && stream->deleted_end && !stream->forks; stream = stream->source) {
+		stream->freed_end = e->end;
+		streams->live--;
+		if (stream->source)
+			stream->source->forks--;
+	}
 	return NULL;
 }
 
@@ -260,16 +367,23 @@ const char *model_stream_apply(struct model_streams *streams, const struct store
 	if (e.type == STREAM_CREATED)
 		return created(streams, &e, body);
 	stream = model_stream(streams, e.number);
-	if (!stream || stream->deleted_end)
+	if (!stream || stream->freed_end)
 		return "there is no such stream";
 	stream->changed_end = e.end;
+	if (e.type == STREAM_MOVED)
+		return placed(stream, &e, body);
+	if (e.type == STREAM_DROPPED)
+		return dropped(stream, &e);
+	if (stream->deleted_end)
+		return "it is deleted";
 	if (e.type == STREAM_APPENDED)
 		return appended(stream, &e, body);
-	if (e.type == STREAM_MOVED)
-		return moved(stream, &e, body);
-	if (e.type != STREAM_DELETED)
+	if (e.type == STREAM_GATHERED)
+		return placed(stream, &e, body);
+	if (e.type == STREAM_DELETED)
+		return deleted(streams, stream, &e);
+	if (e.type != STREAM_TRIMMED || e.offset <= stream->earliest || e.offset > stream->next_offset)
 		return "not an event of the journal";
-	stream->deleted_end = e.end;
-	streams->live--;
+	stream->earliest = e.offset;
 	return NULL;
 }

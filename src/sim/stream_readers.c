@@ -32,7 +32,16 @@ static void reader_forgets(struct reader *reader)
 	reader->number = reader->offset = 0;
 }
 
-/* The records behind the cursor, and nothing else; the first may lie within its batch. */
+/* Between the cursor and what follows it nothing is kept. */
+static void reader_passes(struct reader *reader, uint64_t to)
+{
+	const struct model_stream *stream = model_stream(&reader->world->model.streams, reader->number);
+
+	CHECK(reader->world, !model_has(stream, reader->offset, to),
+	      "stream %" PRIu64 ": %" PRIu64 " follows, the cursor is %" PRIu64, reader->number, to, reader->offset);
+}
+
+/* The records behind the cursor, each once and in order; the first may lie within its bytes. */
 static void reader_takes(struct reader *reader, const struct stream_view *view)
 {
 	struct world *world = reader->world;
@@ -44,16 +53,23 @@ static void reader_takes(struct reader *reader, const struct stream_view *view)
 		reader->offset = view->from_offset;
 	}
 	for (size_t i = 0; i < view->chunk_count; i++) {
-		const struct stream_chunk_view *chunk = &view->chunks[i];
+		uint64_t first = view->chunks[i].first_offset, end = first + view->chunks[i].count;
 
-		CHECK(world, chunk->first_offset <= reader->offset && reader->offset < chunk->first_offset + chunk->count,
-		      "stream %" PRIu64 ": %" PRIu64 " follows, the cursor is %" PRIu64, view->number, chunk->first_offset,
-		      reader->offset);
-		world->streams.records += chunk->first_offset + chunk->count - reader->offset;
-		reader->offset = chunk->first_offset + chunk->count;
+		CHECK(world, reader->offset < end,
+		      "stream %" PRIu64 ": the cursor is %" PRIu64 ", and until %" PRIu64 " comes again", view->number,
+		      reader->offset, end);
+		if (first > reader->offset) {
+			reader_passes(reader, first);
+			reader->offset = first;
+		}
+		world->streams.records += end - reader->offset;
+		reader->offset = end;
 	}
-	CHECK(world, reader->offset == view->after_offset && reader->offset <= view->next_offset,
+	CHECK(world, reader->offset <= view->after_offset && view->after_offset <= view->next_offset,
 	      "stream %" PRIu64 ": the cursor %" PRIu64 " after %" PRIu64, view->number, view->after_offset, reader->offset);
+	if (view->after_offset > reader->offset)
+		reader_passes(reader, view->after_offset);
+	reader->offset = view->after_offset;
 }
 
 /* --- waiting --- */
@@ -107,8 +123,18 @@ static void reader_returned(struct world *world, struct ask *ask)
 		reader_takes(reader, view);
 		reader_parks(reader, view);
 		return;
-	case OUTCOME_NOT_FOUND:
 	case OUTCOME_OTHER:
+		if (view->number == reader->number) { /* what was there is no longer kept: it begins with what is */
+			CHECK(world, reader->offset < view->earliest_offset, "stream %" PRIu64 ": the cursor %" PRIu64 " is good",
+			      reader->number, reader->offset);
+			world->streams.behind++;
+			reader->number = reader->offset = 0;
+			return;
+		}
+		reader_forgets(reader);
+		return;
+	case OUTCOME_NOT_FOUND:
+	case OUTCOME_GONE:
 		reader_forgets(reader);
 		return;
 	default:
@@ -132,7 +158,7 @@ static void reader_looks(struct reader *reader, bool watch)
 							       : STREAM_FROM_NOW,
 		.number = reader->number,
 		.offset = reader->offset,
-		.max_bytes = random_between(&world->random, 1, 300),
+		.max_bytes = random_between(&world->random, 1, 1000),
 		.watch = watch,
 	};
 	ask_send(world, ask);
@@ -149,7 +175,7 @@ static void stranger_looks(struct world *world)
 		.from = STREAM_FROM_OFFSET,
 		.number = random_between(&world->random, 0, world->model.streams.next_number),
 		.offset = random_below(&world->random, 200),
-		.max_bytes = random_below(&world->random, 300),
+		.max_bytes = random_below(&world->random, 1000),
 		.watch = random_permille(&world->random, 300),
 	};
 	ask_send(world, ask);
@@ -193,7 +219,7 @@ void reader_woken(struct world *world, struct loop *loop, struct stream_wake *wa
 		      view->number);
 		if (view->next_offset <= reader->offset)
 			continue;
-		if (view->chunk_count && view->chunks[0].first_offset == reader->offset)
+		if (view->chunk_count && view->from_offset == reader->offset)
 			reader_takes(reader, view);
 		else
 			reader_looks(reader, false);

@@ -11,7 +11,7 @@ struct loop;
 struct ask;
 struct expected;
 
-enum { STREAM_PATHS = 4, WRITERS = 12, READERS = 10, STREAM_COUNT_MAX = 8, STREAM_PRODUCERS = 3 };
+enum { STREAM_PATHS = 6, WRITERS = 18, READERS = 14, STREAM_COUNT_MAX = 10, STREAM_PRODUCERS = 3 };
 
 /* One that appends to one path. What it has to say it says until it hears what became of it, whenever the stream can tell a
  * repeat: by producer, or by Stream-Seq. */
@@ -26,6 +26,8 @@ struct writer {
 	uint64_t serial;
 	uint32_t count;
 	bool blob, closes;
+	char key;        /* it replaces the last with it; 0: none */
+	uint64_t ttl_ms; /* 0: as long as the others */
 };
 
 enum reader_state { READER_AWAY, READER_LOOKING, READER_PARKED };
@@ -49,7 +51,7 @@ struct told {
 	struct told_chunk *chunks;
 	size_t count, cap;
 	bool gone, closed;
-	uint64_t closed_at;
+	uint64_t closed_at, earliest;
 	uint64_t job; /* whose output it is; 0: nobody's */
 };
 
@@ -61,6 +63,7 @@ struct stream_world {
 	uint64_t serial, epoch;
 	uint64_t overdue_ms; /* memory was short when time was looked at: what was due then may come later */
 	uint64_t appends, repeats, reads, records, wakes, others, expired, moved, longest, outputs; /* what was seen */
+	uint64_t trimmed, dropped, gathered, forks, behind;
 };
 
 /* --- stream_expect.c: what the oracle says --- */
@@ -69,8 +72,6 @@ struct expected stream_expect(struct world *world, const struct ask *ask);
 uint64_t stream_rests_on(struct world *world, const struct ask *ask);
 void stream_check_answer(struct world *world, const struct ask *ask);
 void stream_applied(struct world *world, struct ask *ask, uint64_t end_before);
-size_t stream_expect_chunks(const struct model_stream *stream, uint64_t offset, uint64_t max_bytes, size_t *ret_first);
-
 enum outcome stream_expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream);
 void stream_check_view(struct world *world, const struct stream_view *view, const struct model_stream *stream);
 
@@ -102,7 +103,9 @@ void streams_begin(struct world *world);
 void streams_end(struct world *world);
 void writers_crash(struct world *world);
 void writer_acts(struct world *world);
-void stream_operator_acts(struct world *world); /* makes, deletes, looks */
+void stream_operator_acts(struct world *world); /* makes, forks, deletes, looks */
+/* A batch of so many records, in the ask's memory; what they say begins with `text`. */
+struct records_in stream_records(struct ask *ask, struct slice text, uint32_t count, struct slice key);
 const char *stream_path_name(unsigned path);
 bool stream_left_alone(struct world *world, unsigned path); /* one that expires unless it is used: seldom enough */
 void readers_crash(struct world *world);

@@ -3,6 +3,7 @@
 #include "sim/world.h"
 
 #include "base/panic.h"
+#include "stream/batch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 const char *stream_path_name(unsigned path)
 {
-	static const char *const names[STREAM_PATHS] = {"a", "b/c", "d", "e/f/g"};
+	static const char *const names[STREAM_PATHS] = {"a", "b/c", "d", "e/f/g", "h", "i/j"};
 
 	return names[path % STREAM_PATHS];
 }
@@ -72,24 +73,40 @@ void writers_crash(struct world *world)
 
 /* --- records --- */
 
-static struct slice message_text(struct ask *ask, const struct writer *w, size_t front)
+static struct slice message_text(struct ask *ask, const struct writer *w)
 {
 	static const char letters[] = "whatever there is to say of it, and then some more";
 
-	return ask_text(ask, "%*s%" PRIu64 " by %s%u: %.*s", (int)front, "", w->serial, w->id, w->path,
-			(int)(w->serial % (sizeof(letters) - 1)), letters);
+	return ask_text(ask, "%" PRIu64 " by %s%u: %.*s", w->serial, w->id, w->path, (int)(w->serial % (sizeof(letters) - 1)),
+			letters);
 }
 
-static struct records_in records_make(struct world *world, struct ask *ask, const struct writer *w)
-{
-	struct slice text;
+enum { BATCH_MS = 1 }; /* the same message said again has the same bytes */
 
+struct records_in stream_records(struct ask *ask, struct slice text, uint32_t count, struct slice key)
+{
+	struct batch_record records[MODEL_RECORDS_MAX];
+	struct buf batch = {0};
+	struct slice bytes;
+
+	for (uint32_t i = 0; i < count; i++)
+		records[i] = (struct batch_record){.key = key, .value = slice_from(text.ptr, i ? i : text.len)};
+	batch_encode(&batch, BATCH_MS, records, count);
+	ENSURE(!batch.failed && batch.len < TEXT_MAX - ask->used);
+	bytes = slice_from(ask->text + ask->used, batch.len);
+	memcpy(ask->text + ask->used, batch.ptr, batch.len);
+	ask->used += batch.len;
+	buf_deinit(&batch);
+	return (struct records_in){.batch = (char *)(uintptr_t)bytes.ptr, .batch_bytes = bytes.len, .count = count};
+}
+
+static struct records_in records_make(struct world *world, struct ask *ask, const struct writer *w, struct slice key)
+{
 	if (!w->count)
 		return (struct records_in){0};
 	if (w->blob)
-		return (struct records_in){.blob = sim_store_blob(world->store, message_text(ask, w, 0)), .count = 1};
-	text = message_text(ask, w, 8); /* room for the base offset */
-	return (struct records_in){.batch = (char *)(uintptr_t)text.ptr, .batch_bytes = text.len, .count = w->count};
+		return (struct records_in){.blob = sim_store_blob(world->store, message_text(ask, w)), .count = 1};
+	return stream_records(ask, message_text(ask, w), w->count, key);
 }
 
 static void message_make(struct world *world, struct writer *w)
@@ -103,6 +120,10 @@ static void message_make(struct world *world, struct writer *w)
 	w->closes = random_permille(random, lives_long(w->path) ? 1 : 15);
 	if (w->closes && random_permille(random, 500))
 		w->count = w->blob = 0;
+	w->ttl_ms = w->count && random_permille(random, 120) ? random_between(random, 1, 5000) : 0;
+	w->key = w->count && !w->blob && random_permille(random, 250) ? (char)('A' + random_below(random, 3)) : 0;
+	if (w->key)
+		w->count = 1;
 }
 
 /* --- making, deleting, looking --- */
@@ -116,11 +137,30 @@ static void created(struct world *world, struct ask *ask)
 	if (c->outcome != OUTCOME_OK)
 		return;
 	if (records->count)
-		told_chunk(world, view->number, 0, records->count,
+		told_chunk(world, view->number, view->next_offset - records->count, records->count,
 			   records->batch ? stream_batch_content(slice_from(records->batch, records->batch_bytes))
 					  : stream_blob_content(&records->blob));
 	if (view->closed)
 		told_closed(world, view->number, view->next_offset);
+}
+
+static void life_make(struct world *world, unsigned path, struct stream_create_in *in)
+{
+	struct random *random = &world->random;
+
+	if (lives_long(path)) {
+		in->has_ttl = random_permille(random, 200);
+		in->ttl_s = in->has_ttl ? 3600 : 0;
+	} else if (random_permille(random, world->theme->idle_permille)) {
+		in->has_ttl = true;
+		in->ttl_s = random_below(random, 3);
+	} else if (random_permille(random, 200)) {
+		in->expires_at_ms = world->now_ms + random_below(random, 4000);
+	}
+	if (random_permille(random, 350))
+		in->max_age_ms = random_between(random, 100, 6000);
+	if (random_permille(random, 350))
+		in->max_bytes = random_between(random, 200, 3000);
 }
 
 static void stream_create(struct world *world, unsigned path)
@@ -136,18 +176,37 @@ static void stream_create(struct world *world, unsigned path)
 							  : SLICE("text/other");
 	in->closed = random_permille(random, lives_long(path) ? 0 : 30);
 	in->json = random_permille(random, 100);
-	if (lives_long(path)) {
-		in->has_ttl = random_permille(random, 200);
-		in->ttl_s = in->has_ttl ? 3600 : 0;
-	} else if (random_permille(random, 300)) {
-		in->has_ttl = true;
-		in->ttl_s = random_below(random, 3);
-	} else if (random_permille(random, 200)) {
-		in->expires_at_ms = world->now_ms + random_below(random, 4000);
-	}
+	life_make(world, path, in);
 	if (random_permille(random, 300)) {
 		message_make(world, &first);
-		in->records = records_make(world, ask, &first);
+		in->records = records_make(world, ask, &first, (struct slice){0});
+	}
+	ask->returned = created;
+	ask_send(world, ask);
+}
+
+/* From anywhere in what some stream has, or has from others; and from where it has nothing. */
+static void stream_fork(struct world *world, unsigned path)
+{
+	struct random *random = &world->random;
+	unsigned from = (unsigned)random_below(random, STREAM_PATHS);
+	const struct model_stream *source = model_stream_at(&world->model.streams, slice_str(stream_path_name(from)));
+	struct ask *ask = ask_new(world, any_loop(world), COMMAND_STREAM_CREATE);
+	struct stream_create_in *in = &ask->command.in.stream_create;
+
+	in->path = ask_text(ask, "%s", stream_path_name(path));
+	in->source = ask_text(ask, "%s", stream_path_name(from));
+	if (random_permille(random, 200))
+		in->content_type = SLICE("text/plain");
+	if (random_permille(random, 200))
+		life_make(world, path, in);
+	in->has_fork_offset = random_permille(random, 700);
+	if (in->has_fork_offset && source) {
+		in->fork_offset = random_between(random, source->earliest, source->next_offset + random_permille(random, 50));
+		in->fork_sub = random_permille(random, 400) ? random_below(random, 20) : 0;
+		while (source->source && random_permille(random, 300))
+			source = source->source;
+		in->fork_number = source->number;
 	}
 	ask->returned = created;
 	ask_send(world, ask);
@@ -183,6 +242,10 @@ void stream_operator_acts(struct world *world)
 
 	if (stream_left_alone(world, path))
 		return;
+	if (random_permille(&world->random, 300) && !lives_long(path)) {
+		stream_fork(world, path);
+		return;
+	}
 	switch (random_below(&world->random, 8)) {
 	case 0:
 		if (!lives_long(path) || random_permille(&world->random, 50))
@@ -273,7 +336,10 @@ static struct ask *append_make(struct world *world, const struct writer *w)
 
 	in->path = ask_text(ask, "%s", stream_path_name(w->path));
 	in->content_type = ask_text(ask, "%s", w->type);
-	in->records = records_make(world, ask, w);
+	in->key = ask_text(ask, "%.*s", w->key ? 1 : 0, &w->key);
+	in->replace = w->key != 0;
+	in->ttl_ms = w->ttl_ms;
+	in->records = records_make(world, ask, w, w->key ? in->key : (struct slice){0});
 	in->close = w->closes;
 	if (w->sequenced)
 		in->stream_seq = ask_text(ask, "%012" PRIu64, w->serial);
@@ -329,7 +395,10 @@ void writer_acts(struct world *world)
 		return;
 	}
 	if (!stream && random_permille(random, 600)) {
-		stream_create(world, w->path);
+		if (random_permille(random, 300) && !lives_long(w->path))
+			stream_fork(world, w->path);
+		else
+			stream_create(world, w->path);
 		return;
 	}
 	if (stream && (stream->count >= appends_max(w->path) || (stream->closed_end && random_permille(random, 300)))) {

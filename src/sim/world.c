@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define PEOPLE  .submit = 14, .poll = 12, .claim = 12, .work = 16, .cancel = 2, .operate = 2, .leave = 3
-#define STREAMS .append = 16, .read = 14, .stream = 1
+#define STREAMS .append = 16, .read = 14, .stream = 1, .idle_permille = 300
 #define MOVES   .turn = 24, .loop = 24, .time = 24, .replay = 1, .steps = 20000
 
 const struct theme themes[] = {
@@ -106,6 +106,7 @@ const struct theme themes[] = {
 	 .append = 40,
 	 .read = 34,
 	 .stream = 3,
+	 .idle_permille = 300,
 	 .leave = 4,
 	 .turn = 36,
 	 .loop = 72,
@@ -123,6 +124,28 @@ const struct theme themes[] = {
 	 .full_permille = 3,
 	 .memory_permille = 15,
 	 .sync_ms = 20},
+	/* Streams come and go, most of them forks, under checkpoints that take long. */
+	{.name = "forks",
+	 .append = 30,
+	 .read = 20,
+	 .stream = 24,
+	 .idle_permille = 30,
+	 .leave = 4,
+	 .turn = 36,
+	 .loop = 60,
+	 .time = 20,
+	 .replay = 2,
+	 .steps = 80000,
+	 .loops = 2,
+	 .jobs = 10,
+	 .keep_ms = 300,
+	 .snapshot = 1,
+	 .checkpoint = 6,
+	 .tidy = 6,
+	 .crash_permyriad = 15,
+	 .sync_fail_permille = 2,
+	 .memory_permille = 10,
+	 .sync_ms = 10},
 };
 const unsigned theme_count = ARRAY_COUNT(themes);
 
@@ -302,9 +325,11 @@ static void say_what_was(const struct world *world)
 	if (world->theme->append)
 		printf("sim:   streams: %" PRIu64 " made, %" PRIu64 " appends (of one: %" PRIu64 "), %" PRIu64
 		       " repeats, %" PRIu64 " reads, %" PRIu64 " records read, %" PRIu64 " woken, %" PRIu64
-		       " cursors of another, %" PRIu64 " expired, %" PRIu64 " moved\n",
+		       " cursors of another, %" PRIu64 " expired, %" PRIu64 " moved, %" PRIu64 " forks, %" PRIu64
+		       " trimmed, %" PRIu64 " dropped, %" PRIu64 " gathered, %" PRIu64 " cursors left behind\n",
 		       world->model.streams.next_number, streams->appends, streams->longest, streams->repeats, streams->reads,
-		       streams->records, streams->wakes, streams->others, streams->expired, streams->moved);
+		       streams->records, streams->wakes, streams->others, streams->expired, streams->moved, streams->forks,
+		       streams->trimmed, streams->dropped, streams->gathered, streams->behind);
 	fflush(stdout);
 }
 
@@ -319,6 +344,10 @@ static void config_set(struct world *world)
 	world->config.queue_jobs_max = world->theme->jobs;
 	world->config.streams_max = STREAM_COUNT_MAX;
 	world->config.producers_max = STREAM_PRODUCERS;
+	if (world->seed % 4) { /* else as the server does */
+		world->config.gather_chunks = (uint32_t)random_between(&world->random, 2, 12);
+		world->config.gather_bytes = (uint32_t)random_between(&world->random, 600, 4000);
+	}
 }
 
 void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool trace)

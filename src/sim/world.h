@@ -26,8 +26,8 @@ enum {
 struct theme {
 	const char *name;
 	unsigned submit, poll, claim, work, cancel, operate, leave; /* what people do */
-	unsigned append, read, stream;
-	unsigned turn, loop, time; /* how the machine moves */
+	unsigned append, read, stream, idle_permille;               /* of streams that go when they are left alone, and so are */
+	unsigned turn, loop, time;                                  /* how the machine moves */
 	unsigned checkpoint, tidy, replay;
 	unsigned crash_permyriad, sync_fail_permille, full_permille, memory_permille;
 	unsigned sync_ms; /* a sync takes up to this; 0: done in place */

@@ -257,7 +257,7 @@ int batch_cut(struct slice *bytes, struct slice *ret_batch)
 	return 1;
 }
 
-int batch_open(struct batch_reader *reader, struct slice bytes)
+int batch_open_checked(struct batch_reader *reader, struct slice bytes)
 {
 	const char *head = bytes.ptr;
 	size_t records_bytes;
@@ -267,8 +267,6 @@ int batch_open(struct batch_reader *reader, struct slice bytes)
 	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || head[AT_MAGIC] != MAGIC)
 		return -EBADMSG;
 	if (get_u32(head + AT_LENGTH) != bytes.len - AT_EPOCH)
-		return -EBADMSG;
-	if (get_u32(head + AT_CRC) != crc32c(0, head + AT_ATTRIBUTES, bytes.len - AT_ATTRIBUTES))
 		return -EBADMSG;
 	if (head[AT_ATTRIBUTES + 1] & COMPRESSION)
 		return -EBADMSG;
@@ -292,6 +290,14 @@ int batch_open(struct batch_reader *reader, struct slice bytes)
 		reader->left = 0;
 	}
 	return 0;
+}
+
+int batch_open(struct batch_reader *reader, struct slice bytes)
+{
+	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX ||
+	    get_u32(bytes.ptr + AT_CRC) != crc32c(0, bytes.ptr + AT_ATTRIBUTES, bytes.len - AT_ATTRIBUTES))
+		return -EBADMSG;
+	return batch_open_checked(reader, bytes);
 }
 
 /* --- reading a record: what is too short or makes no sense sets `bad`, which stays --- */

@@ -67,6 +67,8 @@ struct batch_reader {
 /* One whole batch and nothing behind it; what a marker holds is no record to be read: magic, length, CRC-32C and number of
  * records are checked before anything is believed. 0, or -EBADMSG, also for compressed ones. */
 int batch_open(struct batch_reader *reader, struct slice bytes) MUST_USE;
+/* The same for bytes whose checksum whoever read them has held them against already. */
+int batch_open_checked(struct batch_reader *reader, struct slice bytes) MUST_USE;
 
 /* The next record, which lies in the batch, and its offset. 1; 0 at the end; -EBADMSG: it, or what follows the last one, is none.
  */

@@ -1,6 +1,6 @@
-/* Any bytes read as a batch, as they are and once more with magic, length and checksum put right, since random bytes never get
- * past those. Whatever is read lies inside, in the order of offsets; and what was read to the end, encoded anew, gives the same
- * records, and encoded once more the same bytes. */
+/* Any bytes read as a batch, and as batches one behind the other: each as it is, and all once more with magic, length and
+ * checksum put right, since random bytes never get past those. Whatever is read lies inside, in the order of offsets; and what
+ * was read to the end, encoded anew, gives the same records, and encoded once more the same bytes. */
 #include "base/crc32c.h"
 #include "stream/batch.h"
 
@@ -81,6 +81,23 @@ static void look(struct slice bytes)
 	free(read_again);
 }
 
+/* Cut into batches: each behind the one before, until the end or the first that is none, which is left as it was. */
+static void cut(struct slice bytes)
+{
+	struct slice rest = bytes, batch = {0};
+	const char *at = bytes.ptr;
+	int r;
+
+	while ((r = batch_cut(&rest, &batch)) == 1) {
+		MUST(batch.ptr == at && batch.len >= BATCH_HEAD_BYTES);
+		at += batch.len;
+		MUST(rest.ptr == at && at + rest.len == bytes.ptr + bytes.len);
+		look(batch);
+	}
+	MUST(r == 0 ? rest.len == 0 : rest.len > 0);
+	MUST(rest.len == 0 || rest.ptr == at);
+}
+
 static void put_u32(uint8_t *at, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
@@ -92,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *mended;
 
 	look(slice_from(data, size));
+	cut(slice_from(data, size));
 	if (size < BATCH_HEAD_BYTES)
 		return 0;
 	mended = malloc(size);

@@ -36,15 +36,16 @@ uint32_t chunk_index(const struct stream *stream, uint64_t offset)
 
 /* --- finding --- */
 
-/* In [offset, end) of what the stream has, whatever it still tells. The depth of forks bounds the recursion. */
-static bool chunk_find(const struct stream *stream, uint64_t offset, uint64_t end, struct chunk_place *place)
+/* In [offset, end) of what the stream has, whatever it still tells: the first chunk with a record not before `time_ms`. The depth
+ * of forks bounds the recursion. */
+static bool find_since(const struct stream *stream, uint64_t offset, uint64_t end, uint64_t time_ms, struct chunk_place *place)
 {
 	const struct stream_more *more = stream_more(stream);
 	const struct chunk *chunk;
 	uint32_t i;
 
 	if (more->source && offset < more->own_offset) {
-		if (chunk_find(more->source, offset, end < more->own_offset ? end : more->own_offset, place)) {
+		if (find_since(more->source, offset, end < more->own_offset ? end : more->own_offset, time_ms, place)) {
 			if (place->from >= more->fork_offset)
 				place->value_bytes = more->fork_sub < place->value_bytes ? more->fork_sub : place->value_bytes;
 			else if (place->end > more->fork_offset)
@@ -53,7 +54,9 @@ static bool chunk_find(const struct stream *stream, uint64_t offset, uint64_t en
 		}
 		offset = more->own_offset;
 	}
-	for (i = chunk_index(stream, offset); i < stream->chunk_count && is_dead(&stream_chunks(stream)[i]); i++)
+	chunk = stream_chunks(stream);
+	for (i = chunk_index(stream, offset); i < stream->chunk_count && (is_dead(&chunk[i]) || chunk[i].max_time_ms < time_ms);
+	     i++)
 		;
 	if (i == stream->chunk_count || stream_chunks(stream)[i].offset >= end)
 		return false;
@@ -67,11 +70,21 @@ static bool chunk_find(const struct stream *stream, uint64_t offset, uint64_t en
 	return true;
 }
 
-bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place)
+static bool chunk_find(const struct stream *stream, uint64_t offset, struct chunk_place *place)
+{
+	return find_since(stream, offset, UINT64_MAX, 0, place);
+}
+
+bool stream_chunk_since(const struct stream *stream, uint64_t offset, uint64_t time_ms, struct chunk_place *ret_place)
 {
 	uint64_t earliest = stream_earliest(stream);
 
-	return chunk_find(stream, offset > earliest ? offset : earliest, UINT64_MAX, ret_place);
+	return find_since(stream, offset > earliest ? offset : earliest, UINT64_MAX, time_ms, ret_place);
+}
+
+bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place)
+{
+	return stream_chunk_since(stream, offset, 0, ret_place);
 }
 
 bool stream_own_chunk(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place)
@@ -90,6 +103,8 @@ uint64_t stream_offset_before_end(const struct stream *stream, uint64_t count)
 	const struct stream_more *more = stream_more(stream);
 	uint64_t offset;
 
+	if (count >= stream->next_offset - more->earliest_offset)
+		return more->earliest_offset;
 	for (uint32_t i = stream->chunk_count; i > 0; i--) {
 		const struct chunk *chunk = &stream_chunks(stream)[i - 1];
 
@@ -273,7 +288,7 @@ uint64_t stream_trim_point(const struct stream *stream, uint64_t now_ms)
 	bool too_long = more->max_bytes && bytes > more->max_bytes + more->max_bytes / 16;
 	struct chunk_place place;
 
-	while (chunk_find(stream, at, UINT64_MAX, &place)) {
+	while (chunk_find(stream, at, &place)) {
 		bool own = place.from >= more->own_offset, last = place.end == stream->next_offset;
 
 		if (!too_old(more, place.chunk, now_ms) && !(too_long && !last && bytes > more->max_bytes))
@@ -313,7 +328,7 @@ void stream_plan_trim(struct streams *streams, struct stream *stream)
 
 	if (!stream->more)
 		return;
-	if (more->max_age_ms && !(stream->flags & STREAM_GONE) && chunk_find(stream, more->earliest_offset, UINT64_MAX, &place))
+	if (more->max_age_ms && !(stream->flags & STREAM_GONE) && chunk_find(stream, more->earliest_offset, &place))
 		at_ms = chunk_ends_ms(more, place.chunk);
 	for (uint32_t i = 0; i < stream->chunk_count && more->expiring_count; i++) {
 		if (stream_chunks(stream)[i].expires_s && (uint64_t)stream_chunks(stream)[i].expires_s * 1000 < at_ms)

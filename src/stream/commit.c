@@ -4,9 +4,12 @@
 #include "base/mem.h"
 #include "base/panic.h"
 
+#include <errno.h>
+
 static void keyed_free(struct streams *streams, struct stream_keyed *keyed)
 {
 	hash_remove(&streams->keys, &keyed->node);
+	hash_remove(&streams->key_places, &keyed->by_place);
 	list_remove(&keyed->peers);
 	mem_free(keyed);
 }
@@ -64,12 +67,16 @@ static void commit_deleted(struct streams *streams, struct stream *stream)
 }
 
 /* Sources have smaller numbers than their forks. */
-void streams_replayed(struct streams *streams)
+int streams_replayed(struct streams *streams)
 {
 	struct stream *stream;
 	uint64_t number = 0;
 
 	while ((stream = stream_next_after(streams, number))) {
+		const struct stream_more *more = stream_more(stream);
+
+		if (more->source && more->own_offset > more->source->next_offset)
+			return -EBADMSG;
 		number = stream->number;
 		stream_plan_trim(streams, stream);
 		if (stream->fork_count)
@@ -79,6 +86,7 @@ void streams_replayed(struct streams *streams)
 		else
 			chunks_shed(streams, stream);
 	}
+	return 0;
 }
 
 static void commit_more(struct streams *streams, struct stream_prepared *p)
@@ -203,26 +211,36 @@ static void key_set(struct streams *streams, struct stream *stream, const struct
 	} else {
 		keyed = stream_keyed_find(streams, stream, e->key);
 		list_remove(&keyed->peers);
+		hash_remove(&streams->key_places, &keyed->by_place);
 		if (e->type == STREAM_APPENDED)
 			chunk_drop(streams, stream, chunk_index(stream, keyed->offset));
 	}
 	keyed->offset = e->offset;
 	list_push_back(&stream->more->keys, &keyed->peers);
+	ENSURE(hash_insert(&streams->key_places, &keyed->by_place, place_hash(streams, stream->number, e->offset)) == 0);
 }
 
-/* Keys whose records lie before the earliest offset, or at `dropped`, name nothing any more. */
-static void keys_forget(struct streams *streams, struct stream *stream, uint64_t dropped)
+/* Keys whose records lie before the earliest offset name nothing any more. */
+static void keys_forget(struct streams *streams, struct stream *stream)
 {
-	if (!stream->more)
-		return;
 	list_each_safe (node, &stream->more->keys) {
 		struct stream_keyed *keyed = container_of(node, struct stream_keyed, peers);
 
-		if (keyed->offset == dropped || keyed->offset < stream_earliest(stream))
-			keyed_free(streams, keyed);
-		else if (dropped == UINT64_MAX || keyed->offset > dropped)
+		if (keyed->offset >= stream_earliest(stream))
 			return;
+		keyed_free(streams, keyed);
 	}
+}
+
+static void commit_dropped(struct streams *streams, struct stream *stream, uint64_t offset)
+{
+	struct stream_keyed *keyed = keyed_at(streams, stream, offset);
+	uint32_t i = chunk_index(stream, offset);
+
+	if (keyed)
+		keyed_free(streams, keyed);
+	if (i < stream->chunk_count && stream_chunks(stream)[i].offset == offset && stream_chunks(stream)[i].kind != BODY_NONE)
+		chunk_drop(streams, stream, i);
 }
 
 static void commit_snapshot_chunks(struct streams *streams, struct stream *stream, const struct stream_event *e)
@@ -324,19 +342,13 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 		break;
 	case STREAM_TRIMMED:
 		chunks_trim(streams, stream, e->offset);
-		keys_forget(streams, stream, UINT64_MAX);
+		keys_forget(streams, stream);
 		aborted_trim(stream);
 		stream_plan_trim(streams, stream);
 		break;
-	case STREAM_DROPPED: {
-		uint32_t i = chunk_index(stream, e->offset);
-
-		if (i < stream->chunk_count && stream_chunks(stream)[i].offset == e->offset &&
-		    stream_chunks(stream)[i].kind != BODY_NONE)
-			chunk_drop(streams, stream, i);
-		keys_forget(streams, stream, e->offset);
+	case STREAM_DROPPED:
+		commit_dropped(streams, stream, e->offset);
 		break;
-	}
 	case STREAM_SNAP:
 		commit_snap(streams, stream, e, p);
 		break;

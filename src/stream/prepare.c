@@ -21,7 +21,7 @@ static int prepare_source(struct streams *streams, const struct stream_event *e,
 		p->replaced = NULL;
 		return 0;
 	}
-	if (p->source == p->replaced || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
+	if (p->source == p->replaced || p->source->number >= e->number || stream_more(p->source)->fork_depth >= FORK_DEPTH_MAX)
 		return -EBADMSG;
 	/* In a checkpoint the source may be as it was before it had come so far. */
 	return e->type == STREAM_CREATED && e->fork_offset + (e->fork_sub > 0) > p->source->next_offset ? -EBADMSG : 0;
@@ -47,7 +47,7 @@ static int prepare_new(struct streams *streams, const struct stream_event *e, st
 		p->skip = true; /* a checkpoint holds it already */
 		return 0;
 	}
-	if (!e->path.len || e->path.len > UINT16_MAX)
+	if (!e->number || !e->path.len || e->path.len > UINT16_MAX)
 		return -EBADMSG;
 	/* While a checkpoint was taken the path was given up and taken anew. Of the two streams the checkpoint may hold the later
 	 * one only, or both; the earlier one's end stands in the journal. */
@@ -146,6 +146,8 @@ static int prepare_producer(struct streams *streams, const struct stream_event *
 
 static int prepare_key(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
 {
+	if (e->type == STREAM_SNAP_KEY && keyed_at(streams, p->stream, e->offset))
+		return -EBADMSG; /* a record has one key */
 	if (!e->key.len || stream_keyed_find(streams, p->stream, e->key))
 		return 0;
 	p->keyed = mem_zalloc(sizeof(*p->keyed) + e->key.len);
@@ -167,11 +169,16 @@ static int prepare_seq(const struct stream_event *e, struct stream_prepared *p)
 /* The chunks of a snapshot: sound, and one behind the other. *ret_more: one has a time of its own. */
 static int snapshot_chunks(const struct stream *stream, const struct stream_event *e, uint32_t *ret_count, bool *ret_more)
 {
-	uint64_t at = stream->chunk_count ? chunk_end(&stream_chunks(stream)[stream->chunk_count - 1]) : 0;
-	uint64_t end = e->type == STREAM_SNAP ? e->next_offset : stream->next_offset;
+	bool first = e->type == STREAM_SNAP;
+	uint64_t at = first ? e->source ? e->fork_offset + (e->fork_sub > 0) : 0 : stream_more(stream)->own_offset;
+	uint64_t end = first ? e->next_offset : stream->next_offset;
 	struct slice rest = e->chunks;
 	struct chunk chunk;
 
+	if (at > end || (first && e->earliest_offset > end))
+		return -EBADMSG;
+	if (stream->chunk_count)
+		at = chunk_end(&stream_chunks(stream)[stream->chunk_count - 1]);
 	*ret_count = 0;
 	while (rest.len) {
 		if (stream_chunk_get(&rest, &chunk) || chunk.offset < at || chunk_end(&chunk) > end)
@@ -183,35 +190,51 @@ static int snapshot_chunks(const struct stream *stream, const struct stream_even
 	return 0;
 }
 
+/* It is the last one's, and keys come in the order of their records. */
+static bool names_record(const struct stream *stream, const struct stream_event *e)
+{
+	uint32_t i = chunk_index(stream, e->offset);
+	const struct chunk *chunk = &stream_chunks(stream)[i];
+	const struct stream_more *more = stream_more(stream);
+
+	if (!e->key.len || i == stream->chunk_count || chunk->offset != e->offset || !chunk->keyed ||
+	    e->offset < more->earliest_offset)
+		return false;
+	return !stream->more || list_empty(&more->keys) ||
+	       container_of(more->keys.prev, const struct stream_keyed, peers)->offset < e->offset;
+}
+
 /* Only of what the journal says; what is made now has been judged. */
 static int judge(const struct stream *stream, const struct stream_event *e)
 {
+	/* Of what is made now the bytes get their place when it is appended. */
+	bool has_place = e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE, good = true;
+
 	switch ((unsigned)e->type) {
 	case STREAM_APPENDED:
-		return stream->flags & STREAM_CLOSED || e->offset != stream->next_offset || (e->key.len && e->count != 1) ||
-				       e->expires_at_ms > EXPIRES_MAX_MS
-			       ? -EBADMSG
-			       : 0;
+		good = !(stream->flags & (STREAM_CLOSED | STREAM_GONE)) && e->offset == stream->next_offset &&
+		       (!e->key.len || e->count == 1) && e->expires_at_ms <= EXPIRES_MAX_MS;
+		break;
 	case STREAM_PRODUCED:
-		return e->offset != stream->next_offset || !e->count || e->epoch > INT16_MAX || e->seq >= SEQUENCE_MODULO
-			       ? -EBADMSG
-			       : 0;
+		good = e->offset == stream->next_offset && e->count && e->epoch <= INT16_MAX && e->seq < SEQUENCE_MODULO;
+		break;
+	case STREAM_MOVED:
+		good = has_place;
+		break;
 	case STREAM_GATHERED:
-		/* Of what is made now the bytes get their place when it is appended. */
-		return (e->end == UINT64_MAX || e->bytes.kind == BODY_INLINE) && chunks_can_gather(stream, e) ? 0 : -EBADMSG;
+		good = has_place && !(stream->flags & STREAM_GONE) && chunks_can_gather(stream, e);
+		break;
 	case STREAM_TRIMMED:
 		/* It may lie before the beginning: that of a fork is its source's, and a checkpoint may hold a later one's. */
-		return e->offset > stream->next_offset ? -EBADMSG : 0;
-	case STREAM_SNAP_KEY: {
-		uint32_t i = chunk_index(stream, e->offset);
-
-		return i == stream->chunk_count || stream_chunks(stream)[i].offset != e->offset || !stream_chunks(stream)[i].keyed
-			       ? -EBADMSG
-			       : 0;
-	}
+		good = !(stream->flags & STREAM_GONE) && e->offset <= stream->next_offset;
+		break;
+	case STREAM_SNAP_KEY:
+		good = names_record(stream, e);
+		break;
 	default:
-		return 0;
+		break;
 	}
+	return good ? 0 : -EBADMSG;
 }
 
 static int prepare_change(struct streams *streams, const struct stream_event *e, struct stream_prepared *p)
@@ -242,7 +265,10 @@ int streams_prepare(struct streams *streams, const struct stream_event *e, struc
 	struct stream_prepared p = {0};
 	int r = 0;
 
-	if (e->type == STREAM_SNAP_META)
+	/* What a replay would refuse must never be written. */
+	if (!stream_event_is_in_range(e))
+		r = -EBADMSG;
+	else if (e->type == STREAM_SNAP_META)
 		p.skip = false;
 	else if (is_new(e))
 		r = prepare_new(streams, e, &p);

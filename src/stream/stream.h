@@ -4,7 +4,7 @@
  * chunk; many small ones are gathered into a longer one later, so that what is kept in memory grows with the bytes kept and not
  * with the number of appends.
  *
- * Invariants (checked by streams_check):
+ * Invariants (checked by streams_check; the last clauses of 1 and 5 hold once the journal has been replayed):
  *  1. chunks lie one behind the other and do not overlap; between them may be gaps, whose records are no longer kept; none lies
  *     behind next_offset, and none wholly before the earliest offset unless forks read it;
  *  2. a stream is in its page, and by its path in `table`; in `deadlines` iff it can expire or grow too old;
@@ -49,8 +49,9 @@ struct producer {
 
 /* The last record with a key, of those that replace the one before. */
 struct stream_keyed {
-	struct hash_node node; /* by stream and key */
-	struct list peers;     /* in more->keys, by offset */
+	struct hash_node node;     /* by stream and key */
+	struct hash_node by_place; /* by stream and offset */
+	struct list peers;         /* in more->keys, by offset */
 	struct stream *stream;
 	uint64_t offset;
 	uint32_t len;
@@ -127,7 +128,7 @@ struct streams {
 	struct store *store;
 	struct pool pools[STREAM_SIZES]; /* for streams with paths that are not long, by their size */
 	struct hash_key hash_key;
-	struct hash table, pages, types, producers, keys, sequences;
+	struct hash table, pages, types, producers, keys, key_places, sequences;
 	struct list page_list;
 	struct heap deadlines;
 	uint64_t count, more_count, next_number;
@@ -161,8 +162,8 @@ void streams_unprepare(struct streams *streams, struct stream_prepared *prepared
 
 /* All of the journal has been replayed. A checkpoint that was taken while the world went on may have held a source, and not the
  * forks that were gone when their turn came: what was there for them alone is let go. And it is found when records get too old.
- */
-void streams_replayed(struct streams *streams);
+ * 0, or -EBADMSG: a fork has what its source has not. */
+int streams_replayed(struct streams *streams) MUST_USE;
 
 struct stream *stream_find(const struct streams *streams, struct slice path);
 struct stream *stream_find_number(const struct streams *streams, uint64_t number);
@@ -211,6 +212,9 @@ struct chunk_place {
 
 /* The first chunk with records at `offset` or behind it. False: there are none. */
 bool stream_chunk_from(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);
+
+/* The same of chunks with a record that is not before `time_ms`. */
+bool stream_chunk_since(const struct stream *stream, uint64_t offset, uint64_t time_ms, struct chunk_place *ret_place);
 
 /* The same in its own chunks, inherited ones left out, and only one that begins at `offset`. */
 bool stream_own_chunk(const struct stream *stream, uint64_t offset, struct chunk_place *ret_place);

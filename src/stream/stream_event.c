@@ -87,7 +87,7 @@ enum { FIELDS_MAX = 24 };
 /* To change one of these is to change the format. */
 static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] = {
 	LAYOUT(STREAM_CREATED, F_NUMBER, F_PATH, F_TYPE, F_FLAGS, F_TTL, F_EXPIRES_AT, F_MAX_AGE, F_MAX_BYTES, F_SOURCE,
-	       F_FORK_OFFSET, F_FORK_SUB, F_COUNT, F_BLOB),
+	       F_FORK_OFFSET, F_FORK_SUB, F_COUNT, F_MAX_TIME, F_BLOB),
 	LAYOUT(STREAM_APPENDED, F_NUMBER, F_OFFSET, F_COUNT, F_FLAGS, F_STREAM_SEQ, F_PRODUCER, F_EPOCH, F_SEQ, F_MAX_TIME, F_KEY,
 	       F_EXPIRES_AT, F_BLOB),
 	LAYOUT(STREAM_DELETED, F_NUMBER),
@@ -117,8 +117,7 @@ void stream_event_encode(const struct stream_event *event, struct buf *out)
 	fields_put(out, fields, layout_of(event->type), event);
 }
 
-/* What no journal of ours holds: counts and offsets that would overflow further on. */
-static bool in_range(const struct stream_event *e)
+bool stream_event_is_in_range(const struct stream_event *e)
 {
 	const uint64_t most = UINT64_MAX / 4;
 
@@ -134,7 +133,7 @@ int stream_event_decode(struct stream_event *event, struct slice bytes)
 {
 	if ((int)event->type < STREAM_EVENT_FIRST || (int)event->type >= STREAM_EVENT_END)
 		return -EBADMSG;
-	return fields_get(bytes, fields, layout_of(event->type), event) && in_range(event) ? 0 : -EBADMSG;
+	return fields_get(bytes, fields, layout_of(event->type), event) && stream_event_is_in_range(event) ? 0 : -EBADMSG;
 }
 
 void sequence_batch_put(struct buf *out, const struct sequence_batch *batch)

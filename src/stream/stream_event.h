@@ -75,6 +75,8 @@ struct stream_event {
 };
 
 void stream_event_encode(const struct stream_event *event, struct buf *out);
+/* What no journal of ours holds: counts and offsets that would overflow further on. */
+bool stream_event_is_in_range(const struct stream_event *event);
 int stream_event_decode(struct stream_event *event, struct slice fields) MUST_USE; /* 0 or -EBADMSG; event->type is set */
 
 #define CHUNK_BYTES_MAX ((1ULL << 56) - 1)

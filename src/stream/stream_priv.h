@@ -6,6 +6,8 @@
 /* --- streams.c --- */
 uint64_t path_hash(const struct streams *streams, struct slice path);
 uint64_t producer_hash(const struct streams *streams, uint64_t stream_number, struct slice id);
+uint64_t place_hash(const struct streams *streams, uint64_t stream_number, uint64_t offset);
+struct stream_keyed *keyed_at(const struct streams *streams, const struct stream *stream, uint64_t offset); /* NULL: none */
 /* One more reference to the string; an empty one gives NULL and no error. -ENOMEM. */
 int type_take(struct streams *streams, struct slice s, struct stream_type **ret_type) MUST_USE;
 void type_give(struct streams *streams, struct stream_type *type);

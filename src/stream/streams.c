@@ -25,7 +25,8 @@ int streams_init(struct streams *streams, struct store *store, const struct hash
 	for (unsigned i = 0; i < STREAM_SIZES; i++)
 		pool_init(&streams->pools[i], sizeof(struct stream) + STREAM_PATH_STEP * i + STREAM_PATH_FIRST);
 	if (hash_init_sure(&streams->table) || hash_init_sure(&streams->pages) || hash_init_sure(&streams->types) ||
-	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys) || hash_init_sure(&streams->sequences)) {
+	    hash_init_sure(&streams->producers) || hash_init_sure(&streams->keys) || hash_init_sure(&streams->key_places) ||
+	    hash_init_sure(&streams->sequences)) {
 		streams_deinit(streams);
 		return -ENOMEM;
 	}
@@ -95,6 +96,7 @@ void streams_deinit(struct streams *streams)
 	hash_deinit(&streams->producers);
 	hash_deinit(&streams->keys);
 	hash_deinit(&streams->sequences);
+	hash_deinit(&streams->key_places);
 	heap_deinit(&streams->deadlines);
 	for (unsigned i = 0; i < STREAM_SIZES; i++)
 		pool_deinit(&streams->pools[i]);
@@ -131,6 +133,24 @@ struct stream_keyed *stream_keyed_find(const struct streams *streams, const stru
 		struct stream_keyed *keyed = container_of(n, struct stream_keyed, node);
 
 		if (n->hash == hash && keyed->stream == stream && slice_eq(slice_from(keyed->key, keyed->len), key))
+			return keyed;
+	}
+	return NULL;
+}
+
+uint64_t place_hash(const struct streams *streams, uint64_t stream_number, uint64_t offset)
+{
+	return hash_u64(&streams->hash_key, stream_number, offset);
+}
+
+struct stream_keyed *keyed_at(const struct streams *streams, const struct stream *stream, uint64_t offset)
+{
+	uint64_t hash = place_hash(streams, stream->number, offset);
+
+	for (struct hash_node *n = hash_first(&streams->key_places, hash); n; n = hash_next(&streams->key_places, n)) {
+		struct stream_keyed *keyed = container_of(n, struct stream_keyed, by_place);
+
+		if (keyed->stream == stream && keyed->offset == offset)
 			return keyed;
 	}
 	return NULL;
@@ -193,15 +213,36 @@ struct stream *stream_find_number(const struct streams *streams, uint64_t number
 	return page ? page->streams[number % STREAM_PAGE] : NULL;
 }
 
+static struct stream_page *page_of(struct list *node)
+{
+	return container_of(node, struct stream_page, peers);
+}
+
+/* The first page with numbers from there on. When its own is gone: from the front, or number by number, whichever is nearer. */
+static struct list *page_from(const struct streams *streams, uint64_t number)
+{
+	uint64_t first = number - number % STREAM_PAGE;
+	struct list *node = streams->page_list.next;
+
+	for (uint64_t base = first; base < streams->next_number; base += STREAM_PAGE) {
+		struct stream_page *page = page_find(streams, base);
+
+		if (page)
+			return &page->peers;
+		if (node == &streams->page_list || page_of(node)->base >= first)
+			return node;
+		node = node->next;
+	}
+	return (struct list *)(uintptr_t)&streams->page_list;
+}
+
 struct stream *stream_next_after(const struct streams *streams, uint64_t number)
 {
-	struct stream_page *here = page_find(streams, number), *page = here ? here : page_find(streams, number + 1);
-	struct list *node = page ? &page->peers : streams->page_list.next;
+	for (struct list *node = page_from(streams, number); node != &streams->page_list; node = node->next) {
+		const struct stream_page *page = page_of(node);
 
-	for (; node != &streams->page_list; node = node->next) {
-		page = container_of(node, struct stream_page, peers);
-		for (unsigned i = 0; i < STREAM_PAGE; i++) {
-			if (page->streams[i] && page->streams[i]->number > number)
+		for (uint64_t i = page->base > number ? 0 : number - page->base + 1; i < STREAM_PAGE; i++) {
+			if (page->streams[i])
 				return page->streams[i];
 		}
 	}
@@ -357,6 +398,7 @@ static void check_more(const struct streams *streams, const struct stream *strea
 
 		ENSURE(keyed->stream == stream && keyed->offset >= more->earliest_offset);
 		ENSURE(stream_keyed_find(streams, stream, slice_from(keyed->key, keyed->len)) == keyed);
+		ENSURE(keyed_at(streams, stream, keyed->offset) == keyed);
 		ENSURE(i < stream->chunk_count && stream_chunks(stream)[i].offset == keyed->offset &&
 		       stream_chunks(stream)[i].keyed);
 	}
@@ -415,5 +457,5 @@ void streams_check(const struct streams *streams)
 	}
 	ENSURE(totals.forks == totals.counted);
 	ENSURE(totals.count == streams->count && totals.more == streams->more_count);
-	ENSURE(streams->table.count == totals.named);
+	ENSURE(streams->table.count == totals.named && streams->keys.count == streams->key_places.count);
 }

@@ -6,7 +6,7 @@ import struct
 from bide_client import ANSWER_S
 from bide_server import Server
 
-API_VERSIONS, METADATA, PRODUCE, FETCH = 18, 3, 0, 1
+API_VERSIONS, METADATA, PRODUCE, FETCH, LIST_OFFSETS = 18, 3, 0, 1, 2
 
 
 def string(text):
@@ -16,6 +16,12 @@ def string(text):
 def frame(key, version, correlation, message=b"", client="test"):
     """A whole request, of a version that is not flexible."""
     body = struct.pack(">hhi", key, version, correlation) + string(client) + message
+    return struct.pack(">i", len(body)) + body
+
+
+def flexible(key, version, correlation, message):
+    """The same of a version that is flexible; the message brings its own tagged fields."""
+    body = struct.pack(">hhi", key, version, correlation) + string("test") + b"\0" + message
     return struct.pack(">i", len(body)) + body
 
 

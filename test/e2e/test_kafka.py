@@ -7,7 +7,19 @@ import time
 
 import pytest
 
-from bide_kafka import KafkaServer, api_versions, fetch, metadata, produce
+from bide_kafka import (
+    FETCH,
+    LIST_OFFSETS,
+    METADATA,
+    KafkaServer,
+    api_versions,
+    fetch,
+    flexible,
+    frame,
+    metadata,
+    produce,
+    string,
+)
 
 kafka_python = pytest.importorskip("kafka")
 from kafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E402
@@ -106,12 +118,132 @@ def test_a_batch_is_given_back_as_it_came_but_for_its_place(server, topic):
         assert fetched(conn.send(fetch(8, "nowhere", 0, 0)).answer()[1])[0] == 3
 
 
+def topics_told(body, version):
+    """Of an answer to Metadata 0 or 1: {name: (error, partitions)}."""
+    (brokers,) = struct.unpack(">i", body[:4])
+    at = 4
+    for _ in range(brokers):
+        (length,) = struct.unpack(">h", body[at + 4 : at + 6])
+        at += 6 + length + 4 + (2 if version else 0)  # no rack
+    at += 4 if version else 0
+    (topics,) = struct.unpack(">i", body[at : at + 4])
+    at, told = at + 4, {}
+    for _ in range(topics):
+        error, length = struct.unpack(">hh", body[at : at + 4])
+        name = body[at + 4 : at + 4 + length].decode()
+        at += 4 + length + (1 if version else 0)
+        (partitions,) = struct.unpack(">i", body[at : at + 4])
+        at += 4
+        for _ in range(partitions):
+            (replicas,) = struct.unpack(">i", body[at + 10 : at + 14])
+            at += 14 + 4 * replicas
+            (replicas,) = struct.unpack(">i", body[at : at + 4])
+            at += 4 + 4 * replicas
+        told[name] = (error, partitions)
+    assert at == len(body)
+    return told
+
+
+def test_no_topics_are_all_in_the_oldest_version_and_none_since(fresh):
+    server = fresh()
+    none, null = struct.pack(">i", 0), struct.pack(">i", -1)
+    with server.open_kafka() as conn:
+        assert topics_told(conn.send(frame(METADATA, 0, 1, none)).answer()[1], 0) == {}
+        made(server, "t")
+        assert topics_told(conn.send(frame(METADATA, 0, 2, none)).answer()[1], 0) == {"t": (0, 4)}
+        assert topics_told(conn.send(frame(METADATA, 1, 3, none)).answer()[1], 1) == {}
+        assert topics_told(conn.send(frame(METADATA, 1, 4, null)).answer()[1], 1) == {"t": (0, 4)}
+        names = struct.pack(">i", 4) + b"".join(string(name) for name in ("new", "t", "no name", "new"))
+        assert topics_told(conn.send(frame(METADATA, 1, 5, names)).answer()[1], 1) == {
+            "new": (0, 4),
+            "t": (0, 4),
+            "no name": (17, 0),
+        }
+
+
+def test_offsets_as_the_oldest_clients_ask(server, topic):
+    made(server, topic)
+    with server.open_kafka() as conn:
+        conn.send(produce(1, topic, 0, batch(b"a", b"b", b"c"))).answer()
+        for at, offset in ((-1, 3), (-2, 0), (NOW_MS + 1, 1)):
+            ask = struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">iiqi", 1, 0, at, 1)
+            body = conn.send(frame(LIST_OFFSETS, 0, 2, ask)).answer()[1]
+            assert struct.unpack(">iihiq", body[-22:]) == (1, 0, 0, 1, offset)
+
+
+def test_a_batch_behind_what_makes_its_topic_finds_it(server, topic):
+    with server.open_kafka() as conn:
+        conn.send(metadata(1, topic) + produce(2, topic, 0, batch(b"a")) + fetch(3, topic, 0, 0))
+        assert conn.answer()[0] == 1
+        assert produced(conn.answer()[1]) == (0, 0)
+        assert len(fetched(conn.answer()[1])[2]) > 0
+
+
 def test_pipelined_batches_are_appended_in_order(server, topic):
     made(server, topic)
     with server.open_kafka() as conn:
         conn.send(b"".join(produce(n, topic, 0, batch(b"%d" % n)) for n in range(100)))
         answers = [conn.answer() for _ in range(100)]
     assert [(c, produced(body)) for c, body in answers] == [(n, (0, n)) for n in range(100)]
+
+
+def batches_of(records):
+    """[(base offset, how many offsets)] of batches one behind the other."""
+    told = []
+    while records:
+        base, length = struct.unpack(">qi", records[:12])
+        assert 12 + length <= len(records), "whole batches only"
+        told.append((base, struct.unpack(">i", records[23:27])[0] + 1))
+        records = records[12 + length :]
+    return told
+
+
+def test_very_many_small_batches_are_given_back_each_once_from_wherever(server, topic):
+    made(server, topic)
+    count = 2000
+    with server.open_kafka() as conn:
+        for first in range(0, count, 50):
+            conn.send(b"".join(produce(n, topic, 0, batch(b"a", b"b")) for n in range(first, first + 50)))
+            assert [produced(conn.answer()[1]) for _ in range(50)] == [(0, 2 * n) for n in range(first, first + 50)]
+        for start in (0, 1, 2, 777, 1998, 3999):
+            at = start
+            while at < 2 * count:
+                batches = batches_of(fetched(conn.send(fetch(1, topic, 0, at, max_bytes=20_000)).answer()[1])[2])
+                assert batches == [(2 * (at // 2) + 2 * n, 2) for n in range(len(batches))] and batches
+                at = batches[-1][0] + 2
+
+
+def test_a_topic_is_found_by_its_id_as_long_as_it_is_there(server, topic):
+    from kafka.admin import NewTopic
+
+    def metadata_id():
+        """Metadata 10 by name."""
+        name = topic.encode()
+        message = b"\x02" + bytes(16) + bytes([len(name) + 1]) + name + bytes(5)
+        body = conn.send(flexible(METADATA, 10, 1, message)).answer()[1]
+        return body[body.index(name) + len(name) :][:16]
+
+    def fetch_id(topic_id, offset):
+        """Fetch 13: the error of its one partition, and what it has."""
+        partition = struct.pack(">iiqiqi", 0, -1, offset, -1, -1, 1 << 20) + b"\x00"
+        message = struct.pack(">iiiibii", -1, 0, 1, 1 << 20, 0, 0, -1) + b"\x02" + topic_id + b"\x02" + partition + b"\x00"
+        body = conn.send(flexible(FETCH, 13, 2, message + b"\x01\x01\x00")).answer()[1]
+        assert body[12:28] == topic_id and body[:11] == bytes(11)
+        return struct.unpack(">h", body[33:35])[0], body
+
+    admin = kafka_python.KafkaAdminClient(bootstrap_servers=server.kafka)
+    admin.create_topics([NewTopic(topic, 1, 1)])
+    with server.open_kafka() as conn:
+        conn.send(produce(1, topic, 0, batch(b"first life"))).answer()
+        first = metadata_id()
+        error, body = fetch_id(first, 0)
+        assert error == 0 and b"first life" in body
+        admin.delete_topics([topic])
+        assert fetch_id(first, 0)[0] == 100
+        admin.create_topics([NewTopic(topic, 1, 1)])
+        assert metadata_id() != first
+        assert fetch_id(first, 0)[0] == 100
+    admin.close()
 
 
 def broken_batches():

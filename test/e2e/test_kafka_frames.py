@@ -159,6 +159,22 @@ def test_long_frames_are_taken_when_what_they_ask_for_is_offered(kafka):
         assert conn.ended()
 
 
+def test_long_requests_wait_for_memory(kafka):
+    server = kafka("--kafka-memory", "256K", "--threads", "1")
+    body = frame(3, 1, 7, struct.pack(">i", 1) + struct.pack(">h", 30000) + bytes(30000))[4:]
+    long = struct.pack(">i", 200 << 10) + body
+    with server.open_kafka() as one, server.open_kafka() as two, server.open_kafka() as other:
+        one.send(long)
+        server.eventually(lambda: server.metrics()["bide_kafka_received_bytes_total"] == len(long), "one has begun")
+        two.send(long)
+        server.eventually(lambda: server.metrics()["bide_kafka_held"] == 1, "the other waits")
+        assert other.send(api_versions(3)).answer()[0] == 3  # short ones do not
+        one.sock.close()
+        server.eventually(lambda: server.metrics()["bide_kafka_held"] == 0, "its turn")
+        two.send(bytes((200 << 10) - len(body)))
+        assert two.ended()  # it was read, and is broken inside
+
+
 def test_idle_connections_and_slow_senders_are_cut(kafka):
     server = kafka("--kafka-idle-timeout", "100ms", "--body-timeout", "150ms")
     with server.open_kafka() as idle, server.open_kafka() as slow, server.open_kafka() as slower:

@@ -24,6 +24,17 @@ def test_a_fork_outlives_its_source_and_a_crash(fresh, path):
     make(server.api, path, TEXT, b"new")
 
 
+def test_a_fork_is_confirmed_after_its_source_was_deleted(api, path):
+    place = tail(make(api, path, TEXT, b"one"))
+    append(api, path, b"two")
+    asked = fork_of(path, **{"Stream-Fork-Offset": place})
+    make(api, path + "/f", asked)
+    api.ok("DELETE", path, status=204)
+    assert tail(make(api, path + "/f", asked, status=200)) == tail(read(api, path + "/f"))
+    assert make(api, path + "/g", asked, status=409).problem == "conflict"
+    make(api, path + "/f", fork_of(path, **{"Stream-Fork-Offset": place, "Stream-TTL": "9"}), status=409)
+
+
 def test_a_fork_within_a_long_record_has_its_first_bytes(api, path):
     long = bytes(range(256)) * 8192  # 2 MiB: a blob
     kind = {"Content-Type": "application/octet-stream"}

@@ -118,12 +118,49 @@ def test_many_wait_for_keys_of_one_stream(server, api, path):
 
 # --- amounts
 
+def test_whoever_waits_for_a_key_while_others_records_go_hears_of_them_at_most(server, api, path):
+    make(api, path, {**TEXT, "Stream-Max-Bytes": "1"})
+    waiting, writers = poll(server, path, query="&key=a"), [server.open() for _ in range(8)]
+    for _ in range(20):
+        for writer in writers:
+            writer.ask("POST", path, TEXT, b"nobody's")
+        assert [writer.answer().status for writer in writers] == [204] * 8
+    append(api, path, b"for a", keyed("a"))
+    answer = waiting.answer()
+    assert (answer.status, answer.body) == (200, b"for a") or answer.problem == "gone"
+
+
+def test_a_search_for_a_key_ends_with_its_time_and_tells_that_there_is_more(server, api, path):
+    make(api, path, body=b"x" * 700000)
+    for _ in range(2):
+        append(api, path, b"x" * 700000)
+    answer = api.ok("GET", f"{path}?offset=-1&live=long-poll&key=a&wait=0", status=204)
+    assert answer.header("stream-up-to-date") is None and tail(answer) < tail(api.ok("HEAD", path))
+    append(api, path, b"", {"Stream-Closed": "true"})
+    answer = api.ok("GET", f"{path}?offset=-1&live=long-poll&key=a&wait=30s", status=204)
+    assert answer.header("stream-up-to-date") == answer.header("stream-closed") == "true" and tail(answer) == tail(api.ok("HEAD", path))
+
+
 def test_so_many_bytes_are_waited_for(server, api, path):
     make(api, path)
     waiting = poll(server, path, query="&min_bytes=400")
     for _ in range(3):
         append(api, path, b"x" * 100)
     assert waiting.answer().body == b"x" * 300  # with what records need besides
+
+
+@pytest.mark.parametrize("query", ["", "&format=records", "&max_bytes=100"])
+def test_whoever_waits_for_so_many_bytes_asks_no_more_until_they_are_there(server, api, path, query):
+    make(api, path)
+    append(api, path, b"x" * 100)
+    waiting = [server.ask("GET", f"{path}?offset=-1&live=long-poll&wait=30s&min_bytes=5000{query}") for _ in range(40)]
+    server.until_parked(40)
+    before = server.metrics()["bide_commands_total"]
+    for _ in range(20):
+        append(api, path, b"x" * 50)  # with some 70 more each
+    assert server.metrics()["bide_commands_total"] - before < 200 or "max_bytes" in query
+    append(api, path, b"y" * 5000)
+    assert all(conn.answer().body.endswith((b"y" * 5000, b'"}]')) for conn in waiting)
 
 
 def test_what_is_there_at_the_deadline_is_told(server, api, path):
@@ -150,6 +187,12 @@ def test_what_nobody_waits_for_need_not_be_kept(server, api, path):
     waiting = poll(server, path)
     append(api, path, b"y", {**TEXT, "Record-Keep": "waiting"})
     assert waiting.answer().body == b"y" and read(api, path).body == b"y"
+
+
+@pytest.mark.parametrize("headers", [{"Stream-Closed": "true"}, {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}])
+def test_what_need_not_be_kept_neither_closes_nor_is_numbered(api, path, headers):
+    make(api, path)
+    assert append(api, path, b"x", {**TEXT, "Record-Keep": "waiting", **headers}, status=400).problem == "bad-request"
 
 
 # --- what is kept

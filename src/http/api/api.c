@@ -21,6 +21,7 @@ struct api_thread *api_thread_new(unsigned index, const struct api_config *confi
 	api->ctx = ctx;
 	api->index = index;
 	api->look.expired = deliveries_look;
+	list_init(&api->asks);
 	list_init(&api->deliveries);
 	list_init(&api->deliveries_over);
 	board_init(&api->board, &key);
@@ -33,6 +34,9 @@ struct api_thread *api_thread_free(struct api_thread *api)
 	if (!api)
 		return NULL;
 	deliveries_free(api);
+	/* Nobody will answer them any more. */
+	list_each_safe (node, &api->asks)
+		mem_free(container_of(node, struct ask, peers));
 	board_deinit(&api->board);
 	board_deinit(&api->streams);
 	buf_deinit(&api->out);
@@ -148,6 +152,7 @@ static void command_back(struct api_thread *api, struct ask *ask)
 	struct exchange *ex = ask->command.owner;
 
 	if (!ex) {
+		list_remove(&ask->peers);
 		ask->own(api, ask);
 		return;
 	}

@@ -93,7 +93,8 @@ struct ask {
 	struct command command; /* owner: the exchange; NULL: the thread's own */
 	void (*answered)(struct exchange *ex, struct ask *ask);
 	void (*own)(struct api_thread *api, struct ask *ask);
-	uint64_t wait_ms; /* how long the request wants to be held */
+	struct list peers; /* of the thread's own: in api_thread.asks while under way */
+	uint64_t wait_ms;  /* how long the request wants to be held */
 	uint16_t told_s;
 	uint8_t kind; /* enum wait_kind, if it comes to be parked */
 	/* Of readers of streams: struct reading. */
@@ -121,6 +122,7 @@ struct api_thread {
 	struct board streams;        /* readers at the end of streams, by stream_view.key */
 	struct buf out;              /* the body being made */
 	struct made made;            /* the last that was made again */
+	struct list asks;            /* the thread's own that are under way */
 	struct list deliveries;      /* claims whose answer is on its way to the worker */
 	struct list deliveries_over; /* of which the sequencer has yet to hear */
 	struct wheel_entry look;     /* at those on their way, while there are any */
@@ -160,8 +162,8 @@ void route_head(struct exchange *ex); /* finds the route, decodes its parameters
 /* An ask in the exchange's arena; NULL: no memory, and that has been answered. */
 struct ask *ask_new(struct exchange *ex, enum command_kind kind, void (*answered)(struct exchange *ex, struct ask *ask)) MUST_USE;
 void ask_send(struct exchange *ex, struct ask *ask);
-/* The thread's own, on the heap; `own` frees it. NULL: no memory. */
-struct ask *ask_own(enum command_kind kind, void (*own)(struct api_thread *api, struct ask *ask)) MUST_USE;
+/* The thread's own, on the heap; `own` frees it. `bytes`: of what it is the first member of, zeroed. NULL: no memory. */
+void *ask_own(size_t bytes, enum command_kind kind, void (*own)(struct api_thread *api, struct ask *ask)) MUST_USE;
 void ask_send_own(struct api_thread *api, struct ask *ask);
 
 /* Answers, or lets go an exchange whose client left. `answer->pin` is taken over. */

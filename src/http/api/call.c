@@ -35,9 +35,9 @@ void ask_send(struct exchange *ex, struct ask *ask)
 	api->config.send(api->ctx, &ask->command);
 }
 
-struct ask *ask_own(enum command_kind kind, void (*own)(struct api_thread *api, struct ask *ask))
+void *ask_own(size_t bytes, enum command_kind kind, void (*own)(struct api_thread *api, struct ask *ask))
 {
-	struct ask *ask = mem_zalloc(sizeof(*ask));
+	struct ask *ask = mem_zalloc(bytes);
 
 	if (!ask)
 		return NULL;
@@ -48,6 +48,7 @@ struct ask *ask_own(enum command_kind kind, void (*own)(struct api_thread *api, 
 
 void ask_send_own(struct api_thread *api, struct ask *ask)
 {
+	list_push_back(&api->asks, &ask->peers);
 	api->config.send(api->ctx, &ask->command);
 }
 

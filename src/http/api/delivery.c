@@ -32,6 +32,7 @@ static void leases_free(struct lease *leases, size_t count, struct offer *offer)
 static void delivery_free(struct delivery *delivery)
 {
 	list_remove(&delivery->peers);
+	list_remove(&delivery->ask.peers);
 	leases_free(delivery->leases, delivery->count, delivery->offer);
 	mem_free(delivery);
 }
@@ -77,6 +78,7 @@ static struct delivery *delivery_new(struct exchange *ex, struct lease *leases, 
 		return NULL;
 	}
 	list_init(&delivery->peers);
+	list_init(&delivery->ask.peers);
 	delivery->ex = ex;
 	delivery->leases = leases;
 	delivery->count = count;

@@ -30,7 +30,7 @@ static void heard(struct api_thread *api, struct ask *ask)
 
 void api_thread_hooked(struct api_thread *api, const struct hooked_in *hooked)
 {
-	struct ask *ask = ask_own(COMMAND_SUB_HOOKED, heard);
+	struct ask *ask = ask_own(sizeof(*ask), COMMAND_SUB_HOOKED, heard);
 
 	if (!ask)
 		return;

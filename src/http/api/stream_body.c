@@ -78,7 +78,7 @@ static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
 	if (r)
 		return -EIO;
 	while (!r && (r = batch_cut(&rest, &batch)) > 0)
-		r = batch_open(&reader, batch) ? -EIO : batch_values(v, chunk, &reader);
+		r = batch_open_checked(&reader, batch) ? -EIO : batch_values(v, chunk, &reader);
 	return r < 0 ? -EIO : 0;
 }
 

@@ -253,8 +253,10 @@ bool input_stream_life(struct exchange *ex, struct stream_create_in *in)
 		call_problem(ex, PROBLEM_BAD_REQUEST, "Stream-TTL or Stream-Expires-At, not both.");
 		return false;
 	}
-	if (ttl.ptr && !whole_read(ttl, &in->ttl_s)) {
-		call_problem(ex, PROBLEM_BAD_REQUEST, "Stream-TTL is a whole number of seconds, without sign or leading zeros.");
+	if (ttl.ptr && (!whole_read(ttl, &in->ttl_s) || in->ttl_s > AGE_MAX_S)) {
+		call_problem(
+			ex, PROBLEM_BAD_REQUEST,
+			"Stream-TTL is a whole number of seconds, without sign or leading zeros, and at most a hundred years.");
 		return false;
 	}
 	if (expires.ptr && time_read(expires, &in->expires_at_ms)) {
@@ -296,10 +298,16 @@ bool input_records(struct exchange *ex, struct stream_append_in *in)
 	if (!input_word(ex, "Record-Keep", SLICE("waiting"), &in->if_waiting) ||
 	    !input_word(ex, "Record-Replace", SLICE("true"), &in->replace))
 		return false;
-	if (!in->replace || in->key.len)
-		return true;
-	call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Replace needs a Record-Key: the last record with it goes.");
-	return false;
+	if (in->replace && !in->key.len) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Replace needs a Record-Key: the last record with it goes.");
+		return false;
+	}
+	/* What is not kept would leave a hole in the producer's numbers, and the stream open. */
+	if (in->if_waiting && (in->producer.id.len || in->close)) {
+		call_problem(ex, PROBLEM_BAD_REQUEST, "Record-Keep does not go with Producer-Id or Stream-Closed.");
+		return false;
+	}
+	return true;
 }
 
 /* --- who writes --- */

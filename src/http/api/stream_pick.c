@@ -1,8 +1,9 @@
 /* Readers who wait at the end of a stream for records with a certain key (key=), or until there are so many bytes (min_bytes=).
  *
- * Those of one stream hang together, and those who want a key besides under its hash. A wake looks at the keys of what came: only
- * who waits for one of them is woken; the others stay as they are, and all that is kept of it is how far this thread has seen the
- * stream. So a wait costs nothing while others' records come, and the offset told at its end lies behind them.
+ * Those of one stream hang together, and those who want a key besides under its hash. A wake looks at the keys of what came, and
+ * counts its bytes: only who waits for one of them, or has enough now, is woken; the others stay as they are, and all that is
+ * kept of it is how far this thread has seen the stream, and how many bytes each has. So a wait costs next to nothing while
+ * records come that do not end it, and the offset told at the end of one for a key lies behind them.
  *
  * Whoever is woken asks for its records itself, from where it stands. When a wake before this one lacked memory, or the stream
  * was closed, all do. */
@@ -19,7 +20,7 @@ struct pick_stream {
 	struct list keys;  /* of picks: for a key */
 	struct list sizes; /* of picks: for so many bytes */
 	size_t count;      /* of picks that name it */
-	uint64_t seen;     /* no record before this offset has a key that one of `keys` waits for */
+	uint64_t seen;     /* before this offset nothing is new to those who hang here */
 };
 
 struct pick {
@@ -27,7 +28,8 @@ struct pick {
 	struct list peers;
 	struct pick_stream *stream;
 	struct exchange *ex;
-	uint64_t cursor, until_ms, min_bytes;
+	uint64_t cursor, until_ms;
+	uint64_t min_bytes, bytes, counted; /* there are so many, up to that offset */
 	size_t len;
 	char text[]; /* the key; with min_bytes the stream's path, to read what is there at the end */
 };
@@ -81,6 +83,18 @@ static void stream_give(struct api_thread *api, struct pick_stream *stream)
 	mem_free(stream);
 }
 
+/* What of a view lies behind the offset. A chunk on both sides of it counts: who is woken too early looks for himself. */
+static uint64_t bytes_behind(const struct stream_view *view, uint64_t offset)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < view->chunk_count; i++) {
+		if (view->chunks[i].first_offset + view->chunks[i].count > offset)
+			bytes += view->chunks[i].ref.size_bytes;
+	}
+	return bytes;
+}
+
 static bool pick_hang(struct exchange *ex, struct ask *ask, const struct stream_view *view)
 {
 	struct api_thread *api = api_of(ex);
@@ -100,6 +114,9 @@ static bool pick_hang(struct exchange *ex, struct ask *ask, const struct stream_
 	pick->cursor = ask->cursor;
 	pick->until_ms = ask->until_ms;
 	pick->min_bytes = ask->command.in.stream_read.min_bytes;
+	/* Where the view is cut short whatever comes may be enough. */
+	pick->bytes = view->after_offset < view->next_offset ? pick->min_bytes : bytes_behind(view, 0);
+	pick->counted = view->next_offset;
 	pick->len = text.len;
 	memcpy(pick->text, text.ptr, text.len);
 	stream->count++;
@@ -250,7 +267,7 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 			mem_free(bytes);
 			return false;
 		}
-		while (batch_cut(&rest, &batch) == 1 && !batch_open(&reader, batch)) {
+		while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
 			while (batch_next(&reader, &record, &offset) == 1) {
 				if (record.key.ptr)
 					hit(api, view->key, record.key, hits);
@@ -261,7 +278,8 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 	return true;
 }
 
-static void wake_list(struct list *picks, const struct stream_view *view, uint64_t seen)
+/* With a view they read for themselves; without one the outcome is what they hear. */
+static void wake_list(struct list *picks, const struct stream_view *view, uint64_t seen, enum outcome outcome)
 {
 	while (!list_empty(picks)) {
 		struct exchange *ex = list_first(picks, struct pick, peers)->ex;
@@ -273,50 +291,46 @@ static void wake_list(struct list *picks, const struct stream_view *view, uint64
 			continue;
 		}
 		wait_leave(ex);
-		stream_outcome(ex, OUTCOME_NOT_FOUND, NULL);
+		stream_outcome(ex, outcome, NULL);
 	}
 }
 
-struct rewatch {
-	struct ask ask;
-	uint64_t key;
-	char path[];
-};
-
-static void rewatched(struct api_thread *api, struct ask *ask)
+/* The stream cannot be watched: it is gone, or has let go of what was not seen yet, or memory was short. */
+static void wake_all(struct api_thread *api, uint64_t key, const struct stream_view *view, enum outcome outcome)
 {
-	struct rewatch *rewatch = container_of(ask, struct rewatch, ask);
-	struct command *c = &ask->command;
+	struct pick_stream *stream = stream_of(api, key);
+	struct list all;
 
-	if (c->outcome == OUTCOME_OK)
-		(void)stream_pick_woken(api, rewatch->key, c->out.stream);
-	else if (c->outcome != OUTCOME_PARKED)
-		(void)stream_pick_woken(api, rewatch->key, NULL);
-	command_answer_deinit(c);
-	mem_free(rewatch);
+	if (!stream)
+		return;
+	list_init(&all);
+	list_splice(&all, &stream->sizes);
+	list_splice(&all, &stream->keys);
+	wake_list(&all, view, stream->seen, outcome);
 }
 
-/* For those who were not woken. Without memory they find what comes at their next poll. */
-static void watch_again(struct api_thread *api, const struct stream_view *view, uint64_t seen, uint32_t waits)
+/* Who has enough now. */
+static void find_filled(const struct pick_stream *stream, const struct stream_view *view, struct list *hits)
 {
-	struct rewatch *rewatch = mem_zalloc(sizeof(*rewatch) + view->path.len);
+	list_each_safe (node, &stream->sizes) {
+		struct pick *pick = container_of(node, struct pick, peers);
 
-	if (!rewatch)
-		return;
-	memcpy(rewatch->path, view->path.ptr, view->path.len);
-	rewatch->key = view->key;
-	rewatch->ask.own = rewatched;
-	rewatch->ask.command.kind = COMMAND_STREAM_READ;
-	rewatch->ask.command.in.stream_read = (struct stream_read_in){
-		.path = slice_from(rewatch->path, view->path.len),
-		.from = STREAM_FROM_OFFSET,
-		.number = view->number,
-		.offset = seen,
-		.max_bytes = READ_BYTES_MAX,
-		.watch = true,
-		.waits = waits,
-	};
-	ask_send_own(api, &rewatch->ask);
+		pick->bytes += bytes_behind(view, pick->counted);
+		if (view->after_offset > pick->counted)
+			pick->counted = view->after_offset;
+		if (pick->bytes < pick->min_bytes)
+			continue;
+		list_remove(&pick->peers);
+		list_push_back(hits, &pick->peers);
+	}
+}
+
+static void looked_again(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome)
+{
+	if (outcome == OUTCOME_OK)
+		(void)stream_pick_woken(api, key, view);
+	else
+		wake_all(api, key, view, outcome);
 }
 
 uint64_t stream_pick_woken(struct api_thread *api, uint64_t key, struct stream_view *view)
@@ -329,15 +343,21 @@ uint64_t stream_pick_woken(struct api_thread *api, uint64_t key, struct stream_v
 		return 0;
 	list_init(&hits);
 	seen = stream->seen;
-	list_splice(&hits, &stream->sizes);
-	if (!view || view->closed || view->from_offset > seen || !find_hits(api, view, &hits))
+	if (!view || view->closed || view->from_offset > seen) {
+		list_splice(&hits, &stream->sizes);
 		list_splice(&hits, &stream->keys);
-	else if (view->after_offset > seen)
-		stream->seen = view->after_offset;
+	} else {
+		find_filled(stream, view, &hits);
+		if (!list_empty(&stream->keys) && !find_hits(api, view, &hits))
+			list_splice(&hits, &stream->keys);
+		if (view->after_offset > seen)
+			stream->seen = view->after_offset;
+	}
 	list_each (node, &hits)
 		told++;
-	if (!list_empty(&stream->keys) && view)
-		watch_again(api, view, stream->seen, (uint32_t)(stream->count - told));
-	wake_list(&hits, view, seen);
+	/* For those who were not woken. Without memory they find what comes at their next poll. */
+	if (view && !(list_empty(&stream->keys) && list_empty(&stream->sizes)))
+		(void)stream_watch_again(api, view, stream->seen, (uint32_t)(stream->count - told), looked_again);
+	wake_list(&hits, view, seen, OUTCOME_NOT_FOUND);
 	return told;
 }

@@ -68,6 +68,7 @@ struct reading {
 	struct slice key;
 	uint16_t told_s;
 	bool live; /* long-poll */
+	bool more; /* where nothing of what was asked for is, the stream goes on */
 	enum keep keep;
 	enum format format;
 };
@@ -189,3 +190,7 @@ static inline struct stream_place stream_place_of(const struct call *call)
 }
 
 void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view);
+/* A wake uses up the thread's watch: it is set again, from there on, for `waits` that were told. What came meanwhile, or why it
+ * cannot be, is said to `heard`; the view may be NULL then. False: no memory. */
+bool stream_watch_again(struct api_thread *api, const struct stream_view *view, uint64_t from, uint32_t waits,
+			void (*heard)(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome));

@@ -141,7 +141,8 @@ void stream_answer_none(struct exchange *ex, const struct reading *reading, uint
 	stream_reply_init(&reply, 204);
 	reply_wait(&reply, reading->told_s);
 	stream_reply_place(&reply, SLICE("Stream-Next-Offset"), number, offset);
-	reply_header(&reply, SLICE("Stream-Up-To-Date"), SLICE("true"));
+	if (!reading->more)
+		reply_header(&reply, SLICE("Stream-Up-To-Date"), SLICE("true"));
 	if (closed)
 		stream_reply_closed(&reply);
 	else
@@ -210,12 +211,17 @@ static void answer_flow(struct exchange *ex, const struct reading *reading, stru
 	reply_send(ex, &reply, NULL);
 }
 
-/* One who waits for a key goes on while nothing with it has come. */
+/* One who waits for a key goes on while nothing with it has come, and there is time. */
 static bool goes_on(struct exchange *ex, struct ask *ask, const struct stream_view *view, const struct stream_part *part)
 {
 	struct stream_read_in *in = &ask->command.in.stream_read;
+	uint64_t now_ms = http_thread_now_ms(exchange_thread(ex));
 
 	if (!part->key.ptr || part->count || !ask->wait_ms || (part->after == view->next_offset && view->closed))
+		return false;
+	if (!ask->until_ms)
+		ask->until_ms = now_ms + ask->wait_ms;
+	if (now_ms >= ask->until_ms || api_of(ex)->draining)
 		return false;
 	in->from = STREAM_FROM_OFFSET;
 	in->number = view->number;
@@ -243,7 +249,7 @@ static void answer_body(struct exchange *ex, const struct reading *reading, stru
 		reply_send(ex, &reply, out);
 }
 
-static void answer_read(struct exchange *ex, struct ask *ask, const struct reading *reading, struct stream_view *view)
+static void answer_read(struct exchange *ex, struct ask *ask, struct reading *reading, struct stream_view *view)
 {
 	uint32_t ends[STREAM_CHUNKS_MAX] = {0};
 	struct stream_part part = {
@@ -268,6 +274,7 @@ static void answer_read(struct exchange *ex, struct ask *ask, const struct readi
 	if (goes_on(ex, ask, view, &part))
 		return;
 	if (reading->live && !part.count) {
+		reading->more = part.after < view->next_offset;
 		stream_answer_none(ex, reading, view->number, part.after, part.after == view->next_offset && view->closed);
 		return;
 	}

@@ -12,11 +12,12 @@ enum { SCRATCH_KEEP_BYTES = 256 * 1024 };
 static bool batch_make(struct exchange *ex, const struct batch_record *records, size_t count, struct records_in *ret_records)
 {
 	struct api_thread *api = api_of(ex);
+	uint64_t now_ms = api->config.unix_ms(api->ctx);
 	struct buf *out = &api->out;
 	bool failed, long_one;
 
 	buf_clear(out);
-	batch_encode(out, api->config.unix_ms(api->ctx), records, count);
+	batch_encode(out, now_ms, records, count);
 	failed = out->failed;
 	long_one = out->len > STORE_BODY_MAX;
 	if (!failed && !long_one) {
@@ -27,6 +28,7 @@ static bool batch_make(struct exchange *ex, const struct batch_record *records, 
 		memcpy(ret_records->batch, out->ptr, out->len);
 		ret_records->batch_bytes = out->len;
 		ret_records->count = (uint32_t)count;
+		ret_records->max_time_ms = now_ms;
 	}
 	if (out->cap > SCRATCH_KEEP_BYTES)
 		buf_deinit(out);

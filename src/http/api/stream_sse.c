@@ -465,47 +465,14 @@ static void wake_one(struct sse_waking *w, struct exchange *ex)
 
 /* --- watching again --- */
 
-struct rewatch {
-	struct ask ask;
-	uint64_t key;
-	char path[];
-};
-
-static void rewatched(struct api_thread *api, struct ask *ask)
+static void looked_again(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome)
 {
-	struct rewatch *rewatch = container_of(ask, struct rewatch, ask);
-	struct command *c = &ask->command;
-
-	if (c->outcome == OUTCOME_OK)
-		(void)stream_sse_woken(api, rewatch->key, c->out.stream);
-	else if (c->outcome != OUTCOME_PARKED)
-		(void)stream_sse_woken(api, rewatch->key, NULL);
-	command_answer_deinit(c);
-	mem_free(rewatch);
+	(void)stream_sse_woken(api, key, outcome == OUTCOME_OK ? view : NULL);
 }
 
 static bool watch_again(const struct sse_waking *w)
 {
-	struct slice path = w->view->path;
-	struct rewatch *rewatch = mem_zalloc(sizeof(*rewatch) + path.len);
-
-	if (!rewatch)
-		return false;
-	memcpy(rewatch->path, path.ptr, path.len);
-	rewatch->key = w->key;
-	rewatch->ask.own = rewatched;
-	rewatch->ask.command.kind = COMMAND_STREAM_READ;
-	rewatch->ask.command.in.stream_read = (struct stream_read_in){
-		.path = slice_from(rewatch->path, path.len),
-		.from = STREAM_FROM_OFFSET,
-		.number = w->view->number,
-		.offset = stream_after(w->view, FORMAT_VALUES),
-		.max_bytes = SSE_READ_BYTES,
-		.watch = true,
-		.waits = (uint32_t)w->told,
-	};
-	ask_send_own(w->api, &rewatch->ask);
-	return true;
+	return stream_watch_again(w->api, w->view, stream_after(w->view, FORMAT_VALUES), (uint32_t)w->told, looked_again);
 }
 
 static void close_all(struct sse_waking *w)

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 
-enum { SHARED_ANSWERS = 8 };
+enum { SHARED_ANSWERS = 8, REWATCH_BYTES = 64 * 1024 };
 
 void stream_wait_park(struct exchange *ex, struct ask *ask, const struct stream_view *view)
 {
@@ -200,6 +200,51 @@ void stream_wait_woken(struct api_thread *api, struct stream_wake *wake, uint64_
 	wait_latency(api, sent_us, w.answered);
 	message_free(&wake->message);
 }
+
+/* --- watching again --- */
+
+struct rewatch {
+	struct ask ask; /* first */
+	uint64_t key;
+	void (*heard)(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome);
+	char path[];
+};
+
+static void rewatched(struct api_thread *api, struct ask *ask)
+{
+	struct rewatch *rewatch = container_of(ask, struct rewatch, ask);
+	struct command *c = &ask->command;
+
+	if (c->outcome != OUTCOME_PARKED)
+		rewatch->heard(api, rewatch->key, c->out.stream, c->outcome);
+	command_answer_deinit(c);
+	mem_free(rewatch);
+}
+
+bool stream_watch_again(struct api_thread *api, const struct stream_view *view, uint64_t from, uint32_t waits,
+			void (*heard)(struct api_thread *api, uint64_t key, struct stream_view *view, enum outcome outcome))
+{
+	struct rewatch *rewatch = ask_own(sizeof(*rewatch) + view->path.len, COMMAND_STREAM_READ, rewatched);
+
+	if (!rewatch)
+		return false;
+	memcpy(rewatch->path, view->path.ptr, view->path.len);
+	rewatch->key = view->key;
+	rewatch->heard = heard;
+	rewatch->ask.command.in.stream_read = (struct stream_read_in){
+		.path = slice_from(rewatch->path, view->path.len),
+		.from = STREAM_FROM_OFFSET,
+		.number = view->number,
+		.offset = from,
+		.max_bytes = REWATCH_BYTES,
+		.watch = true,
+		.waits = waits,
+	};
+	ask_send_own(api, &rewatch->ask);
+	return true;
+}
+
+/* --- the end of a wait --- */
 
 /* For a figure only: without memory it is not told. */
 void stream_wait_left(struct exchange *ex)

@@ -285,7 +285,7 @@ void wait_latency(struct api_thread *api, uint64_t sent_us, uint64_t waits)
 /* --- watching again --- */
 
 struct rewatch {
-	struct ask ask;
+	struct ask ask; /* first */
 	struct slice handle;
 	char text[JOB_HANDLE_CHARS];
 };
@@ -310,14 +310,12 @@ static void rewatched(struct api_thread *api, struct ask *ask)
 /* Without memory for it, the waits' own deadlines look. */
 static void watch_again(struct api_thread *api, const struct job_view *view)
 {
-	struct rewatch *rewatch = mem_zalloc(sizeof(*rewatch));
+	struct rewatch *rewatch = ask_own(sizeof(*rewatch), COMMAND_JOBS, rewatched);
 
 	if (!rewatch)
 		return;
 	memcpy(rewatch->text, view->handle, JOB_HANDLE_CHARS);
 	rewatch->handle = slice_from(rewatch->text, JOB_HANDLE_CHARS);
-	rewatch->ask.own = rewatched;
-	rewatch->ask.command.kind = COMMAND_JOBS;
 	rewatch->ask.command.in.jobs = (struct jobs_in){.handles = &rewatch->handle,
 							.count = 1,
 							.until = UNTIL_CHANGED,

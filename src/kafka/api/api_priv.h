@@ -26,7 +26,8 @@ enum {
 	WRITES_A_TURN = 8,
 	WRITE_BYTES = STORE_BODY_MAX, /* gathered for one write: what lies in the journal is read and checked as a whole */
 	CONNS_A_TURN = 4096,
-	REQUEST_ROOM_BYTES = 16 << 20, /* what one request may take, decoded */
+	REQUEST_ROOM_BYTES = 16 << 20, /* what one request may take, decoded: so much … */
+	REQUEST_ROOM_SHARE = 32,       /* … or, if that is less, so much for each of its bytes */
 };
 
 #define KAFKA_OFFER KAFKA_OFFER_ALL
@@ -72,6 +73,7 @@ struct kafka_conn {
 	struct stream stream;
 	struct kafka_thread *thread;
 	struct list all, work, calls;
+	struct list held; /* in the thread's `held`, with the size of its next request: it waits for memory */
 	struct wheel_entry timer;
 	struct kafka_call *incoming; /* whose frame is being read; in no list */
 	struct buf rest;             /* what was read and cannot be used now */
@@ -124,7 +126,8 @@ struct kafka_thread {
 	void *ctx;
 	unsigned index;
 	bool draining;
-	struct list conns, work, gone;
+	struct list conns, work, gone, held;
+	uint64_t long_bytes; /* of frames that are long */
 	struct pool conn_pool, piece_pool;
 	struct board board; /* waits, by the key of what they wait for */
 	struct buf out;     /* the answer being made */
@@ -145,6 +148,8 @@ void kafka_conn_need(struct kafka_conn *conn);  /* attention, at the next flush 
 void kafka_conn_break(struct kafka_conn *conn); /* no word more in either direction; attention */
 void kafka_conn_attend(struct kafka_conn *conn);
 void kafka_conn_end(struct kafka_conn *conn); /* closes and frees it; its calls are gone */
+
+void kafka_memory_given(struct kafka_thread *thread, uint64_t bytes); /* of a long frame that is no more */
 
 /* --- output.c --- */
 int kafka_chain_append(struct kafka_thread *thread, struct chain *chain, struct slice bytes) MUST_USE; /* 0 or -ENOMEM */
@@ -223,6 +228,9 @@ kafka_handler produce_handle, fetch_handle, list_offsets_handle, offset_for_lead
 kafka_handler create_topics_handle, delete_topics_handle, create_partitions_handle;
 kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
 kafka_handler init_producer_id_handle;
+
+/* --- txn.c --- */
+kafka_handler add_partitions_to_txn_handle, add_offsets_to_txn_handle, txn_offset_commit_handle, end_txn_handle;
 
 /* --- group.c, group_offsets.c, group_admin.c --- */
 kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;

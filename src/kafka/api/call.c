@@ -16,6 +16,12 @@ static void expired(struct wheel_entry *entry)
 	waits->expired(call);
 }
 
+/* What counts of a frame: short ones are many and go quickly. */
+static uint64_t long_bytes(const struct kafka_call *call)
+{
+	return call->frame_bytes > KAFKA_FRAME_EARLY_MAX_BYTES ? call->frame_bytes : 0;
+}
+
 struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes)
 {
 	struct kafka_call *call = mem_zalloc(sizeof(*call));
@@ -28,6 +34,7 @@ struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes)
 	call->frame_bytes = frame_bytes;
 	call->deadline.expired = expired;
 	conn->held_bytes += frame_bytes;
+	conn->thread->long_bytes += long_bytes(call);
 	return call;
 }
 
@@ -42,6 +49,8 @@ void kafka_call_free(struct kafka_call *call)
 	kafka_chain_drop(call->thread, &call->answer);
 	arena_deinit(&call->arena);
 	buf_deinit(&call->frame);
+	if (long_bytes(call))
+		kafka_memory_given(call->thread, long_bytes(call));
 	mem_free(call);
 }
 
@@ -288,7 +297,8 @@ static void behind(struct kafka_call *call)
 
 static int decode(struct kafka_call *call, void **ret_message)
 {
-	struct kafka_room room = {&call->arena, REQUEST_ROOM_BYTES};
+	size_t share = (call->frame.len + READ_BYTES) * REQUEST_ROOM_SHARE;
+	struct kafka_room room = {&call->arena, share < REQUEST_ROOM_BYTES ? share : REQUEST_ROOM_BYTES};
 	void *message = arena_alloc(&call->arena, call->request.api->request->size_bytes);
 	int r = message ? kafka_request_decode(&call->request, &room, message) : -ENOMEM;
 

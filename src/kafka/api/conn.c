@@ -30,6 +30,8 @@ static bool wants_input(const struct kafka_conn *conn)
 		return false;
 	if (conn->incoming)
 		return true;
+	if (!list_empty(&conn->held))
+		return false;
 	return !conn->thread->draining && !conn->holding && conn->call_count < limits->pipeline &&
 	       conn->out_bytes <= limits->output_bytes && conn->held_bytes <= limits->frame_bytes;
 }
@@ -107,22 +109,65 @@ static void refuse_input(struct kafka_conn *conn)
 	kafka_conn_need(conn);
 }
 
-static size_t take_size(struct kafka_conn *conn, struct slice input)
+/* Long frames of one thread share its memory. Who gets none waits, in the order in which they came; those who have some are read
+ * to their end or cut for slowness, so nobody waits for ever. One that is longer than all there is may be alone. */
+static bool holds_back(struct kafka_conn *conn, size_t frame_bytes)
 {
-	size_t missing = KAFKA_SIZE_BYTES - conn->size_len, used = input.len < missing ? input.len : missing, frame_bytes;
+	struct kafka_thread *thread = conn->thread;
 
-	memcpy(conn->size + conn->size_len, input.ptr, used);
-	conn->size_len = (uint8_t)(conn->size_len + used);
-	if (conn->size_len < KAFKA_SIZE_BYTES)
-		return used;
-	conn->size_len = 0;
-	if (kafka_frame_size(conn->size, conn->thread->config.limits.frame_bytes, &frame_bytes)) {
-		refuse_input(conn);
-		return used;
+	if (frame_bytes <= KAFKA_FRAME_EARLY_MAX_BYTES || !thread->long_bytes ||
+	    thread->long_bytes + frame_bytes <= thread->config.limits.memory_bytes)
+		return false;
+	list_push_back(&thread->held, &conn->held);
+	thread->stats.held++;
+	return true;
+}
+
+static void let_in(struct kafka_conn *conn)
+{
+	if (list_empty(&conn->held))
+		return;
+	list_remove(&conn->held);
+	conn->thread->stats.held--;
+}
+
+void kafka_memory_given(struct kafka_thread *thread, uint64_t bytes)
+{
+	thread->long_bytes -= bytes;
+	while (!list_empty(&thread->held)) {
+		struct kafka_conn *conn = list_first(&thread->held, struct kafka_conn, held);
+
+		let_in(conn);
+		kafka_conn_need(conn);
 	}
+}
+
+/* Its size is known. */
+static void frame_begin(struct kafka_conn *conn)
+{
+	size_t frame_bytes;
+
+	if (kafka_frame_size(conn->size, conn->thread->config.limits.frame_bytes, &frame_bytes)) {
+		conn->size_len = 0;
+		refuse_input(conn);
+		return;
+	}
+	if (holds_back(conn, frame_bytes))
+		return;
+	conn->size_len = 0;
 	conn->incoming = kafka_call_new(conn, frame_bytes);
 	if (!conn->incoming)
 		kafka_conn_break(conn);
+}
+
+static size_t take_size(struct kafka_conn *conn, struct slice input)
+{
+	size_t missing = KAFKA_SIZE_BYTES - conn->size_len, used = input.len < missing ? input.len : missing;
+
+	memcpy(conn->size + conn->size_len, input.ptr, used);
+	conn->size_len = (uint8_t)(conn->size_len + used);
+	if (conn->size_len == KAFKA_SIZE_BYTES)
+		frame_begin(conn);
 	return used;
 }
 
@@ -239,6 +284,8 @@ static void conn_read(struct kafka_conn *conn)
 {
 	int reads = READS_A_TURN;
 
+	if (conn->size_len == KAFKA_SIZE_BYTES && wants_input(conn))
+		frame_begin(conn);
 	if (conn->rest.len)
 		take_rest(conn);
 	while (conn->flags & CONN_READABLE && !conn->rest.len && wants_input(conn)) {
@@ -297,6 +344,7 @@ static void drop_incoming(struct kafka_conn *conn)
 		kafka_call_free(conn->incoming);
 	conn->incoming = NULL;
 	conn->size_len = 0;
+	let_in(conn);
 	buf_deinit(&conn->rest);
 }
 
@@ -400,6 +448,7 @@ void kafka_conn_new(struct kafka_thread *thread, int fd)
 	list_init(&conn->all);
 	list_init(&conn->work);
 	list_init(&conn->calls);
+	list_init(&conn->held);
 	stream_init_plain(&conn->stream, fd);
 	list_push_back(&thread->conns, &conn->all);
 	thread->stats.connections_open++;

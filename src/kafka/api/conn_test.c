@@ -26,6 +26,7 @@ static int setup(void **state)
 {
 	static const struct kafka_config config = {
 		.limits = {.frame_bytes = 1 << 20,
+			   .memory_bytes = 1 << 20,
 			   .pipeline = 4,
 			   .read_timeout_ms = 60000,
 			   .idle_timeout_ms = 60000,

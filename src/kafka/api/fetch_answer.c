@@ -94,7 +94,7 @@ static void aborted_fill(struct gathering *g, const struct fetch_partition *seen
 
 static enum kafka_error seen_error(const struct fetch_partition *seen)
 {
-	if (seen->outcome == OUTCOME_NOT_FOUND && !seen->topic.name.ptr)
+	if (seen->outcome == OUTCOME_NOT_FOUND && !seen->topic.name.len)
 		return KAFKA_UNKNOWN_TOPIC_ID;
 	return kafka_error_of(seen->outcome);
 }

@@ -101,6 +101,7 @@ static struct kafka_offset_fetched_partition fetched_partition(struct kafka_call
 		.committed_offset = view->offset,
 		.committed_leader_epoch = view->leader_epoch,
 		.metadata = view->metadata.len ? arena_dup(&call->arena, view->metadata) : KAFKA_EMPTY,
+		.error_code = view->unstable ? KAFKA_UNSTABLE_OFFSET_COMMIT : KAFKA_NONE,
 	};
 }
 
@@ -242,8 +243,10 @@ void offset_fetch_handle(struct kafka_call *call, const void *message)
 		if (!fetched->groups[i].ask)
 			return;
 	}
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		fetched->groups[i].ask->command.in.group_offsets.stable = request->require_stable;
 		kafka_ask_send(call, fetched->groups[i].ask);
+	}
 }
 
 /* --- OffsetDelete --- */

@@ -76,6 +76,7 @@ static void begin(void)
 {
 	static const struct kafka_config config = {
 		.limits = {.frame_bytes = 1 << 20,
+			   .memory_bytes = 1 << 20,
 			   .fetch_bytes = 1 << 20,
 			   .pipeline = 16,
 			   .read_timeout_ms = 60000,

@@ -17,6 +17,7 @@ struct kafka_limits {              /* each is a configuration key; all have a te
 	uint32_t write_timeout_ms; /* a reader that takes nothing for so long is cut */
 	uint32_t output_bytes;     /* answers waiting for a slow reader; beyond it reading stops */
 	uint64_t max_wait_ms;      /* longer waits are cut to it */
+	uint64_t memory_bytes;     /* long requests of one thread together; the next ones wait */
 	uint32_t topic_partitions; /* of a topic whose maker does not say how many */
 	bool auto_create;          /* whoever asks for a topic that is not there makes it */
 };
@@ -35,6 +36,7 @@ struct kafka_thread_stats {
 	uint64_t connections_open, connections_total, connections_refused;
 	uint64_t requests_total;
 	uint64_t parked; /* waits, now */
+	uint64_t held;   /* connections whose next request waits for memory, now */
 	uint64_t bytes_in_total, bytes_out_total;
 	uint64_t broken_total;   /* connections ended for what was sent on them */
 	uint64_t timeouts_total; /* senders and readers cut for slowness */

@@ -3,12 +3,17 @@
 
 #include "kafka/codec/messages_txn.h"
 
-static enum kafka_error outcome_error(enum outcome outcome)
+enum { FENCED_FROM = 4 }; /* before that version a fenced producer is told that its epoch is over */
+
+static enum kafka_error outcome_error(const struct kafka_call *call, enum outcome outcome)
 {
 	switch ((int)outcome) {
+	case OUTCOME_FENCED:
+		return call->request.format.version >= FENCED_FROM ? KAFKA_PRODUCER_FENCED : KAFKA_INVALID_PRODUCER_EPOCH;
 	case OUTCOME_TXN:
 		return KAFKA_INVALID_PRODUCER_EPOCH;
 	case OUTCOME_SETTING:
+	case OUTCOME_NAME:
 		return KAFKA_INVALID_REQUEST;
 	case OUTCOME_FULL:
 	case OUTCOME_NO_MEMORY:
@@ -24,7 +29,7 @@ static void answer(struct kafka_call *call, struct kafka_ask *ask)
 
 	if (!response)
 		return;
-	response->error_code = (int16_t)outcome_error(ask->command.outcome);
+	response->error_code = (int16_t)outcome_error(call, ask->command.outcome);
 	response->producer_id = -1;
 	response->producer_epoch = -1;
 	if (response->error_code == KAFKA_NONE) {

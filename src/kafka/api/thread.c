@@ -23,6 +23,7 @@ int kafka_thread_new(struct loop *loop, unsigned index, const struct kafka_confi
 	list_init(&thread->conns);
 	list_init(&thread->work);
 	list_init(&thread->gone);
+	list_init(&thread->held);
 	pool_init(&thread->conn_pool, sizeof(struct kafka_conn));
 	pool_init(&thread->piece_pool, sizeof(struct piece));
 	board_init(&thread->board, &key);

@@ -249,11 +249,11 @@ static void topics_deleted(struct kafka_call *call, struct kafka_ask *ask)
 		const struct topic_change *change = &changes->changes[i];
 		enum kafka_error error = place_error(ask, &changes->places[i]);
 
-		if (error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION && !change->topic.name.ptr)
+		if (error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION && !change->topic.name.len)
 			error = KAFKA_UNKNOWN_TOPIC_ID;
 		topics[i].error_code = (int16_t)error;
 		topics[i].name = change->topic.name;
-		memcpy(topics[i].topic_id.bytes, change->topic.name.ptr ? change->id.bytes : change->topic.id.bytes,
+		memcpy(topics[i].topic_id.bytes, change->topic.name.len ? change->id.bytes : change->topic.id.bytes,
 		       sizeof(topics[i].topic_id.bytes));
 	}
 	response->responses.at = topics;
