@@ -1,5 +1,5 @@
-"""Groups of Kafka consumers over the Kafka door: kcat (librdkafka), kafka-python, confluent-kafka where it is installed, and frames
-by hand for what a client library would hide."""
+"""Groups of Kafka consumers over the Kafka door: kcat (librdkafka), kafka-python, confluent-kafka where it is installed, and
+frames by hand for what a client library would hide."""
 
 import collections
 import signal
