@@ -123,9 +123,9 @@ static void answered(struct kafka_call *call)
 	kafka_conn_need(conn);
 }
 
-static void drop_parts(const struct kafka_part *parts, size_t count)
+static void drop_parts(const struct kafka_part *parts, size_t from, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = from; i < count; i++)
 		parts[i].pin->ops->unpin(parts[i].pin);
 }
 
@@ -148,7 +148,7 @@ static int weave(struct kafka_call *call, struct slice text, const struct kafka_
 			r = kafka_chain_append_part(thread, &call->answer, &parts[part++]);
 		}
 	}
-	drop_parts(parts + part, part_count - part);
+	drop_parts(parts, part, part_count);
 	return r ? r : kafka_chain_append(thread, &call->answer, slice_from(text.ptr + at, text.len - at));
 }
 
@@ -158,7 +158,7 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 	struct kafka_gaps gaps = {0};
 
 	if (kafka_call_is_gone(call)) {
-		drop_parts(parts, part_count);
+		drop_parts(parts, 0, part_count);
 		return;
 	}
 	if (part_count) {
@@ -168,7 +168,7 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 	buf_clear(out);
 	kafka_response_encode(&call->request, response, out, part_count ? &gaps : NULL);
 	if (out->failed) {
-		drop_parts(parts, part_count);
+		drop_parts(parts, 0, part_count);
 		kafka_conn_break(call->conn);
 	} else if (weave(call, buf_slice(out), &gaps, parts, part_count)) {
 		kafka_conn_break(call->conn);

@@ -1,0 +1,398 @@
+"""Groups of Kafka consumers over the Kafka door: kcat (librdkafka), kafka-python, confluent-kafka where it is installed, and
+frames by hand for what a client library would hide."""
+
+import collections
+import signal
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from bide_kafka import KafkaServer, frame, string
+
+kafka_python = pytest.importorskip("kafka")
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition  # noqa: E402
+
+CLIENT_S = 60
+JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 11, 12, 14
+MEMBER_ID_REQUIRED, NOT_COORDINATOR, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID = 79, 16, 27, 25
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data").start()
+    yield running
+    assert running.running, f"the server died: {running.stderr()}"
+    assert running.stop() == 0, running.stderr()
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    made = []
+
+    def make(*flags):
+        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.running:
+            one.kill9()
+
+
+@pytest.fixture
+def topic(request):
+    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:200]
+
+
+def consumer_of(server, topic, group, **options):
+    return KafkaConsumer(
+        topic, bootstrap_servers=server.kafka, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
+        heartbeat_interval_ms=100, retry_backoff_ms=50, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, **options
+    )
+
+
+def write(server, topic, values):
+    producer = KafkaProducer(bootstrap_servers=server.kafka)
+    for n, value in enumerate(values):
+        producer.send(topic, value, partition=n % 4)
+    producer.flush(CLIENT_S)
+    producer.close()
+
+
+def numbers(first, last):
+    return [b"%d" % n for n in range(first, last)]
+
+
+def read(consumer, count):
+    """So many records, or what came within the deadline."""
+    got, deadline = [], time.monotonic() + CLIENT_S
+    while len(got) < count and time.monotonic() < deadline:
+        for records in consumer.poll(timeout_ms=200).values():
+            got += [record.value for record in records]
+    return got
+
+
+# -- by clients
+
+
+def test_kcat_reads_on_where_the_group_has_come(server, topic):
+    def kcat(count):
+        done = subprocess.run(
+            ["kcat", "-b", server.kafka, "-G", topic, "-X", "auto.offset.reset=earliest", "-c", str(count), topic],
+            capture_output=True, timeout=CLIENT_S,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.split()
+
+    write(server, topic, numbers(0, 100))
+    first = kcat(60)
+    assert sorted(first + kcat(40), key=int) == numbers(0, 100)
+
+
+def test_consumers_come_and_go_while_records_are_written(server, topic):
+    """Every record is read, and, since each commits what it has read before it gives a partition up, none twice."""
+    seen, lock, total, stop = collections.Counter(), threading.Lock(), 3000, threading.Event()
+
+    class Reader(threading.Thread):
+        def __init__(self):
+            super().__init__(daemon=True)
+            self.leave = threading.Event()
+            self.assigned = threading.Event()
+            self.error = None
+
+        def run(self):
+            try:
+                self.consume()
+            except Exception as error:  # told by the test
+                self.error = error
+
+        def consume(self):
+            consumer = consumer_of(server, topic, topic, max_poll_records=50)
+            reader = self
+
+            class Listener(kafka_python.ConsumerRebalanceListener):
+                def on_partitions_revoked(self, revoked):
+                    pass
+
+                def on_partitions_assigned(self, assigned):
+                    if assigned:
+                        reader.assigned.set()
+
+            consumer.subscribe([topic], listener=Listener())
+            while not self.leave.is_set() and not stop.is_set():
+                batches = consumer.poll(timeout_ms=100)
+                if not batches:
+                    continue
+                consumer.commit()
+                with lock:
+                    seen.update(record.value for records in batches.values() for record in records)
+            consumer.close(autocommit=False)
+
+    write(server, topic, numbers(0, 4))
+    readers = [Reader()]
+    readers[0].start()
+    assert readers[0].assigned.wait(CLIENT_S)
+    for n in range(4, total, 500):
+        write(server, topic, numbers(n, min(n + 500, total)))
+        readers.append(Reader())
+        readers[-1].start()
+        if len(readers) > 3:
+            readers[len(readers) - 3].leave.set()
+    deadline = time.monotonic() + CLIENT_S
+    while len(seen) < total and time.monotonic() < deadline and not any(reader.error for reader in readers):
+        stop.wait(0.05)
+    stop.set()
+    for reader in readers:
+        reader.join(CLIENT_S)
+    failures = [reader.error for reader in readers if reader.error]
+    # A commit that a rebalance has overtaken is refused, as it must be: what it was about is then read by another one.
+    assert all(type(error).__name__ == "CommitFailedError" for error in failures), failures
+    assert sorted(seen, key=int) == numbers(0, total)
+    assert failures or max(seen.values()) == 1
+
+
+def test_members_and_offsets_outlive_a_kill(fresh, topic):
+    server = fresh()
+    write(server, topic, numbers(0, 40))
+    consumer = consumer_of(server, topic, "g", session_timeout_ms=30000)
+    assert sorted(read(consumer, 40), key=int) == numbers(0, 40)
+    consumer.commit()
+    before = consumer._coordinator.generation()
+    for round in range(1, 4):
+        server.kill9()
+        server.start()
+        write(server, topic, numbers(40 * round, 40 * round + 40))
+        # The same member, with what it had in hand; nothing is read twice.
+        assert sorted(read(consumer, 40), key=int) == numbers(40 * round, 40 * round + 40)
+        consumer.commit()
+        deadline = time.monotonic() + CLIENT_S
+        while consumer._coordinator.generation().generation_id == before.generation_id and time.monotonic() < deadline:
+            assert not consumer.poll(timeout_ms=50)
+        after = consumer._coordinator.generation()
+        assert after.member_id == before.member_id
+        assert after.generation_id == before.generation_id + 1
+        before = after
+    consumer.close(autocommit=False)
+    server.kill9()
+    server.start()
+    admin = KafkaAdminClient(bootstrap_servers=server.kafka)
+    offsets = admin.list_consumer_group_offsets("g")
+    assert sum(offset.offset for offset in offsets.values()) == 160
+    admin.close()
+
+
+def test_metadata_beside_an_offset_comes_back(server, topic):
+    write(server, topic, numbers(0, 4))
+    consumer = KafkaConsumer(bootstrap_servers=server.kafka, group_id=topic, enable_auto_commit=False)
+    place = TopicPartition(topic, 2)
+    consumer.assign([place])
+    consumer.commit({place: OffsetAndMetadata(1, "so far: äöü")})
+    assert consumer.committed(place, metadata=True) == OffsetAndMetadata(1, "so far: äöü")
+    with pytest.raises(kafka_python.errors.OffsetMetadataTooLargeError):
+        consumer.commit({place: OffsetAndMetadata(1, "x" * 4097)})
+    consumer.close(autocommit=False)
+
+
+def test_groups_are_listed_described_and_deleted(server, topic):
+    write(server, topic, numbers(0, 4))
+    consumer = consumer_of(server, topic, topic)
+    assert len(read(consumer, 4)) == 4
+    consumer.commit()
+    admin = KafkaAdminClient(bootstrap_servers=server.kafka)
+    assert (topic, "consumer") in admin.list_consumer_groups()
+    (described,) = admin.describe_consumer_groups([topic])
+    assert (described.state, described.protocol) == ("Stable", "range")
+    (member,) = described.members
+    assert member.client_host == "/127.0.0.1" and member.member_metadata.subscription == [topic]
+    assert member.member_assignment.assignment == [(topic, [0, 1, 2, 3])]
+    (refused,) = admin.delete_consumer_groups([topic])
+    assert refused[1] is kafka_python.errors.NonEmptyGroupError
+    consumer.close(autocommit=False)
+    (deleted,) = admin.delete_consumer_groups([topic])
+    assert deleted[1] is kafka_python.errors.NoError
+    (gone,) = admin.delete_consumer_groups([topic])
+    assert gone[1] is kafka_python.errors.GroupIdNotFoundError
+    (described,) = admin.describe_consumer_groups([topic])
+    assert described.state == "Dead"
+    admin.close()
+
+
+def test_a_topics_end_takes_its_offsets_along(server, topic):
+    write(server, topic, numbers(0, 4))
+    consumer = consumer_of(server, topic, topic)
+    assert len(read(consumer, 4)) == 4
+    consumer.commit()
+    consumer.close(autocommit=False)
+    admin = KafkaAdminClient(bootstrap_servers=server.kafka)
+    assert len(admin.list_consumer_group_offsets(topic)) == 4
+    admin.delete_topics([topic])
+    assert admin.list_consumer_group_offsets(topic) == {}
+    admin.close()
+
+
+# -- confluent-kafka
+
+
+@pytest.fixture
+def confluent():
+    return pytest.importorskip("confluent_kafka")
+
+
+def confluent_consumer(confluent, server, group, **options):
+    settings = {"bootstrap.servers": server.kafka, "group.id": group, "auto.offset.reset": "earliest",
+                "enable.auto.commit": False, "heartbeat.interval.ms": 100}
+    return confluent.Consumer({**settings, **{name.replace("_", "."): value for name, value in options.items()}})
+
+
+def take(consumer, count):
+    got, deadline = [], time.monotonic() + CLIENT_S
+    while len(got) < count and time.monotonic() < deadline:
+        message = consumer.poll(0.2)
+        if message is not None and not message.error():
+            got.append(message.value())
+    return got
+
+
+@pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
+def test_confluent_divides_and_divides_again(server, topic, confluent, strategy):
+    topic = f"{topic}{strategy}"
+    write(server, topic, numbers(0, 40))
+    first = confluent_consumer(confluent, server, topic, partition_assignment_strategy=strategy)
+    first.subscribe([topic])
+    assert len(take(first, 40)) == 40
+    first.commit(asynchronous=False)
+    second = confluent_consumer(confluent, server, topic, partition_assignment_strategy=strategy)
+    second.subscribe([topic])
+    deadline = time.monotonic() + CLIENT_S
+    while (len(first.assignment()), len(second.assignment())) != (2, 2) and time.monotonic() < deadline:
+        assert not first.poll(0.05) and not second.poll(0.05)
+    assert sorted(p.partition for p in first.assignment() + second.assignment()) == [0, 1, 2, 3]
+    second.close()
+    while len(first.assignment()) != 4 and time.monotonic() < deadline:
+        first.poll(0.05)
+    write(server, topic, numbers(40, 80))
+    assert sorted(take(first, 40), key=int) == numbers(40, 80)
+    first.close()
+
+
+def test_confluent_static_members_come_back_without_a_rebalance(server, topic, confluent):
+    write(server, topic, numbers(0, 8))
+    stays = confluent_consumer(confluent, server, topic, group_instance_id="stays")
+    rebalances = []
+    stays.subscribe([topic], on_assign=lambda _, partitions: rebalances.append(len(partitions)))
+    goes = confluent_consumer(confluent, server, topic, group_instance_id="goes")
+    goes.subscribe([topic])
+    deadline = time.monotonic() + CLIENT_S
+    while (len(stays.assignment()), len(goes.assignment())) != (2, 2) and time.monotonic() < deadline:
+        stays.poll(0.05), goes.poll(0.05)
+    before, had = len(rebalances), goes.assignment()
+    goes.close()  # says nothing: a static member does not leave
+    goes = confluent_consumer(confluent, server, topic, group_instance_id="goes")
+    goes.subscribe([topic])
+    while not goes.assignment() and time.monotonic() < deadline:
+        stays.poll(0.05), goes.poll(0.05)
+    assert goes.assignment() == had and len(rebalances) == before
+    goes.close()
+    stays.close()
+
+
+# -- by hand
+
+
+def join(correlation, group, member="", session_ms=10000, rebalance_ms=60000):
+    protocols = struct.pack(">i", 1) + string("p") + struct.pack(">i", 1) + b"x"
+    return frame(JOIN_GROUP, 4, correlation,
+                 string(group) + struct.pack(">ii", session_ms, rebalance_ms) + string(member) + string("test") + protocols)
+
+
+def text_at(body, at):
+    (length,) = struct.unpack(">h", body[at : at + 2])
+    return body[at + 2 : at + 2 + length].decode(), at + 2 + length
+
+
+def joined(body):
+    """Of an answer to JoinGroup 4: error, generation, member."""
+    (error, generation) = struct.unpack(">hi", body[4:10])
+    at = 10
+    for _ in range(3):  # protocol, leader, member
+        text, at = text_at(body, at)
+    return error, generation, text
+
+
+def new_member(conn, group):
+    error, _, member = joined(conn.send(join(1, group)).answer()[1])
+    assert error == MEMBER_ID_REQUIRED
+    return member
+
+
+def leader_of(conn, group):
+    member = new_member(conn, group)
+    error, generation, _ = joined(conn.send(join(2, group, member)).answer()[1])
+    assert error == 0
+    return member, generation
+
+
+def beat(conn, group, generation, member):
+    message = string(group) + struct.pack(">i", generation) + string(member)
+    (_, error) = struct.unpack(">ih", conn.send(frame(HEARTBEAT, 1, 3, message)).answer()[1])
+    return error
+
+
+def test_a_client_that_leaves_waits_no_more(fresh):
+    server = fresh()
+    with server.open_kafka() as one, server.open_kafka() as two:
+        leader_of(one, "g")
+        two.send(join(2, "g", new_member(two, "g")))
+        server.until_parked_kafka(1)
+        two.sock.close()
+        server.until_parked_kafka(0)
+        assert server.metrics()["bide_group_members"] == 2  # it may come back as who it is
+
+
+def test_a_rebalance_waits_for_the_rebalance_timeout_and_no_longer(fresh):
+    server = fresh()
+    with server.open_kafka() as one, server.open_kafka() as two:
+        member = new_member(one, "g")
+        assert joined(one.send(join(2, "g", member, session_ms=6000, rebalance_ms=1000)).answer()[1])[0] == 0
+        began = time.monotonic()
+        second = new_member(two, "g")
+        error, generation, _ = joined(two.send(join(2, "g", second, rebalance_ms=1000)).answer()[1])
+        assert (error, generation) == (0, 2)
+        assert time.monotonic() - began >= 0.9
+        assert beat(one, "g", 1, member) == UNKNOWN_MEMBER_ID
+
+
+def test_who_waits_is_told_when_the_server_leaves(fresh):
+    server = fresh("--drain", "0.2s")
+    with server.open_kafka() as one, server.open_kafka() as two:
+        leader_of(one, "g")
+        two.send(join(2, "g", new_member(two, "g")))
+        server.until_parked_kafka(1)
+        server.signal(signal.SIGTERM)
+        assert joined(two.answer()[1])[0] == NOT_COORDINATOR
+        assert server.wait_exit() == 0, server.stderr()
+
+
+def test_after_a_kill_members_are_known_by_their_ids(fresh):
+    server = fresh()
+    with server.open_kafka() as one:
+        member, generation = leader_of(one, "g")
+    server.kill9()
+    server.start()
+    with server.open_kafka() as one:
+        assert beat(one, "g", generation, "test-01234567-89ab-cdef-0123-456789abcdef") == UNKNOWN_MEMBER_ID
+        assert beat(one, "g", generation, member) == REBALANCE_IN_PROGRESS
+        assert joined(one.send(join(4, "g", member)).answer()[1]) == (0, generation + 1, member)
+
+
+def test_limits_of_groups(fresh):
+    server = fresh("--max-groups", "1", "--max-group-members", "1", "--group-min-session-timeout", "5s")
+    with server.open_kafka() as conn:
+        leader_of(conn, "g")
+        assert joined(conn.send(join(3, "h", new_member(conn, "h"))).answer()[1])[0] == 81
+        assert joined(conn.send(join(4, "g", new_member(conn, "g"))).answer()[1])[0] == 81
+        assert joined(conn.send(join(5, "g", session_ms=4999)).answer()[1])[0] == 26
+        assert joined(conn.send(join(6, "")).answer()[1])[0] == 24
