@@ -274,7 +274,8 @@ static void restart(void)
 static void expect_offsets_as_committed(void)
 {
 	struct group_place places[PARTITIONS] = {{.topic = a_topic}, {.topic = a_topic, .partition = 1}};
-	struct ask ask = {.c = {.kind = COMMAND_GROUP_OFFSETS, .in.group_offsets = {a_group, places, PARTITIONS}}};
+	struct ask ask = {.c = {.kind = COMMAND_GROUP_OFFSETS,
+				.in.group_offsets = {.group = a_group, .places = places, .count = PARTITIONS}}};
 
 	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
 	for (size_t i = 0; i < PARTITIONS; i++)
