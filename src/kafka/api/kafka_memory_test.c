@@ -5,6 +5,8 @@
 #include "kafka/codec/bytes.h"
 #include "kafka/codec/messages_acl.h"
 #include "kafka/codec/messages_cluster.h"
+#include "kafka/codec/messages_group.h"
+#include "kafka/codec/messages_offset.h"
 #include "kafka/codec/messages_records.h"
 #include "kafka/codec/messages_topic.h"
 #include "kafka/codec/messages_txn.h"
@@ -63,6 +65,7 @@ static void turn(void)
 	assert_int_equal(loop_poll(door.loop, loop_now_ms(door.loop) + 1), 0);
 	while ((mail = mail_pop(&door.outgoing)))
 		sequencer_message(door.f.s, container_of(mail, struct message, mail));
+	(void)sequencer_turn(door.f.s, ++door.f.now_ms, 1000);
 	sequencer_settle(door.f.s);
 	door.f.durable = door.f.end;
 	sequencer_release(door.f.s);
@@ -281,7 +284,53 @@ static const struct kafka_create_acls_request allow = {.creations = ONE(((struct
 static const struct kafka_delete_acls_request forbid = {.filters =
 								ONE(((struct kafka_acl_filter[]){{.resource_type_filter = 2}}))};
 
+static const struct kafka_find_coordinator_request coordinator = {.key = SLICE_INIT("g")};
+static const struct kafka_join_group_request join = {
+	.group_id = SLICE_INIT("g"),
+	.session_timeout_ms = 10000,
+	.rebalance_timeout_ms = 10000,
+	.member_id = SLICE_INIT(""),
+	.protocol_type = SLICE_INIT("consumer"),
+	.protocols = NAMED(struct kafka_join_protocol, "range"),
+};
+static const struct kafka_sync_group_request synchronise = {.group_id = SLICE_INIT("g"), .member_id = SLICE_INIT("nobody")};
+static const struct kafka_heartbeat_request beat = {.group_id = SLICE_INIT("g"), .member_id = SLICE_INIT("nobody")};
+static const struct kafka_leave_group_request leave = {.group_id = SLICE_INIT("g"), .member_id = SLICE_INIT("nobody")};
+static const struct kafka_describe_groups_request groups = {.groups = ONE(((struct slice[]){SLICE_INIT("g")}))};
+static const struct kafka_list_groups_request all_groups;
+static const struct kafka_delete_groups_request delete_groups = {.groups_names = ONE(((struct slice[]){SLICE_INIT("g")}))};
+static const struct kafka_offset_commit_request commit = {
+	.group_id = SLICE_INIT("g"),
+	.generation_id_or_member_epoch = -1,
+	.retention_time_ms = -1,
+	.topics = ONE(((struct kafka_commit_topic[]){
+		{.name = SLICE_INIT("t"),
+		 .partitions = ONE(((struct kafka_commit_partition[]){
+			 {.committed_offset = 1, .committed_leader_epoch = -1, .committed_metadata = SLICE_INIT("meta")}}))}})),
+};
+static const struct kafka_offset_fetch_request committed = {.group_id = SLICE_INIT("g")};
+static const struct kafka_offset_delete_request forget = {
+	.group_id = SLICE_INIT("g"),
+	.topics = ONE(((struct kafka_offset_delete_topic[]){
+		{.name = SLICE_INIT("t"), .partitions = ONE(((struct kafka_offset_delete_partition[]){{0}}))}})),
+};
+static const struct kafka_init_producer_id_request transactional = {
+	.transactional_id = SLICE_INIT("tx"), .transaction_timeout_ms = 10000, .producer_id = -1, .producer_epoch = -1};
+static const struct kafka_add_partitions_to_txn_request add = {
+	.v3_and_below_transactional_id = SLICE_INIT("tx"),
+	.v3_and_below_topics = ONE(((struct kafka_txn_topic[]){{.name = SLICE_INIT("t"), .partitions = ONE(((int32_t[]){0}))}})),
+};
+static const struct kafka_end_txn_request finish = {.transactional_id = SLICE_INIT("tx"), .committed = true};
+
 static const struct script scripts[] = {
+	{.reader = {{KAFKA_FIND_COORDINATOR, 0, &coordinator}, {KAFKA_JOIN_GROUP, 2, &join}}},
+	{.reader = {{KAFKA_SYNC_GROUP, 1, &synchronise}, {KAFKA_HEARTBEAT, 1, &beat}, {KAFKA_LEAVE_GROUP, 1, &leave}}},
+	{.reader = {{KAFKA_OFFSET_COMMIT, 7, &commit}, {KAFKA_OFFSET_FETCH, 5, &committed}, {KAFKA_OFFSET_DELETE, 0, &forget}}},
+	{.reader = {{KAFKA_OFFSET_COMMIT, 8, &commit}, {KAFKA_LIST_GROUPS, 4, &all_groups}, {KAFKA_DESCRIBE_GROUPS, 5, &groups}}},
+	{.reader = {{KAFKA_OFFSET_COMMIT, 2, &commit}, {KAFKA_DELETE_GROUPS, 2, &delete_groups}}},
+	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &transactional},
+		    {KAFKA_ADD_PARTITIONS_TO_TXN, 3, &add},
+		    {KAFKA_END_TXN, 3, &finish}}},
 	{.reader = {{KAFKA_API_VERSIONS, 3, &versions}}},
 	{.reader = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_METADATA, 9, &new_topic}}},
 	{.reader = {{KAFKA_PRODUCE, 9, &writing}, {KAFKA_PRODUCE, 3, &writing}}},
