@@ -30,31 +30,46 @@ int chunk_read(struct sequencer *s, const struct chunk *chunk, char **ret_bytes)
 	return r;
 }
 
-int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset)
+/* The first record of the batch from `from` on, not before `time_ms`: 1. Of one that is compressed only its latest time is known
+ * here, so it is all of it. */
+static int batch_offset_at(struct slice batch, uint64_t from, uint64_t time_ms, uint64_t *ret_offset)
 {
 	struct batch_reader reader;
 	struct batch_record record;
+	struct batch_head head;
+	int r = batch_head_read(batch, &head);
+
+	if (r)
+		return r;
+	if (head.compression) {
+		*ret_offset = head.base_offset > from ? head.base_offset : from;
+		return head.base_offset + head.count > from && head.max_time_ms >= 0 && (uint64_t)head.max_time_ms >= time_ms;
+	}
+	r = batch_open_checked(&reader, batch);
+	if (r)
+		return r;
+	while ((r = batch_next(&reader, &record, ret_offset)) == 1 && (*ret_offset < from || reader.record_time_ms < time_ms))
+		;
+	return r;
+}
+
+int chunk_offset_at(struct sequencer *s, const struct chunk_place *place, uint64_t time_ms, uint64_t *ret_offset)
+{
 	struct slice rest, batch;
-	uint64_t offset;
+	uint64_t offset = 0;
 	char *bytes;
 	int r = chunk_read(s, place->chunk, &bytes);
 
 	if (r)
 		return r;
 	rest = slice_from(bytes, (size_t)place->chunk->size_bytes);
-	while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
-		while (batch_next(&reader, &record, &offset) == 1) {
-			if (offset < place->from || reader.record_time_ms < time_ms)
-				continue;
-			mem_free(bytes);
-			if (offset >= place->end)
-				return 1;
-			*ret_offset = offset;
-			return 0;
-		}
-	}
+	while (r == 0 && batch_cut(&rest, &batch) == 1)
+		r = batch_offset_at(batch, place->from, time_ms, &offset);
 	mem_free(bytes);
-	return 1;
+	if (r <= 0 || offset >= place->end)
+		return 1;
+	*ret_offset = offset;
+	return 0;
 }
 
 /* --- letting go --- */

@@ -177,17 +177,17 @@ static void check_clock(struct report *report)
 	snprintf(f->text, sizeof(f->text), sane ? "set" : "it is before 2020");
 }
 
-static int try_bind(const char *http)
+static int try_bind(const char *address)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
 	char host[256];
-	const char *colon = strrchr(http, ':');
-	size_t len = colon ? (size_t)(colon - http) : 0;
+	const char *colon = strrchr(address, ':');
+	size_t len = colon ? (size_t)(colon - address) : 0;
 	int fd, r = 0, on = 1;
 
 	if (!colon || len >= sizeof(host))
 		return -EINVAL;
-	memcpy(host, http, len);
+	memcpy(host, address, len);
 	host[len] = '\0';
 	if (len > 1 && host[0] == '[') {
 		host[len - 1] = '\0';
@@ -206,27 +206,38 @@ static int try_bind(const char *http)
 	return r;
 }
 
-static void check_port(struct report *report, const char *http)
+/* What is said of one of the doors. */
+struct door_words {
+	const char *address, *exposure, *taken, *other;
+};
+
+static const struct door_words http_words = {
+	.address = "address",
+	.exposure = "exposure",
+	.taken = "something listens there already (bide itself, perhaps); else choose another --http",
+	.other = "choose another --http; ports below 1024 need CAP_NET_BIND_SERVICE",
+};
+static const struct door_words kafka_words = {
+	.address = "kafka address",
+	.exposure = "kafka exposure",
+	.taken = "something listens there already (bide itself, perhaps); else choose another --kafka",
+	.other = "choose another --kafka; ports below 1024 need CAP_NET_BIND_SERVICE",
+};
+
+static void check_door(struct report *report, const struct door_words *words, const char *address)
 {
-	int r = try_bind(http);
-	struct finding *f =
-		found(report, "address",
-		      r == 0             ? GOOD
-		      : r == -EADDRINUSE ? WARN
-					 : BAD,
-		      r == -EADDRINUSE ? "something listens there already (bide itself, perhaps); else choose another --http"
-				       : "choose another --http; ports below 1024 need CAP_NET_BIND_SERVICE");
+	bool loopback =
+		strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost", 9) == 0;
+	int r = try_bind(address);
+	struct finding *f = found(report, words->address,
+				  r == 0             ? GOOD
+				  : r == -EADDRINUSE ? WARN
+						     : BAD,
+				  r == -EADDRINUSE ? words->taken : words->other);
 
-	snprintf(f->text, sizeof(f->text), "%.150s: %s", http, r ? strerror(-r) : "free");
-}
-
-static void check_exposure(struct report *report, const char *http)
-{
-	bool loopback = strncmp(http, "127.", 4) == 0 || strncmp(http, "[::1]", 5) == 0 || strncmp(http, "localhost", 9) == 0;
-	struct finding *f =
-		found(report, "exposure", loopback ? GOOD : WARN,
-		      "there is no authentication yet: put a proxy that authenticates in front, or listen on loopback");
-
+	snprintf(f->text, sizeof(f->text), "%.150s: %s", address, r ? strerror(-r) : "free");
+	f = found(report, words->exposure, loopback ? GOOD : WARN,
+		  "there is no authentication yet: put a proxy that authenticates in front, or listen on loopback");
 	snprintf(f->text, sizeof(f->text), loopback ? "loopback only" : "reachable from outside");
 }
 
@@ -282,8 +293,9 @@ int doctor_run(const struct config *config, bool json)
 	check_descriptors(&report);
 	check_backlog(&report);
 	check_clock(&report);
-	check_port(&report, config->http);
-	check_exposure(&report, config->http);
+	check_door(&report, &http_words, config->http);
+	if (config->kafka[0])
+		check_door(&report, &kafka_words, config->kafka);
 	if (json)
 		print_json(&report);
 	else

@@ -200,6 +200,12 @@ void batch_set_append_time(char *batch, size_t len, uint64_t time_ms)
 	put_u32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, len - AT_ATTRIBUTES));
 }
 
+void batch_set_plain(char *batch, size_t len)
+{
+	batch[AT_ATTRIBUTES + 1] = (char)(batch[AT_ATTRIBUTES + 1] & ~COMPRESSION);
+	put_u32(batch + AT_LENGTH, (uint32_t)(len - AT_EPOCH));
+}
+
 void batch_encode_marker(struct buf *out, uint64_t time_ms, const struct batch_marker *marker)
 {
 	const char key[] = {0, 0, 0, marker->commit}, value[6] = {0}; /* version and type; version and coordinator's epoch */

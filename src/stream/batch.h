@@ -28,6 +28,9 @@ void batch_set_epoch(char *batch, uint32_t epoch);
 /* The time of all its records becomes that of the append; its checksum is made anew. `len`: of the whole batch. */
 void batch_set_append_time(char *batch, size_t len, uint64_t time_ms);
 
+/* What lies behind the head has been decompressed; its checksum is not made anew. `len`: of the whole batch. */
+void batch_set_plain(char *batch, size_t len);
+
 /* The end of a producer's transaction: one control record (KIP-98). Base offset 0; the buffer's sticky failure is the only error.
  */
 struct batch_marker {

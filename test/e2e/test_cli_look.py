@@ -138,6 +138,14 @@ def test_doctor_warns_of_an_open_door_and_of_a_taken_one(server, tmp_path):
     assert said.code == OK and re.search(r"^warn  address .*\n      -> ", said.out, re.M)
 
 
+def test_doctor_looks_at_the_kafka_door_if_that_is_asked_for(server, tmp_path):
+    said = bide(None, "doctor", "--data", tmp_path, "--http", "127.0.0.1:0", "--kafka", "0.0.0.0:0", "--json")
+    found = verdicts(said)
+    assert said.code == OK and found["kafka address"] == "ok" and found["kafka exposure"] == "warn"
+    said = bide(None, "doctor", "--data", tmp_path, "--http", "127.0.0.1:0", "--kafka", f"127.0.0.1:{server.port}")
+    assert "choose another --kafka" in said.out
+
+
 def test_doctor_says_what_will_not_do():
     for words in (["--data", "/proc/nothing"], ["--http", "192.0.2.1:7080"], ["--http", "nonsense"]):
         said = bide(None, "doctor", *words, "--json")

@@ -15,6 +15,7 @@ struct values {
 	const struct stream_view *view;
 	struct stream_part *part;
 	char *room;           /* for the longest chunk */
+	struct buf unpacked;  /* a batch that was compressed */
 	uint64_t left, until; /* until: an offset */
 };
 
@@ -77,9 +78,12 @@ static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
 	r = chunk->pin->ops->read_whole(chunk->pin, v->room);
 	if (r)
 		return -EIO;
-	while (!r && (r = batch_cut(&rest, &batch)) > 0)
-		r = batch_open_checked(&reader, batch) ? -EIO : batch_values(v, chunk, &reader);
-	return r < 0 ? -EIO : 0;
+	while (!r && (r = batch_cut(&rest, &batch)) > 0) {
+		r = stream_batch_open(&reader, batch, &v->unpacked);
+		if (!r)
+			r = batch_values(v, chunk, &reader);
+	}
+	return r == -ENOMEM ? r : r < 0 ? -EIO : 0;
 }
 
 /* How many of the view's chunks can be in one answer: those before the next that flows alone. */
@@ -113,6 +117,7 @@ int stream_body_chunk(struct buf *out, const struct stream_view *view, const str
 		return -ENOMEM;
 	error = chunk_values(&v, &view->chunks[chunk]);
 	mem_free(v.room);
+	buf_deinit(&v.unpacked);
 	return error ? error : out->failed ? -ENOMEM : 0;
 }
 
@@ -144,6 +149,7 @@ int stream_body_add(struct buf *out, const struct stream_view *view, struct stre
 			part->ends[i] = (uint32_t)out->len;
 	}
 	mem_free(v.room);
+	buf_deinit(&v.unpacked);
 	if (array)
 		buf_append_char(out, ']');
 	if (v.left)

@@ -253,6 +253,8 @@ static void hit(struct api_thread *api, uint64_t stream, struct slice key, struc
 /* Who waits for one of the keys in these chunks. False: that cannot be seen. */
 static bool find_hits(struct api_thread *api, const struct stream_view *view, struct list *hits)
 {
+	struct buf room = {0};
+
 	for (size_t i = 0; i < view->chunk_count; i++) {
 		const struct stream_chunk_view *chunk = &view->chunks[i];
 		char *bytes = chunk->ref.kind == BODY_INLINE && chunk->pin ? mem_alloc((size_t)chunk->ref.size_bytes + 1) : NULL;
@@ -265,9 +267,10 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 			continue; /* has no key */
 		if (!bytes || chunk->pin->ops->read_whole(chunk->pin, bytes)) {
 			mem_free(bytes);
+			buf_deinit(&room);
 			return false;
 		}
-		while (batch_cut(&rest, &batch) == 1 && !batch_open_checked(&reader, batch)) {
+		while (batch_cut(&rest, &batch) == 1 && !stream_batch_open(&reader, batch, &room)) {
 			while (batch_next(&reader, &record, &offset) == 1) {
 				if (record.key.ptr)
 					hit(api, view->key, record.key, hits);
@@ -275,6 +278,7 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 		}
 		mem_free(bytes);
 	}
+	buf_deinit(&room);
 	return true;
 }
 

@@ -91,6 +91,9 @@ struct stream_part {
  * FORMAT_RECORDS tells of), if `part` wants no less. 0, -EIO or -ENOMEM. */
 int stream_body(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* The same behind what is there: with a format that is JSON, a value. */
+/* batch_open_checked, also of a compressed batch; that lies decompressed in `room` then, until the next one. 0, -EBADMSG,
+ * -ENOMEM, or -E2BIG: it holds more than may be. */
+int stream_batch_open(struct batch_reader *reader, struct slice batch, struct buf *room) MUST_USE;
 int stream_body_add(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* Of that body, the values of one chunk once more, behind what is there: `part` is what came back. */
 int stream_body_chunk(struct buf *out, const struct stream_view *view, const struct stream_part *part, size_t chunk) MUST_USE;

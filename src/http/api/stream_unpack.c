@@ -1,0 +1,30 @@
+/* Batches that a Kafka client compressed, to be read as all others. */
+#include "http/api/stream_priv.h"
+
+#include "kafka/codec/compression.h"
+#include "stream/batch.h"
+
+#include <errno.h>
+
+enum { UNPACKED_BYTES_MAX = 64 << 20 };
+
+int stream_batch_open(struct batch_reader *reader, struct slice batch, struct buf *room)
+{
+	struct batch_head head;
+	int r;
+
+	if (batch_head_read(batch, &head))
+		return -EBADMSG;
+	if (!head.compression || head.control)
+		return batch_open_checked(reader, batch);
+	buf_clear(room);
+	buf_append(room, batch.ptr, BATCH_HEAD_BYTES);
+	r = kafka_decompress(head.compression, slice_from(batch.ptr + BATCH_HEAD_BYTES, batch.len - BATCH_HEAD_BYTES),
+			     UNPACKED_BYTES_MAX, room);
+	if (!r && room->failed)
+		r = -ENOMEM;
+	if (r)
+		return r;
+	batch_set_plain(room->ptr, room->len);
+	return batch_open_checked(reader, buf_slice(room));
+}
