@@ -143,8 +143,8 @@ struct slice group_choose(const struct group *group);
 /* --- rebalance.c: how it goes on --- */
 
 /* The member that `who` says to be: OK; NO_MEMBER; FENCED (another one has its instance). */
-enum outcome group_member(const struct groups *groups, const struct group *group, const struct group_who *who,
-			  struct member **ret_member) MUST_USE;
+enum outcome group_judge(const struct groups *groups, const struct group *group, const struct group_who *who,
+			 struct member **ret_member) MUST_USE;
 
 /* PARKED: the wait is held, and a rebalance is under way. OK: over already, wait->member is it. NO_MEMBER, FENCED, PROTOCOL,
  * NO_MEMORY: nothing has changed. */

@@ -104,8 +104,8 @@ static void rebalance(struct groups *groups, struct group *group, uint64_t now_m
 
 /* --- join --- */
 
-enum outcome group_member(const struct groups *groups, const struct group *group, const struct group_who *who,
-			  struct member **ret_member)
+enum outcome group_judge(const struct groups *groups, const struct group *group, const struct group_who *who,
+			 struct member **ret_member)
 {
 	struct member *member =
 		who->instance.len ? member_find_instance(groups, group, who->instance) : member_find(groups, group, who->member);
@@ -200,7 +200,7 @@ enum outcome group_join(struct groups *groups, struct group *group, const struct
 	struct member *member = NULL;
 
 	if (who->member.len) {
-		enum outcome outcome = group_member(groups, group, who, &member);
+		enum outcome outcome = group_judge(groups, group, who, &member);
 		bool may_come = who->is_known && (!who->instance.len || group->awaited > 0);
 
 		if (outcome != OUTCOME_OK && (outcome != OUTCOME_NO_MEMBER || !may_come))
@@ -323,7 +323,7 @@ static enum outcome sync_leader(struct groups *groups, struct group *group, cons
 static enum outcome present(const struct groups *groups, const struct group *group, const struct group_who *who,
 			    struct member **ret_member)
 {
-	enum outcome outcome = group_member(groups, group, who, ret_member);
+	enum outcome outcome = group_judge(groups, group, who, ret_member);
 
 	if (outcome == OUTCOME_NO_MEMBER && was_here(group, who))
 		return OUTCOME_REBALANCING; /* so that it joins again, as who it is */
@@ -396,7 +396,7 @@ enum outcome group_may_commit(struct groups *groups, struct group *group, const 
 
 	if (who->generation < 0 && group->state == GROUP_EMPTY && !group->awaited)
 		return OUTCOME_OK; /* somebody who divides the partitions by himself, or sets offsets for others */
-	if (was_here(group, who) && group_member(groups, group, who, &member) == OUTCOME_NO_MEMBER)
+	if (was_here(group, who) && group_judge(groups, group, who, &member) == OUTCOME_NO_MEMBER)
 		return OUTCOME_OK; /* no other generation has begun: its partitions are its own */
 	outcome = present(groups, group, who, &member);
 	if (outcome != OUTCOME_OK)

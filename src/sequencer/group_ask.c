@@ -171,7 +171,7 @@ static enum outcome leave(struct sequencer *s, struct group *group, const struct
 		member = member_find_instance(&s->groups, group, who.instance);
 		outcome = member ? OUTCOME_OK : OUTCOME_NO_MEMBER;
 	} else {
-		outcome = group_member(&s->groups, group, &who, &member);
+		outcome = group_judge(&s->groups, group, &who, &member);
 	}
 	note_known(s, &who);
 	if (outcome == OUTCOME_OK) {

@@ -60,6 +60,10 @@ static void look(struct slice bytes)
 
 	if (batch_open(&reader, bytes))
 		return;
+	if (reader.left == 0) { /* a marker: nothing of it is read */
+		MUST(reader.count > 0 && reader.rest.len == 0);
+		return;
+	}
 	records = read_all(&reader, bytes);
 	if (!records)
 		return;
