@@ -214,6 +214,8 @@ def test_idle_connections_close_when_the_server_leaves(kafka):
     with server.open_kafka() as conn, server.open_kafka() as half:
         assert conn.send(api_versions(1)).answer()[0] == 1
         half.send(api_versions(1)[:6])
+        came = len(api_versions(1)) + 6
+        server.eventually(lambda: server.metrics()["bide_kafka_received_bytes_total"] == came, "the half of it is there")
         server.signal(15)
         assert conn.ended()
         assert half.send(api_versions(1)[6:]).answer()[0] == 1  # what had begun is answered

@@ -173,6 +173,15 @@ void kafka_line_advance(struct kafka_conn *conn); /* moves to `out` whatever has
 void *kafka_call_response(struct kafka_call *call) MUST_USE;
 /* Memory that lives as long as the call; NULL: none, and then the call was closed. */
 void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes) MUST_USE;
+/* A copy that does; empty when there was no memory, and then the call was closed. */
+struct slice kafka_call_dup(struct kafka_call *call, struct slice s);
+
+/* Whether it was answered or closed already, as by a lack of memory. */
+static inline bool kafka_call_is_answered(const struct kafka_call *call)
+{
+	return call->state == CALL_ANSWERED;
+}
+
 void kafka_call_answer(struct kafka_call *call, const void *response);
 
 /* The same, with records that lie in the store. In the answer, `records` have a length and any `ptr`; the parts, one behind the

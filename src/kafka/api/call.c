@@ -216,6 +216,15 @@ void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes)
 	return memory;
 }
 
+struct slice kafka_call_dup(struct kafka_call *call, struct slice s)
+{
+	char *copy = kafka_call_alloc(call, s.len);
+
+	if (copy && s.len)
+		memcpy(copy, s.ptr, s.len);
+	return copy ? slice_from(copy, s.len) : KAFKA_EMPTY;
+}
+
 /* --- waiting --- */
 
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms)

@@ -83,20 +83,20 @@ static bool describe_members(struct kafka_call *call, const struct group_view *v
 		const struct group_member_view *member = &view->members[i];
 
 		members[i] = (struct kafka_described_member){
-			.member_id = arena_dup(&call->arena, member->id),
-			.client_id = arena_dup(&call->arena, member->client_id),
-			.client_host = arena_dup(&call->arena, member->client_host),
+			.member_id = kafka_call_dup(call, member->id),
+			.client_id = kafka_call_dup(call, member->client_id),
+			.client_host = kafka_call_dup(call, member->client_host),
 		};
 		if (member->instance.len)
-			members[i].group_instance_id = arena_dup(&call->arena, member->instance);
+			members[i].group_instance_id = kafka_call_dup(call, member->instance);
 		if (stable && member->metadata.len)
-			members[i].member_metadata = arena_dup(&call->arena, member->metadata);
+			members[i].member_metadata = kafka_call_dup(call, member->metadata);
 		if (stable && member->assignment.len)
-			members[i].member_assignment = arena_dup(&call->arena, member->assignment);
+			members[i].member_assignment = kafka_call_dup(call, member->assignment);
 	}
 	group->members.at = members;
 	group->members.count = (uint32_t)view->member_count;
-	return true;
+	return !kafka_call_is_answered(call);
 }
 
 static void described(struct kafka_call *call, struct kafka_ask *ask)
@@ -115,9 +115,9 @@ static void described(struct kafka_call *call, struct kafka_ask *ask)
 		group->error_code = (int16_t)kafka_group_error_of(ask->command.outcome);
 	if (view) {
 		group->group_state = states[view->state];
-		group->protocol_type = arena_dup(&call->arena, view->protocol_type);
+		group->protocol_type = kafka_call_dup(call, view->protocol_type);
 		if (view->state == GROUP_STABLE)
-			group->protocol_data = arena_dup(&call->arena, view->protocol);
+			group->protocol_data = kafka_call_dup(call, view->protocol);
 		if (!describe_members(call, view, group))
 			return;
 	}

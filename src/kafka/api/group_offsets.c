@@ -100,7 +100,7 @@ static struct kafka_offset_fetched_partition fetched_partition(struct kafka_call
 		.partition_index = (int32_t)view->partition,
 		.committed_offset = view->offset,
 		.committed_leader_epoch = view->leader_epoch,
-		.metadata = view->metadata.len ? arena_dup(&call->arena, view->metadata) : KAFKA_EMPTY,
+		.metadata = view->metadata.len ? kafka_call_dup(call, view->metadata) : KAFKA_EMPTY,
 		.error_code = view->unstable ? KAFKA_UNSTABLE_OFFSET_COMMIT : KAFKA_NONE,
 	};
 }
@@ -137,15 +137,14 @@ static bool fill_group(struct kafka_call *call, struct fetched_group *group, con
 	while (asked->topics.at ? count < asked->topics.count : at < view->count) {
 		uint32_t run = asked->topics.at ? asked->topics.at[count].partition_indexes.count : run_of(view, at);
 
-		topics[count].name =
-			asked->topics.at ? asked->topics.at[count].name : arena_dup(&call->arena, view->at[at].topic);
+		topics[count].name = asked->topics.at ? asked->topics.at[count].name : kafka_call_dup(call, view->at[at].topic);
 		if (!fill_topic(call, &topics[count++], &view->at[at], run))
 			return false;
 		at += run;
 	}
 	group->answer.topics.at = topics;
 	group->answer.topics.count = count;
-	return true;
+	return !kafka_call_is_answered(call);
 }
 
 static void fetched_all(struct kafka_call *call, const struct fetched *fetched)

@@ -5,6 +5,8 @@
 #include "kafka/codec/bytes.h"
 #include "kafka/codec/messages_acl.h"
 #include "kafka/codec/messages_cluster.h"
+#include "kafka/codec/messages_group.h"
+#include "kafka/codec/messages_offset.h"
 #include "kafka/codec/messages_records.h"
 #include "kafka/codec/messages_topic.h"
 #include "kafka/codec/messages_txn.h"
@@ -63,6 +65,9 @@ static void turn(void)
 	assert_int_equal(loop_poll(door.loop, loop_now_ms(door.loop) + 1), 0);
 	while ((mail = mail_pop(&door.outgoing)))
 		sequencer_message(door.f.s, container_of(mail, struct message, mail));
+	door.f.now_ms += 100; /* what a lack of memory put off is soon tried again */
+	while (sequencer_turn(door.f.s, door.f.now_ms, 10))
+		;
 	sequencer_settle(door.f.s);
 	door.f.durable = door.f.end;
 	sequencer_release(door.f.s);
@@ -281,7 +286,60 @@ static const struct kafka_create_acls_request allow = {.creations = ONE(((struct
 static const struct kafka_delete_acls_request forbid = {.filters =
 								ONE(((struct kafka_acl_filter[]){{.resource_type_filter = 2}}))};
 
+static const struct kafka_find_coordinator_request coordinator = {.coordinator_keys = ONE(((struct slice[]){SLICE_INIT("g")}))};
+#define JOIN(group)                                                                                                              \
+	{                                                                                                                        \
+		.group_id = SLICE_INIT(group), .session_timeout_ms = 10000, .rebalance_timeout_ms = 10000,                       \
+		.protocol_type = SLICE_INIT("consumer"),                                                                         \
+		.protocols = ONE(((struct kafka_join_protocol[]){{SLICE_INIT("range"), SLICE_INIT("x")}}))                       \
+	}
+static const struct kafka_join_group_request join = JOIN("g");
+static const struct kafka_sync_group_request sync_stranger = {.group_id = SLICE_INIT("g"), .member_id = SLICE_INIT("nobody")};
+static const struct kafka_heartbeat_request beat_stranger = {.group_id = SLICE_INIT("g"), .member_id = SLICE_INIT("nobody")};
+static const struct kafka_leave_group_request leave_stranger = {
+	.group_id = SLICE_INIT("g"),
+	.members = ONE(((struct kafka_leaving_member[]){{.member_id = SLICE_INIT("nobody")}})),
+};
+static const struct kafka_offset_commit_request commit = {
+	.group_id = SLICE_INIT("g"),
+	.generation_id_or_member_epoch = -1,
+	.topics = ONE(((struct kafka_commit_topic[]){
+		{.name = SLICE_INIT("t"),
+		 .partitions = ONE(((struct kafka_commit_partition[]){
+			 {.committed_offset = 1, .committed_leader_epoch = -1, .committed_metadata = SLICE_INIT("so far")}}))}})),
+};
+static const struct kafka_offset_fetch_request fetch_offsets = {
+	.groups = {.at = (struct kafka_offset_fetch_group[]){{.group_id = SLICE_INIT("g")}, {.group_id = SLICE_INIT("h")}},
+		   .count = 2},
+};
+static const struct kafka_offset_fetch_request fetch_one = {
+	.group_id = SLICE_INIT("g"),
+	.topics =
+		ONE(((struct kafka_offset_fetch_topic[]){{.name = SLICE_INIT("t"), .partition_indexes = ONE(((int32_t[]){0}))}})),
+};
+static const struct kafka_offset_delete_request forget = {
+	.group_id = SLICE_INIT("g"),
+	.topics = ONE(((struct kafka_offset_delete_topic[]){
+		{.name = SLICE_INIT("t"), .partitions = ONE(((struct kafka_offset_delete_partition[]){{0}}))}})),
+};
+static const struct kafka_describe_groups_request describe_groups = {
+	.groups = {.at = (struct slice[]){SLICE_INIT("g"), SLICE_INIT("h")}, .count = 2}};
+static const struct kafka_list_groups_request list_groups;
+static const struct kafka_delete_groups_request delete_groups = {
+	.groups_names = {.at = (struct slice[]){SLICE_INIT("g"), SLICE_INIT("h")}, .count = 2}};
+
+static const struct kafka_init_producer_id_request transactional = {
+	.transactional_id = SLICE_INIT("tx"), .transaction_timeout_ms = 10000, .producer_id = -1, .producer_epoch = -1};
+static const struct kafka_add_partitions_to_txn_request add = {
+	.v3_and_below_transactional_id = SLICE_INIT("tx"),
+	.v3_and_below_topics = ONE(((struct kafka_txn_topic[]){{.name = SLICE_INIT("t"), .partitions = ONE(((int32_t[]){0}))}})),
+};
+static const struct kafka_end_txn_request finish = {.transactional_id = SLICE_INIT("tx"), .committed = true};
+
 static const struct script scripts[] = {
+	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &transactional},
+		    {KAFKA_ADD_PARTITIONS_TO_TXN, 3, &add},
+		    {KAFKA_END_TXN, 3, &finish}}},
 	{.reader = {{KAFKA_API_VERSIONS, 3, &versions}}},
 	{.reader = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_METADATA, 9, &new_topic}}},
 	{.reader = {{KAFKA_PRODUCE, 9, &writing}, {KAFKA_PRODUCE, 3, &writing}}},
@@ -298,6 +356,19 @@ static const struct script scripts[] = {
 	{.reader = {{KAFKA_DESCRIBE_CLUSTER, 1, &cluster}, {KAFKA_DESCRIBE_LOG_DIRS, 4, &log_dirs}}},
 	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &producer}}},
 	{.reader = {{KAFKA_SASL_HANDSHAKE, 1, &handshake}, {KAFKA_SASL_AUTHENTICATE, 2, &authenticate}}},
+	{.reader = {{KAFKA_FIND_COORDINATOR, 4, &coordinator}, {KAFKA_JOIN_GROUP, 9, &join}}},
+	{.reader = {{KAFKA_JOIN_GROUP, 3, &join},
+		    {KAFKA_DESCRIBE_GROUPS, 5, &describe_groups},
+		    {KAFKA_LIST_GROUPS, 4, &list_groups}}},
+	{.reader = {{KAFKA_SYNC_GROUP, 5, &sync_stranger},
+		    {KAFKA_HEARTBEAT, 4, &beat_stranger},
+		    {KAFKA_LEAVE_GROUP, 5, &leave_stranger}}},
+	{.reader = {{KAFKA_OFFSET_COMMIT, 8, &commit},
+		    {KAFKA_OFFSET_FETCH, 8, &fetch_offsets},
+		    {KAFKA_OFFSET_FETCH, 7, &fetch_one}}},
+	{.reader = {{KAFKA_OFFSET_COMMIT, 8, &commit},
+		    {KAFKA_OFFSET_DELETE, 0, &forget},
+		    {KAFKA_DELETE_GROUPS, 2, &delete_groups}}},
 	{.reader = {{KAFKA_DESCRIBE_ACLS, 3, &acls}, {KAFKA_CREATE_ACLS, 3, &allow}, {KAFKA_DELETE_ACLS, 3, &forbid}}},
 };
 
