@@ -273,6 +273,7 @@ struct command {
 		struct group_commit_in group_commit; /* GROUP_FORGET, too */
 		struct group_offsets_in group_offsets;
 		struct group_in group; /* GROUP_GET, GROUP_DELETE */
+		struct groups_in groups;
 	} in;
 	/* What comes back, where there is any. Arrays are the sequencer's, freed by command_answer_deinit, which also gives back
 	 * the views' references. */

@@ -87,6 +87,7 @@ struct group_offset_view {
 	int64_t offset;
 	int32_t leader_epoch;
 	uint64_t committed_ms; /* unix; 0: there is none */
+	int64_t end_offset;    /* of the partition; -1: there is none */
 	bool unstable;
 };
 
@@ -95,9 +96,16 @@ struct group_offsets_view { /* one block; freed with the command's answer */
 	struct group_offset_view at[];
 };
 
-/* GROUP_GET: OK, NOT_FOUND. GROUP_DELETE: OK, NOT_FOUND, BUSY (somebody is in it), for one. GROUPS: all there are. */
+/* GROUP_GET: OK, NOT_FOUND. GROUP_DELETE: OK, NOT_FOUND, BUSY (somebody is in it), for one. GROUPS: those there are, the
+ * oldest first; next: 0 at the end. */
 struct group_in {
 	struct slice group;
+	bool offsets; /* GROUP_GET: `offsets` are wanted, too */
+};
+
+struct groups_in {
+	uint64_t after; /* `next` of the page before */
+	uint32_t limit; /* 0: all */
 };
 
 struct group_member_view {
@@ -110,6 +118,7 @@ struct group_view { /* one block; freed with the command's answer */
 	struct slice id, protocol_type, protocol, leader;
 	struct slice member_id;  /* JOIN: the asker's */
 	struct slice assignment; /* SYNC: the asker's */
+	uint64_t number;
 	uint32_t generation;
 	enum group_state state;
 	bool skip_assignment; /* JOIN */

@@ -240,21 +240,34 @@ void command_group_get(struct sequencer *s, struct command *c)
 
 	if (group) {
 		c->out.group = group_view_new(group, NULL, true);
-		outcome = c->out.group ? OUTCOME_OK : OUTCOME_NO_MEMORY;
+		if (c->in.group.offsets)
+			c->out.offsets = group_offsets_view_new(s, group, &(struct group_offsets_in){0});
+		outcome = c->out.group && (c->out.offsets || !c->in.group.offsets) ? OUTCOME_OK : OUTCOME_NO_MEMORY;
 	}
 	answer(s, c, outcome);
 }
 
 void command_groups(struct sequencer *s, struct command *c)
 {
-	c->out.groups = mem_zalloc((s->groups.count + 1) * sizeof(*c->out.groups));
+	const struct groups_in *in = &c->in.groups;
+	uint64_t limit = in->limit && in->limit < s->groups.count ? in->limit : s->groups.count;
+
+	c->out.groups = mem_zalloc((limit + 1) * sizeof(*c->out.groups));
 	if (!c->out.groups) {
 		answer(s, c, OUTCOME_NO_MEMORY);
 		return;
 	}
 	list_each (node, &s->groups.all) {
-		struct group_view *view = group_view_new(container_of(node, struct group, peers), NULL, false);
+		const struct group *group = container_of(node, struct group, peers);
+		struct group_view *view;
 
+		if (group->number <= in->after)
+			continue;
+		if (c->out.group_count == limit) {
+			c->out.next = c->out.groups[limit - 1]->number;
+			break;
+		}
+		view = group_view_new(group, NULL, false);
 		if (!view) {
 			command_answer_deinit(c);
 			answer(s, c, OUTCOME_NO_MEMORY);

@@ -75,6 +75,7 @@ struct group_view *group_view_new(const struct group *group, const struct member
 		view->member_id = put(&at, asker->id);
 		view->assignment = put(&at, asker->assignment);
 	}
+	view->number = group->number;
 	view->generation = group->generation;
 	view->state = group->state;
 	view->offset_count = group->offset_count;
@@ -123,16 +124,19 @@ static struct group_offsets_view *offsets_room(size_t count, size_t bytes, char 
 	return view;
 }
 
-static void put_offset(struct group_offset_view *view, const struct group_offset *offset, char **at)
+static void put_offset(const struct sequencer *s, struct group_offset_view *view, const struct group_offset *offset, char **at)
 {
+	const struct stream *partition = partition_find(s, topic_find(&s->topics, offset_topic(offset)), offset->partition);
+
 	view->metadata = put(at, offset_metadata(offset));
 	view->partition = offset->partition;
 	view->offset = (int64_t)offset->offset;
 	view->leader_epoch = offset->leader_epoch;
 	view->committed_ms = offset->committed_ms;
+	view->end_offset = partition ? (int64_t)partition->next_offset : -1;
 }
 
-static struct group_offsets_view *offsets_all(const struct group *group)
+static struct group_offsets_view *offsets_all(const struct sequencer *s, const struct group *group)
 {
 	struct group_offsets_view *view;
 	size_t bytes = 0;
@@ -150,7 +154,7 @@ static struct group_offsets_view *offsets_all(const struct group *group)
 		const struct group_offset *offset = container_of(node, struct group_offset, peers);
 
 		view->at[view->count].topic = put(&at, offset_topic(offset));
-		put_offset(&view->at[view->count++], offset, &at);
+		put_offset(s, &view->at[view->count++], offset, &at);
 	}
 	qsort(view->at, view->count, sizeof(view->at[0]), by_place);
 	return view;
@@ -173,7 +177,7 @@ struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, con
 	char *at;
 
 	if (!in->places && group) {
-		view = offsets_all(group);
+		view = offsets_all(s, group);
 		mark_unstable(s, in, view);
 		return view;
 	}
@@ -188,9 +192,9 @@ struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, con
 		const struct group_offset *offset = group ? offset_find(&s->groups, group, place->topic, place->partition) : NULL;
 
 		view->at[i] = (struct group_offset_view){
-			.topic = place->topic, .partition = place->partition, .offset = -1, .leader_epoch = -1};
+			.topic = place->topic, .partition = place->partition, .offset = -1, .leader_epoch = -1, .end_offset = -1};
 		if (offset)
-			put_offset(&view->at[i], offset, &at);
+			put_offset(s, &view->at[i], offset, &at);
 		view->count++;
 	}
 	mark_unstable(s, in, view);

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from bide_kafka import KafkaServer, frame, string
+from bide_server import BIN, clean_environment
 
 kafka_python = pytest.importorskip("kafka")
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition  # noqa: E402
@@ -231,6 +232,93 @@ def test_a_topics_end_takes_its_offsets_along(server, topic):
     admin.delete_topics([topic])
     assert admin.list_consumer_group_offsets(topic) == {}
     admin.close()
+
+
+# -- over HTTP, and by the command line
+
+
+def test_groups_over_http(server, topic):
+    write(server, topic, numbers(0, 8))
+    consumer = consumer_of(server, topic, topic)
+    assert len(read(consumer, 8)) == 8
+    consumer.commit()
+    write(server, topic, numbers(8, 12))
+    told = server.api.call("GET", f"/v1/groups/{topic}").json()
+    assert (told["group"], told["state"], told["protocol"]) == (topic, "stable", "range")
+    (member,) = told["members"]
+    assert member["leader"] and member["host"] == "/127.0.0.1" and member["instance"] is None
+    assert [(o["topic"], o["partition"], o["offset"], o["end"], o["lag"]) for o in told["offsets"]] == [
+        (topic, n, 2, 3, 1) for n in range(4)
+    ]
+    reset = b'{"topic": "%s", "to": "earliest"}' % topic.encode()
+    refused = server.api.call("PATCH", f"/v1/groups/{topic}", reset, {"Content-Type": "application/json"})
+    assert refused.status == 409
+    assert server.api.call("DELETE", f"/v1/groups/{topic}").status == 409
+    consumer.close(autocommit=False)
+
+    def offsets():
+        return [o["offset"] for o in server.api.call("GET", f"/v1/groups/{topic}").json()["offsets"]]
+
+    def patch(body):
+        return server.api.call("PATCH", f"/v1/groups/{topic}", body.encode(), {"Content-Type": "application/json"}).status
+
+    assert patch(f'{{"topic": "{topic}", "to": "earliest"}}') == 204 and offsets() == [0, 0, 0, 0]
+    assert patch(f'{{"topic": "{topic}", "to": "latest"}}') == 204 and offsets() == [3, 3, 3, 3]
+    assert patch(f'{{"topic": "{topic}", "to": "1", "partition": 2}}') == 204 and offsets() == [3, 3, 1, 3]
+    assert patch(f'{{"topic": "{topic}", "to": "1", "partition": 4}}') == 404
+    assert patch('{"topic": "none", "to": "1"}') == 404
+    assert patch(f'{{"topic": "{topic}", "to": "soon"}}') == 400
+    assert patch(f'{{"topic": "{topic}"}}') == 400
+    listed = server.api.call("GET", "/v1/groups?limit=1000").json()
+    assert listed["next"] is None
+    assert {"group": topic, "state": "empty", "members": 0, "offsets": 4}.items() <= next(
+        group for group in listed["groups"] if group["group"] == topic
+    ).items()
+    assert server.api.call("DELETE", f"/v1/groups/{topic}").status == 204
+    assert server.api.call("DELETE", f"/v1/groups/{topic}").status == 404
+    assert server.api.call("GET", f"/v1/groups/{topic}").status == 404
+
+
+def test_groups_are_listed_in_pages(fresh, topic):
+    server = fresh()
+    write(server, topic, numbers(0, 4))
+    for n in range(5):
+        body = b'{"topic": "%s", "to": "latest"}' % topic.encode()
+        assert server.api.call("PATCH", f"/v1/groups/g%20{n}", body, {"Content-Type": "application/json"}).status == 204
+    found, after = [], ""
+    while after is not None:
+        page = server.api.call("GET", f"/v1/groups?limit=2{after and '&after=' + after}").json()
+        assert len(page["groups"]) <= 2
+        found += [group["group"] for group in page["groups"]]
+        after = page["next"]
+    assert found == [f"g {n}" for n in range(5)]
+
+
+def test_groups_by_the_command_line(server, topic):
+    environment = clean_environment(BIDE_SERVER=f"http://127.0.0.1:{server.port}")
+
+    def run(*arguments):
+        done = subprocess.run([BIN, *arguments], env=environment, capture_output=True, timeout=CLIENT_S)
+        return done.returncode, done.stdout.decode()
+
+    write(server, topic, numbers(0, 8))
+    consumer = consumer_of(server, topic, topic)
+    assert len(read(consumer, 8)) == 8
+    consumer.commit()
+    code, told = run("group", "info", topic)
+    assert code == 0 and "(leads)" in told and "stable" in told
+    assert run("group", "reset", topic, "--topic", topic, "--to", "earliest")[0] not in (0, 2)
+    consumer.close(autocommit=False)
+    assert run("group", "reset", topic, "--topic", topic, "--to", "earliest") == (0, "")
+    told = run("group", "info", topic)[1]
+    rows = [line.split() for line in told.splitlines() if line.startswith(topic)]
+    assert rows == [[topic, str(n), "0", "2", "2"] for n in range(4)]
+    (row,) = [line.split() for line in run("groups")[1].splitlines() if line.startswith(topic)]
+    assert row[1:3] + row[4:] == ["empty", "-", "0", "4"]
+    assert run("group", "delete", topic) == (0, "")
+    assert run("group", "info", topic)[0] not in (0, 2)
+    for wrong in ("group", "group info", "group reset g", "group info g --to 1", "group drop g", "groups x"):
+        assert run(*wrong.split())[0] == 2
 
 
 # -- confluent-kafka

@@ -303,6 +303,13 @@ void queue_set_body(struct exchange *ex, const struct request_body *body);
 void kick_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void kick_body(struct exchange *ex, const struct request_body *body);
 
+/* --- group.c --- */
+void groups_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void group_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void group_delete_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void group_reset_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void group_reset_body(struct exchange *ex, const struct request_body *body);
+
 /* --- stream.c, stream_list.c, stream_read.c, stream_wait.c --- */
 void streams_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void stream_create_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

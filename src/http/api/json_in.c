@@ -434,3 +434,23 @@ void pause_read(struct json_in *in, bool *ret_paused)
 	json_in_bool(in, "paused", ret_paused, &found);
 	json_in_need(in, found, "paused");
 }
+
+void reset_read(struct json_in *in, struct reset_request *ret_request)
+{
+	struct slice to = {0};
+
+	*ret_request = (struct reset_request){.partition = UINT64_MAX};
+	json_in_string(in, "topic", TOPIC_NAME_MAX, &ret_request->topic);
+	json_in_need(in, ret_request->topic.len > 0, "topic");
+	json_in_u64(in, "partition", 0, INT32_MAX, &ret_request->partition);
+	json_in_string(in, "to", NAME_BYTES_MAX, &to);
+	json_in_need(in, to.len > 0, "to");
+	if (slice_eq(to, SLICE("earliest")))
+		ret_request->to = RESET_EARLIEST;
+	else if (slice_eq(to, SLICE("latest")))
+		ret_request->to = RESET_LATEST;
+	else if (slice_u64(to, &ret_request->offset) == 0 && ret_request->offset <= INT64_MAX)
+		ret_request->to = RESET_OFFSET;
+	else
+		json_in_fail(in, "\"to\" must be \"earliest\", \"latest\" or an offset, as a string.");
+}

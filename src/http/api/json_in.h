@@ -118,3 +118,12 @@ void fail_read(struct json_in *in, struct fail_request *ret_request);
 void release_read(struct json_in *in, uint64_t *ret_delay_ms);
 void kick_read(struct json_in *in, uint32_t *ret_count);
 void pause_read(struct json_in *in, bool *ret_paused);
+
+enum reset_to { RESET_EARLIEST, RESET_LATEST, RESET_OFFSET };
+struct reset_request {
+	struct slice topic;
+	uint64_t partition; /* UINT64_MAX: all */
+	enum reset_to to;
+	uint64_t offset; /* RESET_OFFSET */
+};
+void reset_read(struct json_in *in, struct reset_request *ret_request);

@@ -186,6 +186,28 @@ static void test_null_is_the_same_as_absent(void **state)
 	assert_true(refused(&in, "\"paused\" is missing"));
 }
 
+static void test_reset(void **state)
+{
+	struct reset_request reset;
+	struct json_in in;
+
+	(void)state;
+	open_text(&in, "{\"topic\":\"t\",\"to\":\"latest\",\"partition\":3}");
+	reset_read(&in, &reset);
+	assert_true(json_in_close(&in));
+	assert_true(slice_eq(reset.topic, SLICE("t")) && reset.to == RESET_LATEST && reset.partition == 3);
+	open_text(&in, "{\"topic\":\"t\",\"to\":\"17\"}");
+	reset_read(&in, &reset);
+	assert_true(json_in_close(&in));
+	assert_true(reset.to == RESET_OFFSET && reset.offset == 17 && reset.partition == UINT64_MAX);
+	open_text(&in, "{\"topic\":\"t\",\"to\":\"9223372036854775808\"}");
+	reset_read(&in, &reset);
+	assert_true(refused(&in, "\"to\" must be"));
+	open_text(&in, "{\"to\":\"latest\"}");
+	reset_read(&in, &reset);
+	assert_true(refused(&in, "\"topic\" is missing"));
+}
+
 static void test_every_problem_has_a_row_and_every_refusal_a_problem(void **state)
 {
 	(void)state;
@@ -221,6 +243,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_wait_is_for_streams_or_jobs, teardown),
 		cmocka_unit_test_teardown(test_an_empty_body_is_an_empty_object_where_all_is_optional, teardown),
 		cmocka_unit_test_teardown(test_null_is_the_same_as_absent, teardown),
+		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_every_problem_has_a_row_and_every_refusal_a_problem),
 	};
 
