@@ -199,7 +199,7 @@ void expect_offsets(struct slice group, const char *said)
 
 enum outcome group_tell(enum command_kind kind, struct slice group)
 {
-	struct ask ask = {.c = {.kind = kind, .in.group = {group}}};
+	struct ask ask = {.c = {.kind = kind, .in.group.group = group}};
 	enum outcome outcome = fixture_ask(&f, &ask, 0);
 
 	ask_deinit(&ask);

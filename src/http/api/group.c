@@ -230,10 +230,8 @@ static bool places_fill(struct exchange *ex, struct reset *reset, const struct t
 
 	in->count = reset->request.partition == UINT64_MAX ? view->partition_count : 1;
 	in->places = arena_zalloc(&ex->arena, in->count * sizeof(*in->places));
-	if (!in->places) {
-		call_no_memory(ex);
+	if (!in->places)
 		return false;
-	}
 	for (size_t i = 0; i < in->count; i++)
 		in->places[i] = (struct group_place){.topic = reset->request.topic,
 						     .partition = (uint32_t)(first + i),
@@ -246,17 +244,21 @@ static void looked(struct exchange *ex, struct ask *ask)
 {
 	struct reset *reset = container_of(ask->command.in.topics.topics, struct reset, topic);
 	const struct topic_view *view = ask->command.out.topic_count ? ask->command.out.topics[0] : NULL;
-	bool fine = false;
+	bool is_topic = view, is_partition, is_made = false;
 
 	if (refused(ex, ask))
 		return;
-	if (!view || (reset->request.partition != UINT64_MAX && reset->request.partition >= view->partition_count))
-		call_problem(ex, PROBLEM_NOT_FOUND, view ? "The topic has no such partition." : "There is no such topic.");
-	else
-		fine = places_fill(ex, reset, view);
+	is_partition = view && (reset->request.partition == UINT64_MAX || reset->request.partition < view->partition_count);
+	if (is_partition)
+		is_made = places_fill(ex, reset, view);
+	/* With an answer all this is gone. */
 	command_answer_deinit(&ask->command);
-	if (fine)
+	if (is_made)
 		ask_send(ex, reset->commit);
+	else if (is_partition)
+		call_no_memory(ex);
+	else
+		call_problem(ex, PROBLEM_NOT_FOUND, is_topic ? "The topic has no such partition." : "There is no such topic.");
 }
 
 void group_reset_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
