@@ -276,7 +276,7 @@ const struct cli_command group_command = {
 	.usage = "info|reset|delete GROUP",
 	.options = group_table,
 	.run = group_run,
-	.detail = "  info     its members, how far it has come in each partition, and how far behind it is\n"
+	.detail = "  info     its members, where it stands in each partition, how far behind\n"
 		  "  reset    where it reads on; it must have no members\n"
 		  "  delete   it and its offsets are gone; it must have no members",
 	.group = "Look",
