@@ -23,11 +23,24 @@ static bool uses_reserve(enum event_type type)
 	return type != EVENT_SUBMITTED && type != EVENT_BODY_MOVED && type != EVENT_RESULT_MOVED;
 }
 
-void appended_until(struct sequencer *s, uint64_t end)
+static void appended_until(struct sequencer *s, uint64_t end)
 {
 	if (s->appended_end <= s->store->ops->durable_position(s->store))
 		s->lazy_since_ms = s->now_ms;
 	s->appended_end = end;
+}
+
+int append_entry(struct sequencer *s, struct store_entry *entry, struct store_appended *ret_appended)
+{
+	int r;
+
+	if (s->fields.failed)
+		return -ENOMEM;
+	entry->fields = buf_slice(&s->fields);
+	r = s->store->ops->append(s->store, entry, ret_appended);
+	if (!r)
+		appended_until(s, ret_appended->end);
+	return r;
 }
 
 static int append(struct sequencer *s, struct event *e, struct slice body)
@@ -37,23 +50,15 @@ static int append(struct sequencer *s, struct event *e, struct slice body)
 
 	buf_clear(&s->fields);
 	event_encode(e, &s->fields);
-	if (s->fields.failed)
-		return -ENOMEM;
-	r = s->store->ops->append(s->store,
-				  &(struct store_entry){
-					  .time_ms = e->time_ms,
-					  .fields = buf_slice(&s->fields),
-					  .body = body,
-					  .type = (uint8_t)e->type,
-					  .reserve = uses_reserve(e->type),
-				  },
-				  &appended);
+	r = append_entry(s,
+			 &(struct store_entry){
+				 .time_ms = e->time_ms, .body = body, .type = (uint8_t)e->type, .reserve = uses_reserve(e->type)},
+			 &appended);
 	if (r)
 		return r;
 	e->position = appended.position;
 	e->end = appended.end;
 	e->bytes = appended.body;
-	appended_until(s, appended.end);
 	return 0;
 }
 

@@ -21,22 +21,15 @@ static int append(struct sequencer *s, struct group_event *e)
 
 	buf_clear(&s->fields);
 	group_event_encode(e, &s->fields);
-	if (s->fields.failed)
-		return -ENOMEM;
-	r = s->store->ops->append(
-		s->store,
-		&(struct store_entry){
-			.time_ms = e->time_ms,
-			.fields = buf_slice(&s->fields),
-			.type = (uint8_t)e->type,
-			/* Those who are there go on when the disk is full; new groups and offsets are refused. */
-			.reserve = e->type != GROUP_CREATED && e->type != GROUP_COMMITTED,
-		},
-		&appended);
+	/* Those who are there go on when the disk is full; new groups and offsets are refused. */
+	r = append_entry(s,
+			 &(struct store_entry){.time_ms = e->time_ms,
+					       .type = (uint8_t)e->type,
+					       .reserve = e->type != GROUP_CREATED && e->type != GROUP_COMMITTED},
+			 &appended);
 	if (r)
 		return r;
 	e->end = appended.end;
-	appended_until(s, appended.end);
 	return 0;
 }
 

@@ -77,7 +77,8 @@ enum outcome emit(struct sequencer *s, struct event *e, struct job *job, struct 
 /* The same for events without fields of their own. */
 enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *job) MUST_USE;
 enum outcome outcome_of(int error);
-void appended_until(struct sequencer *s, uint64_t end); /* an entry was appended */
+/* Appends an event whose fields have just been encoded into s->fields: 0, or as the store says. */
+int append_entry(struct sequencer *s, struct store_entry *entry, struct store_appended *ret_appended) MUST_USE;
 /* Puts a message on its way; it leaves when `gate` is durable. */
 void message_send(struct sequencer *s, struct message *message, uint64_t gate);
 void reply(struct sequencer *s, struct command *c, enum outcome outcome, uint64_t gate);

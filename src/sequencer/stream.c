@@ -22,23 +22,15 @@ static int append(struct sequencer *s, struct stream_event *e, struct slice body
 
 	buf_clear(&s->fields);
 	stream_event_encode(e, &s->fields);
-	if (s->fields.failed)
-		return -ENOMEM;
-	r = s->store->ops->append(s->store,
-				  &(struct store_entry){
-					  .time_ms = e->time_ms,
-					  .fields = buf_slice(&s->fields),
-					  .body = body,
-					  .type = (uint8_t)e->type,
-					  .reserve = uses_reserve(e),
-				  },
-				  &appended);
+	r = append_entry(
+		s,
+		&(struct store_entry){.time_ms = e->time_ms, .body = body, .type = (uint8_t)e->type, .reserve = uses_reserve(e)},
+		&appended);
 	if (r)
 		return r;
 	e->position = appended.position;
 	e->end = appended.end;
 	e->bytes = appended.body;
-	appended_until(s, appended.end);
 	return 0;
 }
 

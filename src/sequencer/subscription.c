@@ -36,20 +36,11 @@ static int append(struct sequencer *s, struct subscription_event *e)
 
 	buf_clear(&s->fields);
 	subscription_event_encode(e, &s->fields);
-	if (s->fields.failed)
-		return -ENOMEM;
-	r = s->store->ops->append(s->store,
-				  &(struct store_entry){
-					  .time_ms = e->time_ms,
-					  .fields = buf_slice(&s->fields),
-					  .type = (uint8_t)e->type,
-					  .reserve = uses_reserve(e),
-				  },
-				  &appended);
+	r = append_entry(s, &(struct store_entry){.time_ms = e->time_ms, .type = (uint8_t)e->type, .reserve = uses_reserve(e)},
+			 &appended);
 	if (r)
 		return r;
 	e->end = appended.end;
-	appended_until(s, appended.end);
 	return 0;
 }
 
