@@ -1,0 +1,81 @@
+"""A history: all that clients of the Kafka door did and were told, one line of JSON for each thing that happened.
+
+An operation begins with `invoke` and ends with
+
+  ok     the server said that it was done
+  fail   it is certain that it was not done, and never will be
+  info   nobody knows: the connection broke, the answer did not come, the client died
+
+and one that has no end is an `info`, too. What is only noted (a rebalance, a kill) is one line that is `ok`. Each process writes a
+file of its own; times are of the system's monotonic clock, which all processes share, so the files together are one history.
+
+The operations, `f`, and what is in them. A key is "topic/partition"; a `life` is one producer or consumer from its making to its end.
+
+  send          life, mode (plain, idempotent, transactional), key, value; txn; source: the record it was made of, [group, key, offset];
+                ok: offset, where the client was told one
+  commit, abort txn
+  txn-offsets   txn, group, offsets {key: offset}
+  assign        life, positions {key: offset}: reads from there, and nothing else
+  seek          life, positions
+  assigned      life, group, keys: by a rebalance;  revoked
+  poll          life, isolation, records {key: [[offset, value], …]};  final: it was the reading after all was over
+  offsets       group, offsets {key: offset}: committed by a consumer
+  committed     group, offsets: what the server says in the end
+  ends          isolation, ends {key: [first, end]}: what there was to read in the end
+  delete        key, before
+"""
+
+import json
+import threading
+import time
+
+
+class Recorder:
+    """Writes one process's part. May be called from any thread."""
+
+    def __init__(self, path, process):
+        self.process, self.count, self.lock = process, 0, threading.Lock()
+        self.file = open(path, "a", buffering=1)
+
+    def _write(self, op, kind, fields):
+        line = {"t": time.monotonic_ns(), "process": self.process, "op": op, "type": kind, **fields}
+        with self.lock:
+            self.file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def invoke(self, f, **fields):
+        """Returns the operation's number, for its end."""
+        with self.lock:
+            self.count += 1
+            op = self.count
+        self._write(op, "invoke", {"f": f, **fields})
+        return op
+
+    def end(self, op, kind, **fields):
+        self._write(op, kind, fields)
+
+    def note(self, f, **fields):
+        with self.lock:
+            self.count += 1
+            op = self.count
+        self._write(op, "ok", {"f": f, **fields})
+
+
+def lines(paths):
+    for path in paths:
+        with open(path) as file:
+            for line in file:
+                if line.endswith("\n"):  # the last one of a process that was killed may be cut
+                    yield json.loads(line)
+
+
+def load(paths):
+    """The operations in the order they began: one dict each, of all its fields, its `type`, and when it began and ended."""
+    found = {}
+    for line in lines(paths):
+        name, t = (line["process"], line.pop("op")), line.pop("t")
+        if line["type"] == "invoke":
+            found[name] = {**line, "type": "info", "start": t, "end": None}
+        else:
+            op = found.setdefault(name, {"start": t})
+            op.update(line, end=t)
+    return sorted(found.values(), key=lambda op: op["start"])
