@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 extern const struct cli_command submit_command, wait_command, result_command, cancel_command, jobs_command, queues_command,
-	work_command, stream_command, streams_command, append_command, tail_command, groups_command, group_command, top_command,
-	completion_command, help_command, version_command;
+	work_command, stream_command, streams_command, append_command, tail_command, groups_command, group_command,
+	topics_command, topic_command, top_command, completion_command, help_command, version_command;
 
 /* Ours, then the extra ones: what help and completion are made of. */
 struct cli_registry {

@@ -6,9 +6,10 @@
 #include <string.h>
 
 static const struct cli_command *const own_commands[] = {
-	&submit_command, &wait_command,   &result_command,  &cancel_command,     &jobs_command,    &queues_command,
-	&work_command,   &stream_command, &streams_command, &append_command,     &tail_command,    &groups_command,
-	&group_command,  &top_command,    &help_command,    &completion_command, &version_command,
+	&submit_command, &wait_command,   &result_command,     &cancel_command,  &jobs_command,
+	&queues_command, &work_command,   &stream_command,     &streams_command, &append_command,
+	&tail_command,   &groups_command, &topic_command,      &topics_command,  &group_command,
+	&top_command,    &help_command,   &completion_command, &version_command,
 };
 
 static const struct cli_option every_options[] = {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 void fmt_bytes(struct buf *out, uint64_t bytes)
 {
@@ -161,6 +162,25 @@ void table_deinit(struct table *table)
 {
 	buf_deinit(&table->text);
 	table->starts = mem_free(table->starts);
+}
+
+void table_heading(struct table *table, const char *const *names, unsigned count, unsigned right_from)
+{
+	table->columns = count;
+	for (unsigned i = 0; i < count; i++) {
+		table->right[i] = i >= right_from;
+		table_cell(table, "%s", names[i]);
+	}
+}
+
+void table_out(struct table *table, bool heading)
+{
+	struct buf out = {0};
+
+	table_print(table, &out, heading, isatty(STDOUT_FILENO));
+	fputs(cli_text(&out), stdout);
+	table_deinit(table);
+	buf_deinit(&out);
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------------------------- */

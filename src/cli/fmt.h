@@ -33,6 +33,10 @@ void table_cell(struct table *table, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Appends the rows as lines; the first row is the heading, and is left out when `heading` is false. */
 void table_print(struct table *table, struct buf *out, bool heading, bool bold);
 void table_deinit(struct table *table);
+/* The first row of a new table; the columns from `right_from` on are numbers. */
+void table_heading(struct table *table, const char *const *names, unsigned count, unsigned right_from);
+/* Prints it on stdout, bold where that is a terminal, and is done with it. */
+void table_out(struct table *table, bool heading);
 
 /* --- jobs as JSON ------------------------------------------------------------------------------------------------------- */
 

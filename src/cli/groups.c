@@ -3,30 +3,6 @@
 #include "cli/session.h"
 
 #include <string.h>
-#include <unistd.h>
-
-enum { PAGE_MAX = 1000 };
-
-/* --- tables ---------------------------------------------------------------------------------------------------------------- */
-
-static void heading(struct table *table, const char *const *names, unsigned count, unsigned right_from)
-{
-	table->columns = count;
-	for (unsigned i = 0; i < count; i++) {
-		table->right[i] = i >= right_from;
-		table_cell(table, "%s", names[i]);
-	}
-}
-
-static void table_end(struct table *table, bool with_heading)
-{
-	struct buf out = {0};
-
-	table_print(table, &out, with_heading, isatty(STDOUT_FILENO));
-	fputs(cli_text(&out), stdout);
-	table_deinit(table);
-	buf_deinit(&out);
-}
 
 static const char *or_dash(const char *text)
 {
@@ -46,7 +22,7 @@ static void groups_print(const struct session *session, const json_t *groups, bo
 		json_array_foreach(groups, i, group) session_print_json(group);
 		return;
 	}
-	heading(&table, names, ARRAY_COUNT(names), 3);
+	table_heading(&table, names, ARRAY_COUNT(names), 3);
 	json_array_foreach(groups, i, group)
 	{
 		table_cell(&table, "%s", job_string(group, "group"));
@@ -56,62 +32,21 @@ static void groups_print(const struct session *session, const json_t *groups, bo
 		table_cell(&table, "%.0f", job_number(group, "members", 0));
 		table_cell(&table, "%.0f", job_number(group, "offsets", 0));
 	}
-	table_end(&table, first);
-}
-
-/* One page; *after is where the next one begins, NULL or null at the end. */
-static int groups_page(struct session *session, json_t **after, size_t *count)
-{
-	struct http_call call;
-	json_t *answer;
-	int rc = 0;
-
-	http_call_init(&call, "GET", session->server);
-	http_call_path(&call, "/v1/groups");
-	http_call_query_u64(&call, "limit", PAGE_MAX);
-	http_call_query(&call, "after", json_string_value(*after));
-	session_run(session, &call, true);
-	answer = call.outcome == HTTP_ANSWERED && call.status == 200 ? http_answer_json(&call) : NULL;
-	if (json_is_array(json_object_get(answer, "groups"))) {
-		const json_t *page = json_object_get(answer, "groups");
-
-		if (json_array_size(page))
-			groups_print(session, page, *count == 0);
-		*count += json_array_size(page);
-		json_decref(*after);
-		*after = json_incref(json_object_get(answer, "next"));
-	} else {
-		rc = session_report(session, &call, "list the groups");
-	}
-	json_decref(answer);
-	http_call_deinit(&call);
-	return rc;
-}
-
-static int groups_list(struct session *session)
-{
-	json_t *after = NULL;
-	size_t count = 0;
-	int rc;
-
-	if (session->args.operand_count)
-		return cli_usage_error(session->command, "it takes no operands; to look at one: bide group info %s",
-				       session->args.operands[0]);
-	do {
-		rc = groups_page(session, &after, &count);
-	} while (!rc && json_is_string(after));
-	if (!rc && !count && !session->quiet && !session->json)
-		cli_say("no groups");
-	json_decref(after);
-	return rc;
+	table_out(&table, first);
 }
 
 static int groups_run(int argc, char **argv)
 {
+	static const struct session_list list = {"/v1/groups", "groups", "list the groups", groups_print};
 	struct session session;
 	int rc = session_open(&session, &groups_command, argc, argv, 0);
 
-	return rc ? rc : session_close(&session, groups_list(&session));
+	if (rc)
+		return rc;
+	if (session.args.operand_count)
+		rc = cli_usage_error(session.command, "it takes no operands; to look at one: bide group info %s",
+				     session.args.operands[0]);
+	return session_close(&session, rc ? rc : session_list_all(&session, &list));
 }
 
 const struct cli_command groups_command = {
@@ -142,7 +77,7 @@ static void members_print(const json_t *members)
 	if (!json_array_size(members))
 		return;
 	putchar('\n');
-	heading(&table, names, ARRAY_COUNT(names), ARRAY_COUNT(names));
+	table_heading(&table, names, ARRAY_COUNT(names), ARRAY_COUNT(names));
 	json_array_foreach(members, i, member)
 	{
 		table_cell(&table, "%s", or_dash(job_string(member, "client")));
@@ -151,7 +86,7 @@ static void members_print(const json_t *members)
 		table_cell(&table, "%s%s", job_string(member, "id"),
 			   json_is_true(json_object_get(member, "leader")) ? " (leads)" : "");
 	}
-	table_end(&table, true);
+	table_out(&table, true);
 }
 
 static void offsets_print(const json_t *offsets)
@@ -164,7 +99,7 @@ static void offsets_print(const json_t *offsets)
 	if (!json_array_size(offsets))
 		return;
 	putchar('\n');
-	heading(&table, names, ARRAY_COUNT(names), 1);
+	table_heading(&table, names, ARRAY_COUNT(names), 1);
 	json_array_foreach(offsets, i, offset)
 	{
 		table_cell(&table, "%s", job_string(offset, "topic"));
@@ -176,7 +111,7 @@ static void offsets_print(const json_t *offsets)
 			table_cell(&table, "-");
 		table_cell(&table, "%.0f", job_number(offset, "lag", 0));
 	}
-	table_end(&table, true);
+	table_out(&table, true);
 }
 
 static int group_info(struct session *session)

@@ -40,7 +40,6 @@ static void jobs_row(struct table *table, const json_t *job)
 static void jobs_print(const struct session *session, const json_t *jobs, bool first)
 {
 	struct table table = {0};
-	struct buf out = {0};
 	const json_t *job;
 	size_t i;
 
@@ -50,10 +49,7 @@ static void jobs_print(const struct session *session, const json_t *jobs, bool f
 	}
 	jobs_heading(&table);
 	json_array_foreach(jobs, i, job) jobs_row(&table, job);
-	table_print(&table, &out, first, isatty(STDOUT_FILENO));
-	fputs(cli_text(&out), stdout);
-	table_deinit(&table);
-	buf_deinit(&out);
+	table_out(&table, first);
 }
 
 /* One page; *after becomes the cursor of the next one, NULL at the end. */

@@ -46,13 +46,9 @@ void queues_table(struct table *table, const json_t *queues)
 static void queues_print(const json_t *queues)
 {
 	struct table table = {0};
-	struct buf out = {0};
 
 	queues_table(&table, queues);
-	table_print(&table, &out, true, isatty(STDOUT_FILENO));
-	fputs(cli_text(&out), stdout);
-	table_deinit(&table);
-	buf_deinit(&out);
+	table_out(&table, true);
 }
 
 /* GET of a path with perhaps a name; the caller's reference, or NULL with the failure told and *ret_rc set. */

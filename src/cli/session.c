@@ -86,6 +86,8 @@ int session_number(const struct session *session, const char *name, uint64_t min
 	return 0;
 }
 
+enum { PAGE_MAX = 1000 };
+
 /* --- trying again --------------------------------------------------------------------------------------------------------- */
 
 int64_t retry_next_ms(struct retry *retry, uint64_t hint_ms)
@@ -161,6 +163,50 @@ enum http_outcome session_run(struct session *session, struct http_call *call, b
 		session_notice_away(session, call, &session->retry);
 		session_sleep(session, (uint64_t)delay_ms);
 	}
+}
+
+/* One page; *after is where the next one begins, NULL or null at the end. */
+static int list_page(struct session *session, const struct session_list *list, json_t **after, size_t *count)
+{
+	struct http_call call;
+	const json_t *page;
+	json_t *answer;
+	int rc = 0;
+
+	http_call_init(&call, "GET", session->server);
+	http_call_path(&call, list->path);
+	http_call_query_u64(&call, "limit", PAGE_MAX);
+	http_call_query(&call, "after", json_string_value(*after));
+	session_run(session, &call, true);
+	answer = call.outcome == HTTP_ANSWERED && call.status == 200 ? http_answer_json(&call) : NULL;
+	page = json_object_get(answer, list->name);
+	if (json_is_array(page)) {
+		if (json_array_size(page))
+			list->print(session, page, *count == 0);
+		*count += json_array_size(page);
+		json_decref(*after);
+		*after = json_incref(json_object_get(answer, "next"));
+	} else {
+		rc = session_report(session, &call, list->doing);
+	}
+	json_decref(answer);
+	http_call_deinit(&call);
+	return rc;
+}
+
+int session_list_all(struct session *session, const struct session_list *list)
+{
+	json_t *after = NULL;
+	size_t count = 0;
+	int rc;
+
+	do {
+		rc = list_page(session, list, &after, &count);
+	} while (!rc && json_is_string(after));
+	if (!rc && !count && !session->quiet && !session->json)
+		cli_say("no %s", list->name);
+	json_decref(after);
+	return rc;
 }
 
 void session_print_json(const json_t *value)

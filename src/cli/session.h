@@ -55,6 +55,14 @@ int session_report(const struct session *session, struct http_call *call, const 
 /* The exit code of an answer that is a refusal, without telling. */
 int session_exit_code(struct http_call *call);
 
+/* A list that the server tells in pages: {NAME: […], "next": …}. */
+struct session_list {
+	const char *path, *name, *doing;
+	void (*print)(const struct session *session, const json_t *page, bool first);
+};
+/* All of it, to the end. Returns the exit code, with what went wrong told. */
+int session_list_all(struct session *session, const struct session_list *list);
+
 /* Prints a JSON value on stdout, on one line. */
 void session_print_json(const json_t *value);
 

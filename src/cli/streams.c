@@ -73,7 +73,6 @@ static void streams_row(struct table *table, const json_t *stream)
 static void streams_print(const struct streams *streams, const json_t *page)
 {
 	struct table table = {0};
-	struct buf out = {0};
 	const json_t *stream;
 	size_t i;
 
@@ -83,10 +82,7 @@ static void streams_print(const struct streams *streams, const json_t *page)
 	}
 	streams_heading(&table);
 	json_array_foreach(page, i, stream) streams_row(&table, stream);
-	table_print(&table, &out, streams->count == 0, isatty(STDOUT_FILENO));
-	fputs(cli_text(&out), stdout);
-	table_deinit(&table);
-	buf_deinit(&out);
+	table_out(&table, streams->count == 0);
 }
 
 static int streams_page(struct streams *streams)

@@ -291,9 +291,11 @@ struct command {
 		size_t lease_count;
 		struct queue_view *queues; /* QUEUE, QUEUE_SET, QUEUES */
 		size_t queue_count;
-		uint64_t deadline_ms;                   /* BEAT: unix */
-		struct stream_view *stream;             /* STREAM_…: also with most errors */
-		uint32_t woken;                         /* STREAM_APPEND: how many waits are told of it */
+		uint64_t deadline_ms;       /* BEAT: unix */
+		struct stream_view *stream; /* STREAM_…: also with most errors */
+		uint32_t woken;             /* STREAM_APPEND: how many waits are told of it */
+		bool chosen;                /* STREAM_APPEND: its path is a topic's, and `partition` was chosen */
+		uint32_t partition;
 		struct subscription_view *subscription; /* SUB_CREATE (also of the other one), GET, CLAIM, which has a token */
 		uint32_t count;                         /* KICK */
 		bool next_wake;                         /* SUB_ACK with `done`: more is pending, and another wake follows */

@@ -204,7 +204,10 @@ void command_stream_list(struct sequencer *s, struct command *c);
 enum outcome topic_emit(struct sequencer *s, struct topic_event *e, struct topic *topic) MUST_USE;
 void topic_follow(struct sequencer *s, const struct topic *topic); /* its partitions do as is set of it; NULL is fine */
 void topics_start(struct sequencer *s);                            /* once all is replayed: partitions without a topic go */
-struct topic *topic_of(const struct sequencer *s, const struct topic_ref *ref);                          /* NULL: there is none */
+struct topic *topic_of(const struct sequencer *s, const struct topic_ref *ref);        /* NULL: there is none */
+struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream); /* NULL: no partition */
+/* The partition that takes a record with that key, or, with a key of NULL, whose turn it is; NULL: no topic has that name. */
+struct stream *topic_choose(struct sequencer *s, struct slice name, struct slice key, uint32_t *ret_partition);
 struct stream *partition_find(const struct sequencer *s, const struct topic *topic, uint32_t partition); /* NULL: the same */
 void command_topic_create(struct sequencer *s, struct command *c);
 void command_topic_partitions(struct sequencer *s, struct command *c);

@@ -195,9 +195,15 @@ bool producer_repeats(const struct sequencer *s, const struct stream *stream, co
 }
 
 /* Of a topic's partition every chunk is batches that a Kafka client can be sent, and nothing goes from the middle of it. */
-static bool fits_topic(const struct stream_append_in *in)
+static enum outcome judge_topic(const struct sequencer *s, const struct stream *stream, const struct stream_append_in *in)
 {
-	return in->records.batch && !in->close && !in->replace && !in->ttl_ms;
+	const struct topic *topic = topic_of_stream(s, stream);
+
+	if (!in->records.batch || in->close || in->replace || in->ttl_ms)
+		return OUTCOME_TOPIC;
+	if (topic && in->records.batch_bytes > topic->limits.max_message_bytes)
+		return OUTCOME_TOO_LARGE;
+	return topic && topic->limits.compact && !in->key.ptr ? OUTCOME_RECORD : OUTCOME_OK;
 }
 
 static enum outcome judge(const struct sequencer *s, const struct stream *stream, const struct stream_append_in *in)
@@ -206,8 +212,9 @@ static enum outcome judge(const struct sequencer *s, const struct stream *stream
 
 	if (stream->flags & STREAM_GONE)
 		return OUTCOME_GONE;
-	if (stream->flags & STREAM_TOPIC && !fits_topic(in))
-		return OUTCOME_TOPIC;
+	outcome = stream->flags & STREAM_TOPIC ? judge_topic(s, stream, in) : OUTCOME_OK;
+	if (outcome != OUTCOME_OK)
+		return outcome;
 	if (stream->flags & STREAM_CLOSED) {
 		/* Nothing more is asked of it: it is to be closed, or what is repeated was taken before somebody closed it. */
 		if ((in->close && in->records.count == 0) || producer_repeats(s, stream, &in->producer))
@@ -246,12 +253,9 @@ static uint64_t expires_at(const struct sequencer *s, const struct stream_append
 	return in->ttl_ms < EXPIRES_MAX_MS - s->now_ms ? s->now_ms + in->ttl_ms : EXPIRES_MAX_MS;
 }
 
-void command_stream_append(struct sequencer *s, struct command *c)
+static struct stream_event appended_event(const struct sequencer *s, const struct stream_append_in *in)
 {
-	const struct stream_append_in *in = &c->in.stream_append;
-	struct stream *stream = stream_find(&s->streams, in->path);
-	enum outcome outcome = stream ? judge(s, stream, in) : OUTCOME_NOT_FOUND;
-	struct stream_event e = {
+	return (struct stream_event){
 		.type = STREAM_APPENDED,
 		.count = in->records.count,
 		.blob = in->records.blob,
@@ -264,12 +268,26 @@ void command_stream_append(struct sequencer *s, struct command *c)
 		.key = in->replace ? in->key : (struct slice){0},
 		.expires_at_ms = expires_at(s, in),
 	};
-	uint32_t waits = stream ? stream->waits : 0;
+}
+
+void command_stream_append(struct sequencer *s, struct command *c)
+{
+	const struct stream_append_in *in = &c->in.stream_append;
+	struct stream *stream = stream_find(&s->streams, in->path);
+	struct stream_event e = appended_event(s, in);
+	enum outcome outcome;
+	uint32_t waits;
 
 	if (!stream) {
-		reply(s, c, outcome, s->forgotten_end);
+		stream = topic_choose(s, in->path, in->key, &c->out.partition);
+		c->out.chosen = stream != NULL;
+	}
+	if (!stream) {
+		reply(s, c, OUTCOME_NOT_FOUND, s->forgotten_end);
 		return;
 	}
+	outcome = judge(s, stream, in);
+	waits = stream->waits;
 	/* As above: no memory for the answer, no append. */
 	c->out.stream = stream_view_room(stream->path_len + stream_type_slice(stream).len, 0);
 	if (!c->out.stream) {

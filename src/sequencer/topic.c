@@ -8,6 +8,7 @@
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
+#include "topic/partitioner.h"
 
 #include <errno.h>
 
@@ -103,21 +104,30 @@ static struct slice partition_path(struct slice name, uint32_t partition, char r
 	return slice_from(room, name.len + 1 + count);
 }
 
-/* Whose name stands before the last '/' of the path, if it is one of that topic's partitions. */
-static bool is_of_topic(const struct sequencer *s, const struct stream *stream)
+/* Whose name stands before the last '/' of the path, if it is the partition of that topic which its number there says. */
+struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream)
 {
 	struct slice path = stream_path(stream);
+	uint64_t partition;
 	size_t len = path.len;
-	const struct topic *topic;
+	struct topic *topic;
 
 	while (len && path.ptr[len - 1] != '/')
 		len--;
 	topic = len ? topic_find(&s->topics, slice_from(path.ptr, len - 1)) : NULL;
-	for (uint32_t i = 0; topic && i < topic->partition_count; i++) {
-		if (topic->partitions[i] == stream->number)
-			return true;
-	}
-	return false;
+	if (!topic || slice_u64(slice_from(path.ptr + len, path.len - len), &partition) || partition >= topic->partition_count)
+		return NULL;
+	return topic->partitions[partition] == stream->number ? topic : NULL;
+}
+
+struct stream *topic_choose(struct sequencer *s, struct slice name, struct slice key, uint32_t *ret_partition)
+{
+	struct topic *topic = topic_find(&s->topics, name);
+
+	if (!topic)
+		return NULL;
+	*ret_partition = key.ptr ? partition_of_key(key, topic->partition_count) : topic->turn++ % topic->partition_count;
+	return partition_find(s, topic, *ret_partition);
 }
 
 /* Those of the `count` streams from `first` on that are there. */
@@ -143,7 +153,7 @@ static enum outcome partitions_can(struct sequencer *s, struct slice name, uint3
 	for (uint32_t i = from; i < to; i++) {
 		const struct stream *stream = stream_find(&s->streams, partition_path(name, i, room));
 
-		if (stream && (!(stream->flags & STREAM_TOPIC) || is_of_topic(s, stream)))
+		if (stream && (!(stream->flags & STREAM_TOPIC) || topic_of_stream(s, stream)))
 			return OUTCOME_CONFLICT;
 	}
 	return OUTCOME_OK;
@@ -182,7 +192,7 @@ void topics_start(struct sequencer *s)
 
 	for (stream = stream_next_after(&s->streams, 0); stream; stream = next) {
 		next = stream_next_after(&s->streams, stream->number);
-		if (stream->flags & STREAM_TOPIC && !is_of_topic(s, stream))
+		if (stream->flags & STREAM_TOPIC && !topic_of_stream(s, stream))
 			partitions_delete(s, stream->number, 1);
 	}
 	list_each (node, &s->topics.all)

@@ -59,7 +59,9 @@ struct topics_change_in { /* TOPIC_CREATE, TOPIC_PARTITIONS, TOPIC_CONFIG, TOPIC
 struct topics_in {                      /* TOPICS */
 	const struct topic_ref *topics; /* NULL: all, in the order in which they were made */
 	size_t count;
-	bool settings; /* they are wanted, too */
+	bool settings;  /* they are wanted, too */
+	uint64_t after; /* of all, a page: behind `next` of the page before, */
+	uint32_t limit; /* and so many; 0: all */
 };
 
 struct partition_view {

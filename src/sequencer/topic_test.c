@@ -5,6 +5,7 @@
 #include "base/testing.h"
 #include "sequencer/sequencer_priv.h"
 #include "stream/batch.h"
+#include "topic/partitioner.h"
 
 static struct fixture twin;
 static struct buf other;
@@ -292,6 +293,76 @@ static enum outcome try_fetch(void)
 	return outcome;
 }
 
+static enum outcome append_to_topic(struct slice key, uint32_t *ret_partition)
+{
+	struct stream_append_in in = {.path = T_NAME, .content_type = SLICE("application/octet-stream"), .key = key};
+	struct ask ask = {.c = {.kind = COMMAND_STREAM_APPEND}};
+	enum outcome outcome;
+
+	in.records = words_of("word", key.ptr ? key.ptr[0] : 0, 0);
+	ask.c.in.stream_append = in;
+	outcome = fixture_ask(&f, &ask, 0);
+	*ret_partition = ask.c.out.chosen ? ask.c.out.partition : UINT32_MAX;
+	ask_deinit(&ask);
+	return outcome;
+}
+
+/* An append to the topic itself; those without a key go round. */
+static void the_key_chooses(void **state)
+{
+	uint32_t first, again, turn;
+
+	(void)state;
+	assert_int_equal(append_to_topic(SLICE("a"), &first), OUTCOME_NOT_FOUND);
+	make_topic(T_NAME, 4);
+	assert_int_equal(append_to_topic(SLICE("a"), &first), OUTCOME_OK);
+	assert_int_equal(first, partition_of_key(SLICE("a"), 4));
+	assert_int_equal(append_to_topic(SLICE("a"), &again), OUTCOME_OK);
+	assert_int_equal(again, first);
+	for (uint32_t i = 0; i < 9; i++) {
+		assert_int_equal(append_to_topic((struct slice){0}, &turn), OUTCOME_OK);
+		assert_int_equal(turn, i % 4);
+	}
+	set_topic(T_NAME, SLICE("cleanup.policy"), SLICE("compact"));
+	assert_int_equal(append_to_topic((struct slice){0}, &turn), OUTCOME_RECORD);
+	set_topic(T_NAME, SLICE("max.message.bytes"), SLICE("8"));
+	assert_int_equal(append_to_topic(SLICE("a"), &again), OUTCOME_TOO_LARGE);
+	expect_same_state(false);
+	drop_topic(T_NAME);
+}
+
+/* What is listed from `after` on, at most `limit`: names' first letters. */
+static const char *page_of(uint64_t *after, uint32_t limit)
+{
+	struct ask ask = {.c = {.kind = COMMAND_TOPICS, .in.topics = {.after = *after, .limit = limit}}};
+
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	buf_clear(&mine);
+	for (size_t i = 0; i < ask.c.out.topic_count; i++)
+		buf_append_char(&mine, ask.c.out.topics[i]->name.ptr[0]);
+	buf_append_char(&mine, '\0');
+	*after = ask.c.out.next;
+	ask_deinit(&ask);
+	return mine.ptr;
+}
+
+static void listed_in_pages(void **state)
+{
+	uint64_t after = 0;
+
+	(void)state;
+	for (const char *name = "abcd"; *name; name++)
+		make_topic(slice_from(name, 1), 1);
+	drop_topic(SLICE("b"));
+	assert_string_equal(page_of(&after, 2), "ac");
+	drop_topic(SLICE("c"));
+	assert_string_equal(page_of(&after, 2), "d");
+	assert_int_equal(after, 0);
+	assert_string_equal(page_of(&after, 2), "ad");
+	assert_int_equal(after, 0);
+	assert_string_equal(page_of(&after, 0), "ad");
+}
+
 static enum outcome try_look(void)
 {
 	struct ask ask = {.c = {.kind = COMMAND_TOPICS, .in.topics.settings = true}};
@@ -345,6 +416,8 @@ int main(void)
 		TEST(lists_are_added_to),
 		TEST(a_partition_is_a_stream),
 		TEST(half_a_topic_is_none),
+		TEST(the_key_chooses),
+		TEST(listed_in_pages),
 		TEST(every_allocation),
 	};
 

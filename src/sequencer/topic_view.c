@@ -187,20 +187,42 @@ static bool view_add(struct sequencer *s, struct command *c, const struct topic 
 	return view || !topic;
 }
 
+/* One page of all, or all; c->out.topics has room for them. */
+static bool views_add(struct sequencer *s, struct command *c, size_t room)
+{
+	const struct topics_in *in = &c->in.topics;
+	const struct topic *last = NULL;
+
+	list_each (node, &s->topics.all) {
+		const struct topic *topic = container_of(node, struct topic, peers);
+
+		if (topic->number <= in->after)
+			continue;
+		if (c->out.topic_count == room) {
+			c->out.next = last ? last->number : 0;
+			break;
+		}
+		if (!view_add(s, c, topic))
+			return false;
+		last = topic;
+	}
+	return true;
+}
+
 void command_topics(struct sequencer *s, struct command *c)
 {
 	const struct topics_in *in = &c->in.topics;
 	size_t count = in->topics ? in->count : s->topics.count;
 	bool ok;
 
+	if (!in->topics && in->limit && in->limit < count)
+		count = in->limit;
 	c->out.topics = mem_zalloc(count * sizeof(*c->out.topics));
 	ok = c->out.topics != NULL;
 	for (size_t i = 0; in->topics && i < count && ok; i++)
 		ok = view_add(s, c, topic_of(s, &in->topics[i]));
-	if (!in->topics) {
-		list_each (node, &s->topics.all)
-			ok = ok && view_add(s, c, container_of(node, struct topic, peers));
-	}
+	if (!in->topics)
+		ok = ok && views_add(s, c, count);
 	if (!ok)
 		command_answer_deinit(c);
 	reply(s, c, ok ? OUTCOME_OK : OUTCOME_NO_MEMORY, ok ? s->appended_end : 0);

@@ -105,6 +105,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.many_items = c->wait_items,
 		.body_bytes = c->body_bytes,
 		.output_bytes = c->job_output_bytes < c->body_bytes ? c->job_output_bytes : c->body_bytes,
+		.topic_partitions = (uint32_t)c->topic_partitions,
 		.delivery_lease_ms = c->delivery_lease_ms,
 		.version = BIDE_VERSION,
 		.hook_signer = server->hook_signer,

@@ -26,6 +26,7 @@ struct topic {
 	struct topic_id id;
 	struct topic_limits limits;
 	uint32_t partition_count, partition_cap;
+	uint32_t turn;        /* whose it is to take a record without a key; not written down */
 	uint64_t *partitions; /* numbers of streams */
 	char *settings;       /* encoded; NULL: nothing is set */
 	uint32_t settings_len;

@@ -18,6 +18,7 @@ struct api_config {
 	uint64_t many_items;        /* that waits for many may have on one thread, together */
 	uint64_t body_bytes;        /* longest body or result */
 	uint64_t output_bytes;      /* the sequencer's: of one job's output; so an append that cannot fit is not taken in first */
+	uint32_t topic_partitions;  /* of a topic whose maker does not say */
 	uint64_t delivery_lease_ms; /* the sequencer's: an offer under way is confirmed or renewed more often */
 	const char *version;
 	struct hook_signer *hook_signer;

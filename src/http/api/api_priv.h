@@ -172,6 +172,8 @@ void call_park(struct exchange *ex, uint64_t timeout_ms); /* never for one that 
 void call_problem(struct exchange *ex, enum problem problem, const char *detail_fmt, ...) PRINTF_LIKE(3, 4);
 void call_outcome(struct exchange *ex, enum outcome outcome); /* the problem that an outcome stands for */
 void call_no_memory(struct exchange *ex);
+void ask_answer_json(struct exchange *ex, struct ask *ask);            /* 200, with the text that was made in api_thread.out */
+void ask_answer_done(struct exchange *ex, struct ask *ask);            /* 204 */
 void blob_let_go(struct api_thread *api, const struct body_ref *blob); /* a sealed one that no event names; BODY_NONE is fine */
 void wait_count(struct api_thread *api, enum wait_kind kind, int by);  /* parked waits, for the figures */
 
@@ -309,6 +311,15 @@ void group_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void group_delete_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void group_reset_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 void group_reset_body(struct exchange *ex, const struct request_body *body);
+
+/* --- topic.c --- */
+void topics_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void topic_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void topic_create_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void topic_create_body(struct exchange *ex, const struct request_body *body);
+void topic_alter_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
+void topic_alter_body(struct exchange *ex, const struct request_body *body);
+void topic_delete_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);
 
 /* --- stream.c, stream_list.c, stream_read.c, stream_wait.c --- */
 void streams_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

@@ -253,3 +253,23 @@ void reply_send(struct exchange *ex, struct reply *reply, const struct buf *out)
 	if (api->out.cap > OUT_KEEP_BYTES)
 		buf_deinit(&api->out);
 }
+
+void ask_answer_json(struct exchange *ex, struct ask *ask)
+{
+	struct buf *out = &api_of(ex)->out;
+	struct reply reply;
+
+	command_answer_deinit(&ask->command);
+	reply_init(&reply, 200);
+	reply_json(&reply, out);
+	reply_send(ex, &reply, out);
+}
+
+void ask_answer_done(struct exchange *ex, struct ask *ask)
+{
+	struct reply reply;
+
+	command_answer_deinit(&ask->command);
+	reply_init(&reply, 204);
+	reply_send(ex, &reply, NULL);
+}

@@ -35,26 +35,10 @@ static bool refused(struct exchange *ex, struct ask *ask)
 	return true;
 }
 
-static void json_sent(struct exchange *ex, struct ask *ask)
-{
-	struct buf *out = &api_of(ex)->out;
-	struct reply reply;
-
-	command_answer_deinit(&ask->command);
-	reply_init(&reply, 200);
-	reply_json(&reply, out);
-	reply_send(ex, &reply, out);
-}
-
 static void done(struct exchange *ex, struct ask *ask)
 {
-	struct reply reply;
-
-	if (refused(ex, ask))
-		return;
-	command_answer_deinit(&ask->command);
-	reply_init(&reply, 204);
-	reply_send(ex, &reply, NULL);
+	if (!refused(ex, ask))
+		ask_answer_done(ex, ask);
 }
 
 /* --- GET --- */
@@ -107,7 +91,7 @@ static void listed(struct exchange *ex, struct ask *ask)
 	else
 		json_nil(out);
 	json_close(out, '}');
-	json_sent(ex, ask);
+	ask_answer_json(ex, ask);
 }
 
 void groups_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
@@ -185,7 +169,7 @@ static void told(struct exchange *ex, struct ask *ask)
 		offset_json(out, &offsets->at[i]);
 	json_close(out, ']');
 	json_close(out, '}');
-	json_sent(ex, ask);
+	ask_answer_json(ex, ask);
 }
 
 void group_head(struct exchange *ex, const struct slice params[PARAMS_MAX])

@@ -454,3 +454,14 @@ void reset_read(struct json_in *in, struct reset_request *ret_request)
 	else
 		json_in_fail(in, "\"to\" must be \"earliest\", \"latest\" or an offset, as a string.");
 }
+
+void topic_read(struct json_in *in, struct topic_request *request)
+{
+	static const struct json_pairs_limits max = {TOPIC_SETTINGS_MAX, NAME_BYTES_MAX, TOPIC_VALUE_MAX};
+
+	*request = (struct topic_request){0};
+	json_in_u32(in, "partitions", 1, INT32_MAX, &request->partitions);
+	json_in_pairs(in, "settings", &max, &request->settings, &request->setting_count);
+	if (member(in, "unset"))
+		json_in_strings(in, "unset", TOPIC_SETTINGS_MAX, NAME_BYTES_MAX, &request->unset, &request->unset_count);
+}

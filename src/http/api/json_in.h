@@ -119,6 +119,15 @@ void release_read(struct json_in *in, uint64_t *ret_delay_ms);
 void kick_read(struct json_in *in, uint32_t *ret_count);
 void pause_read(struct json_in *in, bool *ret_paused);
 
+struct topic_request {
+	uint32_t partitions; /* 0: not said */
+	struct json_pair *settings;
+	size_t setting_count;
+	struct slice *unset; /* keys */
+	size_t unset_count;
+};
+void topic_read(struct json_in *in, struct topic_request *ret_request);
+
 enum reset_to { RESET_EARLIEST, RESET_LATEST, RESET_OFFSET };
 struct reset_request {
 	struct slice topic;

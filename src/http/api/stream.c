@@ -119,7 +119,14 @@ void stream_create_body(struct exchange *ex, const struct request_body *body)
 
 /* --- POST --- */
 
-static void answer_appended(struct exchange *ex, const struct command *c, const struct stream_view *view, uint32_t woken)
+/* What an answer says besides the stream. */
+struct appended {
+	uint32_t woken, partition;
+	bool chosen;
+};
+
+static void answer_appended(struct exchange *ex, const struct command *c, const struct stream_view *view,
+			    const struct appended *told)
 {
 	const struct stream_append_in *in = &c->in.stream_append;
 	bool is_new = c->outcome == OUTCOME_OK;
@@ -135,7 +142,9 @@ static void answer_appended(struct exchange *ex, const struct command *c, const 
 		reply_header_fmt(&reply, SLICE("Producer-Seq"), "%llu", (unsigned long long)view->producer_seq);
 	}
 	if (c->outcome != OUTCOME_SAME)
-		reply_header_fmt(&reply, SLICE("Stream-Woken"), "%u", woken);
+		reply_header_fmt(&reply, SLICE("Stream-Woken"), "%u", told->woken);
+	if (told->chosen)
+		reply_header_fmt(&reply, SLICE("Stream-Partition"), "%u", told->partition);
 	reply_send(ex, &reply, NULL);
 }
 
@@ -169,14 +178,14 @@ void stream_appended(struct exchange *ex, struct ask *ask)
 	const struct stream_append_in *in = &c->in.stream_append;
 	struct stream_view *view = c->out.stream;
 	enum outcome outcome = c->outcome;
-	uint32_t woken = c->out.woken;
+	struct appended told = {.woken = c->out.woken, .partition = c->out.partition, .chosen = c->out.chosen};
 
 	c->out.stream = NULL;
 	command_answer_deinit(c);
 	if (outcome != OUTCOME_OK)
 		blob_let_go(api_of(ex), &in->records.blob);
 	if ((outcome == OUTCOME_OK || outcome == OUTCOME_SAME || outcome == OUTCOME_EMPTY) && view)
-		answer_appended(ex, c, view, woken);
+		answer_appended(ex, c, view, &told);
 	else if (outcome == OUTCOME_STALE && view)
 		answer_stale(ex, view);
 	else if (outcome == OUTCOME_GAP && view)

@@ -56,6 +56,8 @@ void stream_outcome(struct exchange *ex, enum outcome outcome, const struct stre
 		[OUTCOME_TOPIC] =
 			"The stream is a topic's partition: it goes with the topic, takes no forks, and each append is one "
 			"record of bytes, of no more than 1 MiB, that stays as long as the others.",
+		[OUTCOME_TOO_LARGE] = "The record is longer than the topic's max.message.bytes allows.",
+		[OUTCOME_RECORD] = "The topic is compacted: each of its records needs a Record-Key.",
 		[OUTCOME_OUTPUT_FULL] = "The output would be longer than max-output-bytes allows.",
 		[OUTCOME_FULL] = "The server holds as many streams as it may, or the stream as many producers.",
 	};
