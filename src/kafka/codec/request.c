@@ -56,7 +56,9 @@ int kafka_request_open(struct slice frame, enum kafka_offer offer, struct kafka_
 
 int kafka_request_decode(const struct kafka_request *request, struct kafka_room *room, void *ret_message)
 {
-	return kafka_decode(request->api->request, request->format, request->message, room, ret_message);
+	struct slice message = request->message;
+
+	return kafka_decode_front(request->api->request, request->format, &message, room, ret_message);
 }
 
 void kafka_response_encode(const struct kafka_request *request, const void *response, struct buf *out, struct kafka_gaps *gaps)

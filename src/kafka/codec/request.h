@@ -28,7 +28,8 @@ int kafka_frame_size(const char size[KAFKA_SIZE_BYTES], size_t max_bytes, size_t
  * version that is not offered; -EBADMSG. */
 int kafka_request_open(struct slice frame, enum kafka_offer offer, struct kafka_request *ret_request) MUST_USE;
 
-/* Reads its message: see kafka_decode. */
+/* Reads its message: see kafka_decode. Bytes behind it are left alone, as Apache Kafka leaves them: librdkafka 2.15 writes three
+ * too many when it asks for the metadata of all topics. */
 int kafka_request_decode(const struct kafka_request *request, struct kafka_room *room, void *ret_message) MUST_USE;
 
 /* Appends the whole frame of an answer: size, header, message; the size counts the gaps. See kafka_encode. */

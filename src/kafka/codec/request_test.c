@@ -1,4 +1,5 @@
 /* Frames, headers, and the answer to ApiVersions that everybody must be able to read. */
+#include "base/arena.h"
 #include "base/mem.h"
 #include "base/testing.h"
 #include "kafka/codec/messages_cluster.h"
@@ -95,6 +96,25 @@ static void test_what_closes_the_connection(void **state)
 		assert_int_equal(kafka_request_open(rows[i].frame, KAFKA_OFFER_CLASSIC, &request), rows[i].result);
 	assert_int_equal(kafka_request_open(rows[10].frame, KAFKA_OFFER_ALL, &request),
 			 -EBADMSG); /* flexible: tags are missing */
+}
+
+static void test_bytes_behind_a_message(void **state)
+{
+	/* Metadata 12 as librdkafka 2.15 asks for all topics: their number takes four bytes in place of one. */
+	static const struct slice frame = SLICE_INIT("\0\3\0\x0c\0\0\0\3\0\2me\0\0\0\0\0\1\0\0");
+	struct arena arena = {0};
+	struct kafka_room room = {&arena, 4096};
+	struct kafka_request request;
+	struct kafka_metadata_request message;
+
+	(void)state;
+	assert_int_equal(kafka_request_open(frame, KAFKA_OFFER_ALL, &request), 0);
+	assert_int_equal(kafka_request_decode(&request, &room, &message), 0);
+	assert_null(message.topics.at);
+	assert_false(message.allow_auto_topic_creation);
+	request.message.len = 1;
+	assert_int_equal(kafka_request_decode(&request, &room, &message), -EBADMSG);
+	arena_deinit(&arena);
 }
 
 /* KIP-511: a client that is newer than we are asks in its own version and can read version 0. */
@@ -195,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_frame_sizes),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_what_closes_the_connection),
+		cmocka_unit_test(test_bytes_behind_a_message),
 		cmocka_unit_test(test_an_unknown_version_of_api_versions),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_the_size_counts_what_is_sent_from_elsewhere),
