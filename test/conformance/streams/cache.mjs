@@ -2,7 +2,9 @@
 // server what one costs, nobody goes round in circles, and all hear the end.
 import { join } from "node:path"
 
-import { later, Nginx, Server, work } from "./processes.mjs"
+import { later, Server } from "../processes.mjs"
+import { work } from "./install.mjs"
+import { Nginx } from "./nginx.mjs"
 
 const READERS = 40, APPENDS = 6, withinMs = 30_000
 const text = { "Content-Type": "text/plain" }

@@ -5,8 +5,8 @@
 import { connect, createServer } from "node:net"
 import { join } from "node:path"
 
-import { chance, here, later, Server, start, work } from "./processes.mjs"
-import { python } from "./install.mjs"
+import { chance, later, Server, start } from "../processes.mjs"
+import { here, python, work } from "./install.mjs"
 
 const KILLS = 3, withinMs = 120_000
 const programs = {
@@ -77,7 +77,7 @@ export async function clients(which) {
 	const out = join(work, which)
 	const server = new Server(out, ["--default-wait", "2s"])
 	await server.start()
-	const relay = new Relay(server.port)
+	const relay = new Relay(server.ports.http)
 	const port = await relay.start(), url = `http://127.0.0.1:${port}/v1/stream/x`
 	const write = new Player(which, "the writer", ["write", url], out)
 	const follow = ["long-poll", "sse"].map((mode) => new Player(which, `the follower by ${mode}`, [mode, url], out))

@@ -13,10 +13,10 @@
 //                               too much is no fault
 //   BIDE_CONFORMANCE_FLAGS=…    more flags for the server, separated by blanks
 // Exit code: 0 as expected, 1 not, 2 the run itself did not come about.
+import { give_up, say } from "../processes.mjs"
 import { cache } from "./cache.mjs"
 import { clients } from "./clients.mjs"
 import { install_node, install_python } from "./install.mjs"
-import { give_up, say } from "./processes.mjs"
 import { blocks_table, suite } from "./suite.mjs"
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => give_up("interrupted"))

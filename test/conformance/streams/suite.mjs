@@ -3,22 +3,10 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
-import { give_up, here, Nginx, Server, start, work } from "./processes.mjs"
-
-// --- what may fail ---------------------------------------------------------------------------------------------------------
-// `always`: a pattern all of whose tests pass is wrong.
-function patterns_read(name, always) {
-	const path = join(here, name), patterns = []
-	if (!existsSync(path)) return patterns
-	readFileSync(path, "utf8").split("\n").forEach((line, i) => {
-		if (!line.trim() || line.startsWith("#")) return
-		const [text, reason, ...rest] = line.split("\t")
-		if (!text || !reason?.trim() || rest.length) give_up(`${name}:${i + 1}: not PATTERN<TAB>REASON: ${line}`)
-		const literal = text.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-		patterns.push({ name, text, always, regex: new RegExp(`^${literal.join(".*")}$`, "s"), tests: [] })
-	})
-	return patterns
-}
+import { patterns_apply, patterns_read } from "../expected.mjs"
+import { give_up, Server, start } from "../processes.mjs"
+import { here, work } from "./install.mjs"
+import { Nginx } from "./nginx.mjs"
 
 // --- judging ---------------------------------------------------------------------------------------------------------------
 const count = (tests, state) => tests.filter((test) => test.state === state).length
@@ -29,17 +17,9 @@ const list = (title, tests) =>
 
 // `strict`: a pattern too many is wrong as well.
 function judge(results, patterns, strict) {
-	for (const test of results.tests) {
-		const fitting = patterns.filter((pattern) => pattern.regex.test(test.name))
-		fitting.forEach((pattern) => pattern.tests.push(test))
-		test.expected = fitting.length > 0
-	}
-	const wrong = [...results.errors]
-	for (const { name, text, tests, always } of strict ? patterns : []) {
-		if (!tests.length) wrong.push(`${name}: fits no test, take it out: ${text}`)
-		else if (always && tests.every((test) => test.state === "passed"))
-			wrong.push(`${name}: all ${tests.length} pass, take it out: ${text}`)
-	}
+	results.tests.forEach((test) => (test.passed = test.state === "passed"))
+	const remarks = patterns_apply(patterns, results.tests)
+	const wrong = [...results.errors, ...(strict ? remarks : [])]
 	if (!results.tests.some(ran)) wrong.push("no test ran")
 	const failed = results.tests.filter((test) => test.state === "failed")
 	const real = failed.filter((test) => !test.expected), not_yet = failed.filter((test) => test.expected)
@@ -68,8 +48,8 @@ export async function suite(way, vitest_args, url) {
 	const out = join(work, way)
 	mkdirSync(out, { recursive: true })
 	for (const name of ["results.json", "failures.txt", "vitest.stderr"]) rmSync(join(out, name), { force: true })
-	// Waits that do not say how long end after a second: some tests sit one out.
-	const server = url ? null : new Server(out, ["--default-wait", "1s"])
+	// Waits that do not say how long end after a second: some tests sit one out. Others come from another origin.
+	const server = url ? null : new Server(out, ["--cors-origin", "*", "--default-wait", "1s"])
 	const nginx = way === "direct" ? null : new Nginx(out, way)
 	if (server) url = await server.start()
 	if (nginx) url = await nginx.start(url)
@@ -84,7 +64,7 @@ export async function suite(way, vitest_args, url) {
 
 	const results = JSON.parse(readFileSync(report, "utf8"))
 	results.errors.push(...endings)
-	const patterns = [...patterns_read("not-yet.txt", true), ...patterns_read(`not-yet-${way}.txt`, false)]
+	const patterns = [...patterns_read(join(here, "not-yet.txt")), ...patterns_read(join(here, `not-yet-${way}.txt`), false)]
 	const outcome = judge(results, patterns, server !== null && !vitest_args.length)
 	const { passed, failed, not_yet, wrong } = outcome
 	const failures = join(out, "failures.txt")
