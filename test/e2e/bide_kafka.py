@@ -34,9 +34,9 @@ def metadata(correlation, *topics, create=True):
     return frame(METADATA, 4, correlation, struct.pack(">i", len(topics)) + names + struct.pack(">?", create))
 
 
-def produce(correlation, topic, partition, batch, acks=-1):
+def produce(correlation, topic, partition, batch, acks=-1, version=3):
     message = string(None) + struct.pack(">hii", acks, 10000, 1) + string(topic) + struct.pack(">iii", 1, partition, len(batch))
-    return frame(PRODUCE, 3, correlation, message + batch)
+    return frame(PRODUCE, version, correlation, message + batch)
 
 
 def fetch(correlation, topic, partition, offset, wait_ms=0, min_bytes=1, max_bytes=1 << 20):

@@ -2,16 +2,18 @@
 against a client of the Kafka protocol."""
 
 import json
+import struct
 import subprocess
 
 import pytest
 
-from bide_kafka import KafkaServer
+from bide_kafka import KafkaServer, produce
 from bide_server import BIN, clean_environment
 
 kafka_python = pytest.importorskip("kafka")
 from kafka import KafkaConsumer, TopicPartition  # noqa: E402
 from kafka.partitioner.default import murmur2  # noqa: E402
+from kafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E402
 
 CLIENT_S = 60
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -121,6 +123,19 @@ def test_a_compacted_topic_wants_a_key(server, topic):
     assert append(server, topic, b"x").status == 400
     assert append(server, f"{topic}/0", b"x").status == 400
     assert append(server, topic, b"x", "k").status == 204
+
+
+def test_a_compacted_topic_tells_which_records_lack_a_key(server, topic):
+    change(server, "PUT", topic, settings={"cleanup.policy": "compact"})
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for n, key in enumerate((b"k", None, b"", None)):
+        builder.append(n, 1000, key, b"x", [])
+    with server.open_kafka() as conn:
+        body = conn.send(produce(1, topic, 0, bytes(builder.build()), version=8)).answer()[1]
+    (error,) = struct.unpack(">h", body[14 + len(topic) :][:2])
+    errors = b"".join(struct.pack(">ih", n, -1) for n in (1, 3))
+    assert error == 87
+    assert struct.pack(">i", 2) + errors in body
 
 
 def test_by_the_command_line(server, topic):

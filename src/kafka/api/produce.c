@@ -3,6 +3,7 @@
 
 #include "kafka/api/batch_in.h"
 #include "kafka/codec/messages_records.h"
+#include "stream/batch.h"
 
 /* One of the request's partitions; those that are refused at once never get to the sequencer. */
 struct produced {
@@ -32,6 +33,30 @@ static enum kafka_error outcome_error(const struct kafka_ask *ask, enum outcome 
 	return outcome == OUTCOME_NO_MEMORY ? KAFKA_STORAGE_ERROR : kafka_error_of(outcome);
 }
 
+/* Which records a compacted topic does not take (KIP-467): clients may write the others again. */
+static bool keyless_fill(struct kafka_call *call, const struct produce_partition *asked, struct kafka_produced_partition *ret)
+{
+	struct slice bytes = slice_from(asked->batch.bytes, asked->batch.size_bytes);
+	struct kafka_record_error *errors;
+	struct batch_reader reader;
+	struct batch_record record;
+	uint64_t offset, base;
+
+	if (asked->outcome != OUTCOME_RECORD || !asked->batch.no_key || batch_open_checked(&reader, bytes))
+		return true;
+	errors = kafka_call_alloc(call, reader.count * sizeof(*errors));
+	if (!errors)
+		return false;
+	base = reader.base_offset;
+	while (batch_next(&reader, &record, &offset) == 1) {
+		if (!record.key.ptr)
+			errors[ret->record_errors.count++].batch_index = (int32_t)(offset - base);
+	}
+	ret->record_errors.at = errors;
+	ret->error_message = SLICE("records of a compacted topic need a key");
+	return true;
+}
+
 static bool partitions_fill(struct kafka_call *call, const struct kafka_ask *ask, const struct kafka_produce_topic *topic,
 			    const struct produced *produced, struct kafka_produced_topic *ret_topic)
 {
@@ -56,6 +81,8 @@ static bool partitions_fill(struct kafka_call *call, const struct kafka_ask *ask
 			.log_start_offset = ok ? (int64_t)asked->log_start_offset : -1,
 			.current_leader = {-1, -1},
 		};
+		if (asked && !keyless_fill(call, asked, &partitions[i]))
+			return false;
 	}
 	return true;
 }

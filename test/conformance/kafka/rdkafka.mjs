@@ -54,7 +54,7 @@ function install() {
 		build()
 	})
 	mkdirSync(join(kafka_path, "bin"), { recursive: true })
-	copyFileSync(join(place.here, "kafka-topics.py"), join(kafka_path, "bin/kafka-topics.sh"))
+	copyFileSync(join(place.here, "kafka-topics.sh"), join(kafka_path, "bin/kafka-topics.sh"))
 	chmodSync(join(kafka_path, "bin/kafka-topics.sh"), 0o755)
 }
 
@@ -91,14 +91,14 @@ function grouped(wanted) {
 	return [...groups.values()]
 }
 
-async function run_group(wanted, broker) {
+async function run_group(wanted, server) {
 	const { number, scenario } = wanted[0]
 	const conf = join(out, `${scenario}.conf`), said = join(out, `${number}-${scenario}.txt`)
 	const env = {
 		...process.env,
 		LD_LIBRARY_PATH: `${source}/src:${source}/src-cpp`,
 		TESTS: number, TEST_KAFKA_VERSION: version, TEST_SCENARIO: scenario, RDKAFKA_TEST_CONF: conf,
-		KAFKA_PATH: kafka_path, BROKERS: broker, BIDE: program,
+		KAFKA_PATH: kafka_path, BROKERS: server.broker, BIDE: program, BIDE_SERVER: server.url,
 	}
 	const child = start(join(tests, "test-runner"), ["-p1", "-L"], { cwd: tests, env, diagnostics: said, all: true })
 	const how = await Promise.race([child.ended, later(withinMs, "late")])
@@ -136,7 +136,7 @@ async function run(args) {
 	const groups = grouped(wanted), results = []
 	const worker = async () => {
 		for (let group; (group = groups.shift()); ) {
-			const ended = await run_group(group, servers[group[0].scenario].broker)
+			const ended = await run_group(group, servers[group[0].scenario])
 			process.stdout.write(ended.map(({ state }) => ({ PASSED: ".", SKIPPED: "-" })[state] ?? "x").join(""))
 			results.push(...ended)
 		}
