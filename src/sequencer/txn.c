@@ -272,7 +272,9 @@ static enum outcome txn_add(struct sequencer *s, const struct txn_in *in)
 
 void command_txn_add(struct sequencer *s, struct command *c)
 {
-	reply(s, c, txn_add(s, &c->in.txn), s->appended_end);
+	enum outcome outcome = txn_add(s, &c->in.txn);
+
+	reply(s, c, outcome, s->appended_end);
 }
 
 static bool same_place(const struct txn_offset *offset, struct slice group, const struct group_place *place)
@@ -416,7 +418,9 @@ static enum outcome txn_end(struct sequencer *s, const struct txn_in *in)
 
 void command_txn_end(struct sequencer *s, struct command *c)
 {
-	reply(s, c, txn_end(s, &c->in.txn), s->appended_end);
+	enum outcome outcome = txn_end(s, &c->in.txn);
+
+	reply(s, c, outcome, s->appended_end);
 }
 
 enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream)

@@ -204,12 +204,40 @@ static void every_allocation(void **state)
 	expect_same_state(false);
 }
 
+/* Sent while nothing becomes durable, and then everything does. */
+static enum outcome told_when_durable(enum command_kind kind, bool commit)
+{
+	struct ask ask = {.c = {.kind = kind,
+				.in.txn = {.transactional_id = SLICE("w"),
+					   .producer_id = producer.producer_id,
+					   .producer_epoch = producer.producer_epoch,
+					   .commit = commit}}};
+
+	f.hold = true;
+	fixture_send(&f, &ask, 0);
+	fixture_settle(&f);
+	assert_int_equal(ask.back, 0);
+	f.hold = false;
+	fixture_sync(&f);
+	assert_int_equal(ask.back, 1);
+	return ask.c.outcome;
+}
+
+static void not_told_before_it_is_durable(void **state)
+{
+	(void)state;
+	assert_int_equal(told_when_durable(COMMAND_TXN_ADD, false), OUTCOME_OK);
+	assert_int_equal(told_when_durable(COMMAND_TXN_END, true), OUTCOME_OK);
+	assert_int_equal(told_when_durable(COMMAND_TXN_ADD, false), OUTCOME_OK);
+	assert_int_equal(told_when_durable(COMMAND_TXN_END, false), OUTCOME_OK);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(committed_with_it), TEST(not_with_one_that_is_aborted), TEST(each_is_judged), TEST(a_topic_goes),
-		TEST(every_allocation),
+		TEST(committed_with_it), TEST(not_with_one_that_is_aborted),  TEST(each_is_judged), TEST(a_topic_goes),
+		TEST(every_allocation),  TEST(not_told_before_it_is_durable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
