@@ -20,6 +20,7 @@ enum message_kind {
 	MESSAGE_COMMAND = 1, /* a struct command: to the sequencer, and back */
 	MESSAGE_WAKE,        /* a struct wake: a job that was watched has changed */
 	MESSAGE_STREAM_WAKE, /* a struct stream_wake: a stream that was watched has grown, was closed or deleted */
+	MESSAGE_STREAM_GREW, /* a struct stream_growth: what has come of a stream that is followed; or back: nobody is there */
 	MESSAGE_OFFER,       /* a struct offer: jobs for a parked claim */
 	MESSAGE_HOOK,        /* a struct hook: a webhook is to be called */
 	MESSAGE_STREAM_LEFT, /* a struct stream_left: waits for a stream ended without a wake; to the sequencer, freed there */
@@ -326,6 +327,19 @@ struct stream_wake {
 	struct message message;   /* MESSAGE_STREAM_WAKE */
 	struct stream_view *view; /* one reference; its chunk is what was appended, if anything. NULL: the stream is gone */
 	uint64_t key;
+};
+
+/* What has come of a stream since the growth before, or since it began to be followed (FETCH): one for each thread that follows,
+ * once a turn at most. It may tell again of what the answer to FETCH has told already: then next_offset is not greater. When
+ * nobody waits there its receiver sends it back, and no more come until FETCH asks for them again; else it frees it. None comes
+ * behind one that says `deleted`. */
+struct stream_growth {
+	struct message message; /* MESSAGE_STREAM_GREW */
+	uint64_t key, number, stamp;
+	uint64_t next_offset, stable_offset, earliest_offset;
+	uint64_t bytes;        /* appended */
+	uint64_t stable_bytes; /* before which now no transaction is open any more */
+	bool trimmed, deleted;
 };
 
 /* A webhook is to be called: to thread 0. Its receiver frees it, and tells what became of it by COMMAND_SUB_HOOKED, at the latest

@@ -1,7 +1,8 @@
 /* What Kafka consumers ask of partitions: records, offsets, and that some be let go.
  *
  * A Fetch is looked at twice: whether it is to be answered now follows from the chunks alone; only then are views made, which pin
- * bytes. A chunk of many batches is told whole: where one begins that is wanted only its bytes say, and those the asker reads. */
+ * bytes. A chunk of many batches is told whole: where one begins that is wanted only its bytes say, and those the asker reads.
+ * Whoever is to wait hears from then on what comes (follow.c), and need not ask before that is enough. */
 #include "sequencer/sequencer_priv.h"
 
 #include "base/mem.h"
@@ -50,7 +51,7 @@ static uint64_t bytes_from(const struct stream *stream, const struct fetch_parti
 }
 
 /* Whether it is to be answered, be it with errors. */
-static bool is_ready(const struct sequencer *s, const struct fetch_in *in)
+static bool is_ready(const struct sequencer *s, struct fetch_in *in)
 {
 	uint64_t enough = in->min_bytes < in->max_bytes ? in->min_bytes : in->max_bytes, bytes = 0;
 	bool ready = !in->watch || in->count == 0;
@@ -60,11 +61,14 @@ static bool is_ready(const struct sequencer *s, const struct fetch_in *in)
 		struct fetch_partition *p = &in->partitions[i];
 
 		p->outcome = fetch_place(s, p, &stream);
+		p->bytes = 0;
 		if (p->outcome != OUTCOME_OK)
 			ready = true;
 		else if (bytes < enough)
-			bytes += bytes_from(stream, p, visible_end(stream, in->committed), enough - bytes);
+			p->bytes = bytes_from(stream, p, visible_end(stream, in->committed), enough - bytes);
+		bytes += p->bytes;
 	}
+	in->missing_bytes = bytes < enough ? enough - bytes : 0;
 	return ready || bytes >= enough;
 }
 
@@ -111,11 +115,11 @@ static int fetch_records(struct sequencer *s, const struct fetch_in *in, struct 
 	struct stream_read_in read = {
 		.max_bytes = p->max_bytes < *left ? p->max_bytes : *left,
 		.until_offset = visible_end(stream, in->committed),
-		.strict = !*first,
+		.across = true,
 	};
 	uint64_t bytes;
 
-	if (p->offset >= read.until_offset || (*left == 0 && !*first))
+	if (p->offset >= read.until_offset || (read.max_bytes == 0 && !*first))
 		return 0;
 	p->view = stream_view_from(s, stream, p->offset, &read);
 	if (!p->view)
@@ -130,38 +134,52 @@ static int fetch_records(struct sequencer *s, const struct fetch_in *in, struct 
 	return in->committed ? list_aborted(stream, p->view->after_offset, p) : 0;
 }
 
-static void watch_all(struct sequencer *s, const struct command *c)
+static int follow_all(struct sequencer *s, const struct command *c)
 {
-	for (size_t i = 0; i < c->in.fetch.count; i++)
-		stream_find_number(&s->streams, c->in.fetch.partitions[i].stream)->watch |= 1u << c->message.thread;
+	int r = 0;
+
+	for (size_t i = 0; i < c->in.fetch.count && !r; i++) {
+		const struct fetch_partition *p = &c->in.fetch.partitions[i];
+
+		if (p->outcome != OUTCOME_NOT_FOUND)
+			r = follow_begin(s, stream_find_number(&s->streams, p->stream), c->message.thread);
+	}
+	return r;
+}
+
+/* 0, or -ENOMEM. */
+static int fetch_all(struct sequencer *s, const struct fetch_in *in)
+{
+	uint64_t left = in->max_bytes;
+	bool first = true;
+	int r = 0;
+
+	for (size_t i = 0; i < in->count && !r; i++) {
+		if (in->partitions[i].outcome == OUTCOME_OK)
+			r = fetch_records(s, in, &in->partitions[i], &left, &first);
+	}
+	return r;
 }
 
 void command_fetch(struct sequencer *s, struct command *c)
 {
-	const struct fetch_in *in = &c->in.fetch;
-	uint64_t left = in->max_bytes;
-	bool first = true;
+	struct fetch_in *in = &c->in.fetch;
+	bool ready;
+	int r = 0;
 
 	for (size_t i = 0; i < in->count; i++) { /* of a question asked again */
 		in->partitions[i].view = NULL;
 		in->partitions[i].aborted = NULL;
 		in->partitions[i].aborted_count = 0;
 	}
-	if (!is_ready(s, in)) {
-		watch_all(s, c);
-		reply(s, c, OUTCOME_PARKED, s->appended_end);
-		return;
-	}
-	for (size_t i = 0; i < in->count; i++) {
-		struct fetch_partition *p = &in->partitions[i];
-
-		if (p->outcome == OUTCOME_OK && fetch_records(s, in, p, &left, &first)) {
-			command_answer_deinit(c);
-			reply(s, c, OUTCOME_NO_MEMORY, 0);
-			return;
-		}
-	}
-	reply(s, c, OUTCOME_OK, s->appended_end);
+	ready = is_ready(s, in);
+	if (!ready || in->follow)
+		r = follow_all(s, c);
+	if (ready && !r)
+		r = fetch_all(s, in);
+	if (r)
+		command_answer_deinit(c);
+	reply(s, c, r ? OUTCOME_NO_MEMORY : ready ? OUTCOME_OK : OUTCOME_PARKED, r ? 0 : s->appended_end);
 }
 
 /* --- offsets --- */

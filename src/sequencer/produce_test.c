@@ -110,69 +110,6 @@ static void the_time_of_the_append(void **state)
 	assert_true(reader.record_time_ms == f.now_ms);
 }
 
-/* --- waiting --- */
-
-static enum outcome fetch_two(struct fetch_partition p[2], uint64_t min_bytes, struct ask *ask)
-{
-	for (uint32_t i = 0; i < 2; i++)
-		p[i] = (struct fetch_partition){
-			.topic.name = T_NAME, .partition = i, .offset = p[i].offset, .max_bytes = 1 << 20};
-	*ask = (struct ask){
-		.c = {.kind = COMMAND_FETCH,
-		      .in.fetch = {.partitions = p, .count = 2, .min_bytes = min_bytes, .max_bytes = 1 << 20, .watch = true}}};
-	return fixture_ask(&f, ask, 1);
-}
-
-static struct stream_wake *take_wake(unsigned thread)
-{
-	for (size_t i = 0; i < f.sent_count; i++) {
-		struct message *message = f.sent[i].message;
-
-		if (!message || f.sent[i].kind != MESSAGE_STREAM_WAKE || f.sent[i].thread != thread)
-			continue;
-		f.sent[i].message = NULL;
-		return container_of(message, struct stream_wake, message);
-	}
-	return NULL;
-}
-
-static void it_waits_and_is_woken(void **state)
-{
-	struct fetch_partition p[2] = {0};
-	struct stream_wake *wake;
-	struct ask ask;
-
-	(void)state;
-	assert_int_equal(make_topic(T_NAME, 2), OUTCOME_OK);
-	assert_int_equal(fetch_two(p, 1, &ask), OUTCOME_PARKED);
-	assert_true(p[0].stream && p[1].high_watermark == 0);
-	ask_deinit(&ask);
-	assert_int_equal(produce("x", NULL), OUTCOME_OK);
-	wake = take_wake(1);
-	assert_non_null(wake);
-	assert_true(wake->key == stream_key(p[0].stream) && wake->view->chunk_count == 1);
-	message_free(&wake->message);
-	assert_int_equal(fetch_two(p, 1, &ask), OUTCOME_OK);
-	assert_non_null(p[0].view);
-	assert_null(p[1].view);
-	ask_deinit(&ask);
-	assert_int_equal(fetch_two(p, 1000, &ask), OUTCOME_PARKED);
-	ask_deinit(&ask);
-	p[1].offset = 7;
-	assert_int_equal(fetch_two(p, 1000, &ask), OUTCOME_OK);
-	assert_int_equal(p[1].outcome, OUTCOME_RANGE);
-	ask_deinit(&ask);
-	/* It goes: whoever waits is told, too. */
-	p[1].offset = 0;
-	assert_int_equal(fetch_two(p, 1000, &ask), OUTCOME_PARKED);
-	ask_deinit(&ask);
-	assert_int_equal(drop_topic(T_NAME), OUTCOME_OK);
-	wake = take_wake(1);
-	assert_non_null(wake);
-	assert_null(wake->view);
-	message_free(&wake->message);
-}
-
 /* --- producers --- */
 
 static uint64_t new_producer(void)
@@ -440,7 +377,6 @@ int main(void)
 		TEST(what_is_produced_is_fetched),
 		TEST(too_long_or_without_a_key),
 		TEST(the_time_of_the_append),
-		TEST(it_waits_and_is_woken),
 		TEST(producers_repeat_themselves),
 		TEST(sequences_begin_again),
 		TEST(producers_are_forgotten),

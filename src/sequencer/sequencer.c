@@ -89,6 +89,7 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	list_init(&s->parked);
 	hash_init(&s->claims);
 	outputs_init(s);
+	follows_init(s);
 	if (tables_init(s, &key))
 		return mem_free(s);
 	s->relink_ms = UINT64_MAX;
@@ -118,6 +119,7 @@ struct sequencer *sequencer_free(struct sequencer *s)
 		drop_all(&s->out[t]);
 	claims_free(s);
 	outputs_free(s);
+	follows_free(s);
 	tables_deinit(s, TABLES);
 	buf_deinit(&s->fields);
 	return mem_free(s);
@@ -479,6 +481,11 @@ void sequencer_message(struct sequencer *s, struct message *message)
 		message_free(message);
 		return;
 	}
+	if (message->kind == MESSAGE_STREAM_GREW) {
+		follow_end(s, container_of(message, struct stream_growth, message));
+		message_free(message);
+		return;
+	}
 	ENSURE(message->kind == MESSAGE_RELEASE);
 	release = container_of(message, struct blob_release, message);
 	s->store->ops->body_release(s->store, &release->blob);
@@ -499,6 +506,7 @@ void sequencer_settle(struct sequencer *s)
 	}
 	list_splice(&s->dirty, &again);
 	subscriptions_settle(s);
+	follows_settle(s);
 }
 
 void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats)
@@ -525,6 +533,7 @@ void sequencer_check(const struct sequencer *s)
 	topics_check(&s->topics);
 	outputs_check(s);
 	subscriptions_verify(s);
+	follows_check(s);
 	groups_check(&s->groups);
 	list_each (node, &s->jobs.queues) {
 		struct queue *queue = container_of(node, struct queue, peers);

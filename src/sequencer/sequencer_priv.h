@@ -39,6 +39,9 @@ struct sequencer {
 	struct topics topics;
 	uint64_t relink_ms; /* what a lack of memory left unlinked is linked then; UINT64_MAX: nothing */
 	struct groups groups;
+	struct hash followed;    /* streams that loop threads follow: follow.c */
+	struct list calm, grown; /* the same */
+	uint64_t follow_stamp;
 	uint64_t members_made; /* ids of members given away since the start */
 	struct hash claims;
 	struct list parked;
@@ -170,6 +173,15 @@ struct stream_waking {
 };
 void stream_wake_watchers(struct sequencer *s, struct stream *stream, const struct stream_waking *waking);
 void stream_left(struct sequencer *s, const struct stream_left *left);
+
+/* --- follow.c --- */
+void follows_init(struct sequencer *s);
+void follows_free(struct sequencer *s);
+int follow_begin(struct sequencer *s, struct stream *stream, unsigned thread) MUST_USE; /* or goes on: 0 or -ENOMEM */
+void follow_end(struct sequencer *s, const struct stream_growth *growth);               /* which has come back */
+void follow_event(struct sequencer *s, const struct stream_event *e, uint64_t bytes);   /* about a stream that is followed */
+void follows_settle(struct sequencer *s);
+void follows_check(const struct sequencer *s);
 
 /* What it numbers so was appended before. */
 bool producer_repeats(const struct sequencer *s, const struct stream *stream, const struct producer_in *in);

@@ -37,6 +37,7 @@ static int append(struct sequencer *s, struct stream_event *e, struct slice body
 enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body)
 {
 	struct stream_waking waking = {.from = stream ? stream->next_offset : 0, .deleted = e->type == STREAM_DELETED};
+	bool followed = stream && stream->followed;
 	struct stream_prepared prepared;
 	int r;
 
@@ -63,6 +64,8 @@ enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct str
 	streams_commit(&s->streams, e, &prepared);
 	if (stream && (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED))
 		stream_wake_watchers(s, stream, &waking);
+	if (followed)
+		follow_event(s, e, body.len);
 	subscriptions_follow(s, e);
 	return OUTCOME_OK;
 }

@@ -91,6 +91,7 @@ struct stream_read_in {
 	uint64_t until_offset;   /* no chunk that begins at or behind it; 0: no such bound */
 	size_t max_chunks;       /* 0: as many as may be, which is STREAM_CHUNKS_MAX */
 	bool strict;             /* none rather than one that is too long, but for a blob */
+	bool across;             /* the one with which max_bytes are reached comes, too */
 	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
 	uint32_t waits;          /* for how many waits it is watched; 0: one */
 	bool look;               /* no records, and no sign of life for its TTL: HEAD */

@@ -88,6 +88,8 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 	while (count < most && stream_chunk_from(stream, offset, &place) &&
 	       (!in->until_offset || place.from < in->until_offset)) {
 		bytes += place.chunk->size_bytes;
+		if (in->across && bytes >= in->max_bytes)
+			return count + 1;
 		if (bytes > in->max_bytes && (count > 0 || (in->strict && place.chunk->kind != BODY_BLOB)))
 			break;
 		offset = place.end;

@@ -122,9 +122,9 @@ struct aborted_transaction {
 };
 
 /* OK; NOT_FOUND; RANGE (before the earliest or behind the end; log_start_offset and high_watermark hold). `view`: the chunks from
- * the one that has `offset` on, so batches before it may come first, and batches with more than max_bytes may follow: whoever
- * answers leaves out both. NULL: no records. Its stable_offset and, for committed readers, its next_offset bound what may be
- * answered: view->next_offset is the high watermark. */
+ * the one that has `offset` on up to the one in which max_bytes are reached, so batches before it may come first, and batches
+ * that are too many may follow: whoever answers leaves out both. NULL: no records. What may be answered ends at high_watermark,
+ * for committed readers at stable_offset. */
 struct fetch_partition {
 	struct topic_ref topic;
 	uint32_t partition;
@@ -134,21 +134,25 @@ struct fetch_partition {
 	enum outcome outcome;
 	uint64_t stream; /* its number */
 	uint64_t log_start_offset, high_watermark, stable_offset;
+	uint64_t bytes;                      /* how many there are, max_bytes at most, and no more than were of interest */
 	struct stream_view *view;            /* whoever uses it takes it over and sets NULL here */
 	struct aborted_transaction *aborted; /* committed readers; by first offset; freed with the command's answer */
 	size_t aborted_count;
 };
 
-/* OK: answer it, be it empty. PARKED: less than min_bytes and no error; a wake (MESSAGE_STREAM_WAKE) comes to the asker's thread
- * from whichever partition grows or goes first; each partition wakes once, and then the same is asked again. No
- * MESSAGE_STREAM_LEFT is sent for these. Partitions are looked at from the first on; the first with records has one chunk at
- * least. */
+/* OK: answer it, be it empty. PARKED: less than min_bytes and no error. From then on the asker's thread follows all these
+ * partitions (MESSAGE_STREAM_GREW, none of which is left out between the look and the answer), and so it does after OK if
+ * `follow`. Partitions are looked at from the first on; the first with records has one chunk at least, and a chunk that is only
+ * partly within max_bytes is among what is told. */
 struct fetch_in { /* FETCH */
 	struct fetch_partition *partitions;
 	size_t count;
 	uint64_t min_bytes, max_bytes;
 	bool committed; /* isolation level read_committed */
 	bool watch;     /* may be parked */
+	bool follow;
+	/* What became of it. */
+	uint64_t missing_bytes; /* PARKED: until there are min_bytes */
 };
 
 /* --- offsets --- */

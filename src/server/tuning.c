@@ -37,6 +37,7 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 		.frame_bytes = (uint32_t)c->frame_bytes,
 		.memory_bytes = c->kafka_memory_bytes,
 		.fetch_bytes = (uint32_t)c->fetch_bytes,
+		.wait_items = (uint32_t)c->wait_items,
 		.pipeline = (uint32_t)c->pipeline,
 		.connections = (uint32_t)c->connections,
 		.read_timeout_ms = (uint32_t)c->body_timeout_ms,

@@ -97,9 +97,9 @@ static void obey(struct thread *thread, struct server_message *message)
 /* Of the sequencer's, to the doors. */
 static void hand_over(struct thread *thread, struct message *message)
 {
-	if (thread->kafka && message->kind == MESSAGE_STREAM_WAKE)
-		kafka_thread_woken(thread->kafka, container_of(message, struct stream_wake, message));
-	if (message->door == DOOR_KAFKA)
+	if (message->kind == MESSAGE_STREAM_GREW)
+		kafka_thread_grew(thread->kafka, container_of(message, struct stream_growth, message));
+	else if (message->door == DOOR_KAFKA)
 		kafka_thread_message(thread->kafka, message);
 	else
 		api_thread_message(thread->api, message);
@@ -115,7 +115,8 @@ static void read_mail(struct thread *thread)
 	while ((mail = mail_pop(&list))) {
 		struct message *message = container_of(mail, struct message, mail);
 		bool to_sequencer = message->kind == MESSAGE_RELEASE || message->kind == MESSAGE_STREAM_LEFT ||
-				    (message->kind == MESSAGE_COMMAND && thread->index == 0 && message->thread != 0);
+				    ((message->kind == MESSAGE_COMMAND || message->kind == MESSAGE_STREAM_GREW) &&
+				     thread->index == 0 && message->thread != 0);
 
 		if (to_sequencer)
 			mail_push(&thread->outgoing, mail);

@@ -104,6 +104,7 @@ struct stream {
 	uint8_t flags;     /* enum stream_flag */
 	bool nameless : 1; /* in replay only: another has its path since */
 	bool many : 1;     /* chunks are in an array */
+	bool followed : 1; /* sequencer/follow.c; not journalled */
 	union {
 		struct chunk first;
 		struct chunk_array *array;

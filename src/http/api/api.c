@@ -179,6 +179,7 @@ void api_thread_message(struct api_thread *api, struct message *message)
 		api->config.hook(api->ctx, container_of(message, struct hook, message));
 		return;
 	case MESSAGE_STREAM_LEFT:
+	case MESSAGE_STREAM_GREW:
 	case MESSAGE_RELEASE:
 	case MESSAGE_HTTP:
 	case MESSAGE_SERVER:

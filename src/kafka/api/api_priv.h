@@ -7,7 +7,8 @@
  *     Whatever is answered to it meanwhile is dropped.
  *  4. A call is answered once, by kafka_call_answer… or kafka_call_close. A parked one waits for kafka_call_unpark, by a wake,
  * its deadline, a request that comes behind it (`waits->behind`), or its end (`waits->gone`).
- *  5. A call owns its frame, into which its request points, and its arena. */
+ *  5. A call owns its frame, into which its request points, and its arena. One that `sheds` has neither while it is parked, and
+ * a new arena for its answer. */
 #pragma once
 
 #include "base/arena.h"
@@ -112,11 +113,13 @@ struct kafka_call {
 	struct chain answer;
 	const struct kafka_waits *waits; /* of a parked one */
 	struct wheel_entry deadline;
-	void *own;       /* the handler's, in the arena */
+	void *own; /* the handler's, in the arena unless `forget` gives it back */
+	void (*forget)(struct kafka_call *call);
 	uint32_t asking; /* commands under way */
 	uint8_t state;
 	bool closes; /* no answer: the connection ends in its place */
 	bool holds;
+	bool sheds; /* once it is parked nothing in its arena and in its frame is needed any more */
 };
 
 struct kafka_thread {
@@ -128,7 +131,8 @@ struct kafka_thread {
 	bool draining;
 	struct list conns, work, gone, held;
 	uint64_t long_bytes; /* of frames that are long */
-	struct pool conn_pool, piece_pool;
+	struct pool conn_pool, piece_pool, spot_pool;
+	size_t hung_spots;  /* partitions at which Fetch requests wait */
 	struct board board; /* waits, by the key of what they wait for */
 	struct buf out;     /* the answer being made */
 	struct kafka_thread_stats stats;
@@ -190,7 +194,7 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 
 void kafka_call_close(struct kafka_call *call);   /* no answer: the connection ends in its place */
 void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
-/* No request behind it is taken up before it is answered: it changes something in more than one step. */
+/* No request behind it is taken up before it is answered or parked: it changes something in more than one step. */
 void kafka_call_hold(struct kafka_call *call);
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
 void kafka_call_unpark(struct kafka_call *call);

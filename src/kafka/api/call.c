@@ -46,6 +46,8 @@ void kafka_call_free(struct kafka_call *call)
 	if (call->state == CALL_PARKED)
 		kafka_call_unpark(call);
 	list_remove(&call->siblings);
+	if (call->forget)
+		call->forget(call);
 	kafka_chain_drop(call->thread, &call->answer);
 	arena_deinit(&call->arena);
 	buf_deinit(&call->frame);
@@ -65,6 +67,20 @@ static void let_go(struct kafka_call *call)
 	if (call->holds)
 		call->conn->holding--;
 	call->holds = false;
+}
+
+/* What a call that waits for long does without. */
+static void shed(struct kafka_call *call)
+{
+	if (!call->sheds || call->state != CALL_PARKED || call->asking)
+		return;
+	arena_deinit(&call->arena);
+	buf_deinit(&call->frame);
+	call->request.client_id = call->request.message = (struct slice){0};
+	call->conn->held_bytes -= call->frame_bytes;
+	if (long_bytes(call))
+		kafka_memory_given(call->thread, long_bytes(call));
+	call->frame_bytes = 0;
 }
 
 /* Out of its connection's line; commands of it may be under way. */
@@ -235,6 +251,7 @@ void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, u
 	call->deadline.deadline_ms = loop_now_ms(call->thread->loop) + timeout_ms;
 	wheel_add(call->thread->wheel, &call->deadline);
 	call->thread->stats.parked++;
+	let_go(call);
 }
 
 void kafka_call_unpark(struct kafka_call *call)
@@ -278,6 +295,8 @@ void kafka_ask_back(struct kafka_ask *ask)
 	command_answer_deinit(&ask->command);
 	if (kafka_call_is_gone(call) && call->asking == 0)
 		kafka_call_free(call);
+	else
+		shed(call);
 }
 
 /* --- dispatch --- */
@@ -347,4 +366,5 @@ void kafka_call_run(struct kafka_call *call)
 	}
 	call->thread->stats.requests_total++;
 	handler(call, message);
+	shed(call);
 }

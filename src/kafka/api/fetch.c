@@ -1,176 +1,169 @@
 /* Fetch, the long poll.
  *
- * One command looks at all partitions, and leaves a watch on each when there is too little. Then the call is parked, and hangs on
- * the board once for each partition; a wake for any of them looks at all again. What is found is sent from where it lies.
+ * One command looks at all partitions. When there is too little the call is parked, and hangs on the board once for each
+ * partition, with a count of the bytes that are still missing. From then on its thread follows the partitions' streams: each
+ * growth takes off what came, and only when nothing is missing any more, or when something is gone, the partitions are looked at
+ * again. So an append costs O(1) for each that waits, and a parked call keeps neither its request nor its arena. What is found is
+ * sent from where it lies.
  *
- * A request that comes behind a parked Fetch ends its wait with what was there when it was looked at, which is nothing: an answer
- * that says so is legal, and no heartbeat starves behind a poll. Sessions (KIP-227) are not kept: an answer says that there is
- * none, and the client names all its partitions again. */
+ * A request that comes behind a parked Fetch ends its wait with what there is then, which may be nothing: no heartbeat starves
+ * behind a poll. Sessions (KIP-227) are not kept: an answer says that there is none, and the client names all its partitions
+ * again. */
 #include "kafka/api/fetch_priv.h"
 
 #include "base/panic.h"
 
+/* --- looking --- */
+
 static void answered(struct kafka_call *call, struct kafka_ask *ask);
 
-/* What the last command told of records has been given back. */
-static void forget(struct fetch *fetch)
+static void partition_set(struct fetch_partition *p, const struct fetch_spot *spot)
 {
-	for (size_t i = 0; i < fetch->count; i++) {
-		fetch->partitions[i].view = NULL;
-		fetch->partitions[i].aborted = NULL;
-		fetch->partitions[i].aborted_count = 0;
-	}
+	p->topic.name = slice_from(spot->topic->name, spot->topic->name_len);
+	memcpy(p->topic.id.bytes, spot->topic->id.bytes, sizeof(p->topic.id.bytes));
+	p->partition = (uint32_t)spot->partition;
+	p->offset = spot->offset;
+	p->max_bytes = spot->max_bytes;
 }
 
-static void look(struct kafka_call *call, bool watch)
+static struct fetch_look *look_new(struct kafka_call *call)
 {
-	struct fetch *fetch = call->own;
-	struct command *c = &fetch->ask.command;
+	const struct fetch_set *set = call->own;
+	struct fetch_look *look = kafka_call_alloc(call, sizeof(*look));
 
+	if (!look)
+		return NULL;
+	list_each (node, &set->changed)
+		look->count += fetch_spot_of(node)->error == KAFKA_NONE;
+	look->partitions = kafka_call_alloc(call, look->count * sizeof(*look->partitions));
+	return look->partitions ? look : NULL;
+}
+
+static void look_at(struct kafka_call *call, bool watch)
+{
+	struct fetch_set *set = call->own;
+	struct fetch_look *look = look_new(call);
+	struct command *c;
+	size_t at = 0;
+
+	if (!look)
+		return;
+	list_each (node, &set->changed) {
+		if (fetch_spot_of(node)->error == KAFKA_NONE)
+			partition_set(&look->partitions[at++], fetch_spot_of(node));
+	}
+	if (at == 0) {
+		fetch_answer(call, look);
+		return;
+	}
+	c = &look->ask.command;
 	*c = (struct command){.kind = COMMAND_FETCH, .owner = call, .message.door = DOOR_KAFKA};
-	fetch->ask.answered = answered;
-	forget(fetch);
+	look->ask.answered = answered;
 	c->in.fetch = (struct fetch_in){
-		.partitions = fetch->partitions,
-		.count = fetch->count,
-		.min_bytes = fetch->min_bytes,
-		.max_bytes = fetch->max_bytes,
-		.committed = fetch->request->isolation_level == 1,
+		.partitions = look->partitions,
+		.count = look->count,
+		.min_bytes = set->min_bytes,
+		.max_bytes = set->max_bytes,
+		.committed = set->committed,
 		.watch = watch,
 	};
-	kafka_ask_send(call, &fetch->ask);
+	set->woken = false;
+	set->missing_bytes = 0;
+	kafka_ask_send(call, &look->ask);
 }
 
 /* --- waiting --- */
 
-static void unhang(struct kafka_call *call)
+static void expired(struct kafka_call *call)
 {
-	struct fetch *fetch = call->own;
-
-	for (size_t i = 0; i < fetch->count; i++)
-		board_remove(&call->thread->board, &fetch->waits[i].wait);
-}
-
-static bool hang(struct kafka_call *call)
-{
-	struct fetch *fetch = call->own;
-
-	for (size_t i = 0; i < fetch->count; i++) {
-		fetch->waits[i] = (struct fetch_wait){.call = call};
-		if (board_add(&call->thread->board, &fetch->waits[i].wait, stream_key(fetch->partitions[i].stream))) {
-			unhang(call);
-			return false;
-		}
-	}
-	return true;
+	look_at(call, false);
 }
 
 static void behind(struct kafka_call *call)
 {
-	unhang(call);
-	forget(call->own);
-	fetch_answer(call);
+	kafka_call_unpark(call);
+	look_at(call, false);
 }
 
-/* Nobody was woken: there is nothing, or it was too little. */
-static void expired(struct kafka_call *call)
-{
-	const struct fetch *fetch = call->own;
+static const struct kafka_waits fetch_waits = {.expired = expired, .behind = behind};
 
-	if (fetch->min_bytes <= 1) {
-		behind(call);
-		return;
+/* Each hears from now on what comes. One that cannot, because too many hang there already, is looked at when the wait is over. */
+static void hang(struct fetch_set *set, const struct fetch_look *look)
+{
+	const struct fetch_partition *p = look->partitions;
+
+	list_each (node, &set->changed) {
+		struct fetch_spot *spot = fetch_spot_of(node);
+
+		spot->seen = p->high_watermark;
+		spot->full = p->bytes >= spot->max_bytes;
+		(void)!fetch_spot_hang(spot, p->stream);
+		p++;
 	}
-	unhang(call);
-	look(call, false);
 }
 
-static const struct kafka_waits fetch_waits = {.expired = expired, .behind = behind, .gone = unhang};
-
-static void park(struct kafka_call *call)
+static void park(struct kafka_call *call, struct fetch_look *look)
 {
-	const struct fetch *fetch = call->own;
+	struct fetch_set *set = call->own;
 	uint64_t now_ms = loop_now_ms(call->thread->loop);
 
 	/* Another request stands behind it already, or its time is over: what was looked at holds. */
-	if (fetch->until_ms <= now_ms || call->thread->draining || call->siblings.next != &call->conn->calls || !hang(call)) {
-		fetch_answer(call);
+	if (set->until_ms <= now_ms || call->thread->draining || call->siblings.next != &call->conn->calls) {
+		fetch_answer(call, look);
 		return;
 	}
-	kafka_call_park(call, &fetch_waits, fetch->until_ms - now_ms);
+	hang(set, look);
+	set->missing_bytes = look->ask.command.in.fetch.missing_bytes;
+	call->sheds = true;
+	kafka_call_park(call, &fetch_waits, set->until_ms - now_ms);
 }
 
 static void answered(struct kafka_call *call, struct kafka_ask *ask)
 {
+	struct fetch_look *look = container_of(ask, struct fetch_look, ask);
+
 	if (ask->command.outcome == OUTCOME_PARKED)
-		park(call);
+		park(call, look);
 	else if (ask->command.outcome == OUTCOME_OK)
-		fetch_answer(call);
+		fetch_answer(call, look);
 	else
 		kafka_call_close(call);
 }
 
-void kafka_thread_woken(struct kafka_thread *thread, const struct stream_wake *wake)
+/* --- what comes --- */
+
+static void spot_grew(struct fetch_spot *spot, const struct stream_growth *growth)
 {
-	struct wait *wait;
+	struct fetch_set *set = spot->topic->set;
+	uint64_t came = set->committed ? growth->stable_bytes : growth->bytes;
 
-	while ((wait = board_find(&thread->board, wake->key))) {
-		struct kafka_call *call = container_of(wait, struct fetch_wait, wait)->call;
-		const struct fetch *fetch = call->own;
-
-		unhang(call);
-		kafka_call_unpark(call);
-		look(call, fetch->until_ms > loop_now_ms(thread->loop));
+	if (growth->deleted || (growth->trimmed && spot->offset < growth->earliest_offset)) {
+		set->woken = true;
+	} else if (growth->next_offset > spot->seen) {
+		spot->seen = growth->next_offset;
+		if (!spot->full)
+			set->missing_bytes -= came < set->missing_bytes ? came : set->missing_bytes;
 	}
+	if (!set->call || !kafka_call_is_parked(set->call) || (set->missing_bytes && !set->woken))
+		return;
+	kafka_call_unpark(set->call);
+	look_at(set->call, set->until_ms > loop_now_ms(set->thread->loop));
+}
+
+void kafka_thread_grew(struct kafka_thread *thread, struct stream_growth *growth)
+{
+	struct wait *first = board_find(&thread->board, growth->key);
+
+	if (!first && !growth->deleted) {
+		thread->config.send_message(thread->ctx, &growth->message); /* no more of it */
+		return;
+	}
+	for (struct wait *wait = first; wait; wait = board_next(first, wait))
+		spot_grew(container_of(wait, struct fetch_spot, wait), growth);
+	message_free(&growth->message);
 }
 
 /* --- the request --- */
-
-static size_t partition_count(const struct kafka_fetch_request *request)
-{
-	size_t count = 0;
-
-	for (uint32_t i = 0; i < request->topics.count; i++)
-		count += request->topics.at[i].partitions.count;
-	return count;
-}
-
-/* What needs no look. */
-static enum kafka_error partition_error(const struct kafka_fetch_partition *partition)
-{
-	if (partition->current_leader_epoch > TOPIC_LEADER_EPOCH)
-		return KAFKA_UNKNOWN_LEADER_EPOCH;
-	if (partition->partition < 0)
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	return partition->fetch_offset < 0 ? KAFKA_OFFSET_OUT_OF_RANGE : KAFKA_NONE;
-}
-
-/* False: one of them is in error, so nobody waits. */
-static bool take_partitions(const struct kafka_fetch_request *request, struct fetch *fetch)
-{
-	size_t at = 0, all = 0;
-
-	for (uint32_t i = 0; i < request->topics.count; i++) {
-		const struct kafka_fetch_topic *topic = &request->topics.at[i];
-
-		for (uint32_t j = 0; j < topic->partitions.count; j++, all++) {
-			const struct kafka_fetch_partition *partition = &topic->partitions.at[j];
-			struct fetch_partition *one = &fetch->partitions[at];
-
-			fetch->errors[all] = (int16_t)partition_error(partition);
-			if (fetch->errors[all])
-				continue;
-			one->topic.name = topic->topic;
-			memcpy(one->topic.id.bytes, topic->topic_id.bytes, sizeof(one->topic.id.bytes));
-			one->partition = (uint32_t)partition->partition;
-			one->offset = (uint64_t)partition->fetch_offset;
-			one->max_bytes = partition->partition_max_bytes < 0 ? 0 : (uint64_t)partition->partition_max_bytes;
-			at++;
-		}
-	}
-	fetch->count = at;
-	return at == all;
-}
 
 static uint64_t positive(int32_t value, uint64_t max)
 {
@@ -196,29 +189,40 @@ static bool refuse_session(struct kafka_call *call, const struct kafka_fetch_req
 	return true;
 }
 
+static void forget(struct kafka_call *call)
+{
+	fetch_set_free(call->own);
+}
+
+/* One of them is in error already. */
+static bool has_error(const struct fetch_set *set)
+{
+	list_each (node, &set->changed) {
+		if (fetch_spot_of(node)->error)
+			return true;
+	}
+	return false;
+}
+
 void fetch_handle(struct kafka_call *call, const void *message)
 {
 	const struct kafka_limits *limits = &call->thread->config.limits;
 	const struct kafka_fetch_request *request = message;
-	size_t count = partition_count(request);
-	struct fetch *fetch = kafka_call_alloc(call, sizeof(*fetch));
-	bool waits;
+	struct fetch_set *set;
 
-	if (!fetch || refuse_session(call, request))
+	if (refuse_session(call, request))
 		return;
-	call->own = fetch;
-	fetch->request = request;
-	fetch->partitions = kafka_call_alloc(call, count * sizeof(*fetch->partitions));
-	fetch->waits = fetch->partitions ? kafka_call_alloc(call, count * sizeof(*fetch->waits)) : NULL;
-	fetch->errors = fetch->waits ? kafka_call_alloc(call, count * sizeof(*fetch->errors)) : NULL;
-	if (!fetch->errors)
+	set = fetch_set_new(call->thread);
+	call->own = set;
+	call->forget = forget;
+	if (!set || !fetch_set_fill(set, request)) {
+		kafka_call_close(call);
 		return;
-	fetch->max_bytes = positive(request->max_bytes, limits->fetch_bytes);
-	fetch->min_bytes = positive(request->min_bytes, fetch->max_bytes);
-	fetch->until_ms = loop_now_ms(call->thread->loop) + positive(request->max_wait_ms, limits->max_wait_ms);
-	waits = take_partitions(request, fetch) && request->max_wait_ms > 0 && count > 0 && fetch->min_bytes > 0;
-	if (fetch->count == 0)
-		fetch_answer(call);
-	else
-		look(call, waits);
+	}
+	set->call = call;
+	set->committed = request->isolation_level == 1;
+	set->max_bytes = positive(request->max_bytes, limits->fetch_bytes);
+	set->min_bytes = positive(request->min_bytes, set->max_bytes);
+	set->until_ms = loop_now_ms(call->thread->loop) + positive(request->max_wait_ms, limits->max_wait_ms);
+	look_at(call, request->max_wait_ms > 0 && set->min_bytes > 0 && !has_error(set));
 }

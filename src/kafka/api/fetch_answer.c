@@ -1,21 +1,34 @@
-/* The answer to Fetch: what each partition has, with the records sent from where they lie in the store. */
+/* The answer to Fetch: what each partition has, with the records sent from where they lie in the store.
+ *
+ * Batches are whole, and no more than what the partition and the whole answer may have; but the first one that is there comes
+ * however long it is, or its reader would never get any further. */
 #include "kafka/api/fetch_priv.h"
 
 #include "kafka/codec/bytes.h"
 
 enum { HEAD_BYTES = 61, LENGTH_AT = 8, DELTA_AT = 23, LENGTH_FROM = 12 };
 
-/* The parts found so far. */
+/* What was gathered so far. */
 struct gathering {
 	struct kafka_call *call;
+	struct kafka_fetched_topic *topics;
+	struct kafka_fetched_partition *partitions;
 	struct kafka_part *parts;
-	size_t count;
+	size_t topic_count, partition_count, part_count;
+	const struct fetch_topic *topic; /* of the last partition */
+	uint64_t left;                   /* bytes the answer may still have */
 	bool failed;
 };
 
-/* Of the batches at `bytes`, one behind the other: those that end before `from` and those that begin at `until` or later are left
- * out. */
-static void batches_cut(struct slice bytes, uint64_t from, uint64_t until, uint64_t *ret_begin, uint64_t *ret_end)
+/* What of a chunk is wanted. */
+struct cut {
+	uint64_t from, until; /* offsets: batches that end before, or begin at or behind it, are left out */
+	uint64_t room;        /* bytes */
+	bool must;            /* the first one, whatever its length */
+};
+
+/* Of the batches at `bytes`, one behind the other: which are wanted. False: there was no room for all of them. */
+static bool batches_cut(struct slice bytes, const struct cut *cut, uint64_t *ret_begin, uint64_t *ret_end)
 {
 	uint64_t at = 0;
 
@@ -23,57 +36,70 @@ static void batches_cut(struct slice bytes, uint64_t from, uint64_t until, uint6
 	while (bytes.len - at >= HEAD_BYTES) {
 		struct wire_reader r = wire_reader_of(slice_from(bytes.ptr + at, HEAD_BYTES));
 		uint64_t base = kafka_get_u64(&r), size = LENGTH_FROM + (uint64_t)kafka_get_u32(&r), last;
+		bool first = *ret_begin == *ret_end;
 
 		(void)wire_bytes(&r, DELTA_AT - LENGTH_FROM);
 		last = base + kafka_get_u32(&r);
-		if (size > bytes.len - at || base >= until)
-			return;
+		if (size > bytes.len - at || base >= cut->until)
+			return true;
 		at += size;
-		if (last < from)
-			*ret_begin = at;
+		if (last < cut->from) {
+			*ret_begin = *ret_end = at;
+			continue;
+		}
+		if (at - *ret_begin > cut->room && !(first && cut->must))
+			return false;
 		*ret_end = at;
 	}
+	return true;
 }
 
-/* A whole chunk, or those of its batches that belong to the answer. Takes its pin. */
-static void part_add(struct gathering *g, struct stream_chunk_view *chunk, uint64_t from, uint64_t until)
+/* A whole chunk, or those of its batches that belong to the answer. Takes its pin. False: there is no room for more. */
+static bool part_add(struct gathering *g, struct stream_chunk_view *chunk, const struct cut *cut)
 {
 	struct kafka_part part = {.pin = chunk->pin, .to = chunk->ref.size_bytes};
 	char *buffer = g->call->thread->write_buffer;
-	bool cut = chunk->first_offset < from || chunk->first_offset + chunk->count > until;
+	bool whole = chunk->first_offset >= cut->from && chunk->first_offset + chunk->count <= cut->until && part.to <= cut->room;
+	bool more = true;
 
 	chunk->pin = NULL;
 	if (!part.pin) {
 		g->failed = true;
-		return;
+		return false;
 	}
-	if (cut && part.to <= WRITE_BYTES) {
+	if (!whole && part.to <= WRITE_BYTES) {
 		if (part.pin->ops->read_whole(part.pin, buffer))
 			g->failed = true;
 		else
-			batches_cut(slice_from(buffer, (size_t)part.to), from, until, &part.from, &part.to);
+			more = batches_cut(slice_from(buffer, (size_t)part.to), cut, &part.from, &part.to);
 	}
 	if (g->failed || part.from == part.to)
 		part.pin->ops->unpin(part.pin);
 	else
-		g->parts[g->count++] = part;
+		g->parts[g->part_count++] = part;
+	return more && !g->failed;
 }
 
-static void records_fill(struct gathering *g, const struct fetch *fetch, struct fetch_partition *seen,
-			 struct kafka_fetched_partition *partition)
+static void records_fill(struct gathering *g, struct fetch_partition *seen, struct kafka_fetched_partition *partition)
 {
-	uint64_t until = fetch->request->isolation_level == 1 ? seen->stable_offset : seen->high_watermark;
-	size_t before = g->count;
+	const struct fetch_set *set = g->call->own;
+	struct cut cut = {.from = seen->offset, .until = set->committed ? seen->stable_offset : seen->high_watermark};
+	uint64_t most = seen->max_bytes < g->left ? seen->max_bytes : g->left;
+	bool more = true;
 
-	for (size_t i = 0; seen->view && i < seen->view->chunk_count; i++) {
+	for (size_t i = 0; seen->view && i < seen->view->chunk_count && more; i++) {
 		struct stream_chunk_view *chunk = &seen->view->chunks[i];
+		size_t before = g->part_count;
 
-		if (chunk->first_offset >= until)
+		if (chunk->first_offset >= cut.until)
 			break;
-		part_add(g, chunk, seen->offset, until);
+		cut.room = partition->records.len < most ? most - partition->records.len : 0;
+		cut.must = before == 0;
+		more = part_add(g, chunk, &cut);
+		if (g->part_count > before)
+			partition->records.len += g->parts[before].to - g->parts[before].from;
 	}
-	for (size_t i = before; i < g->count; i++)
-		partition->records.len += g->parts[i].to - g->parts[i].from;
+	g->left -= partition->records.len < g->left ? partition->records.len : g->left;
 }
 
 static void aborted_fill(struct gathering *g, const struct fetch_partition *seen, struct kafka_fetched_partition *partition)
@@ -101,7 +127,7 @@ static enum kafka_error seen_error(const struct fetch_partition *seen)
 
 static void partition_fill(struct gathering *g, struct fetch_partition *seen, struct kafka_fetched_partition *partition)
 {
-	const struct fetch *fetch = g->call->own;
+	const struct fetch_set *set = g->call->own;
 
 	partition->error_code = (int16_t)seen_error(seen);
 	if (partition->error_code && seen->outcome != OUTCOME_RANGE)
@@ -111,75 +137,78 @@ static void partition_fill(struct gathering *g, struct fetch_partition *seen, st
 	partition->log_start_offset = (int64_t)seen->log_start_offset;
 	if (partition->error_code)
 		return;
-	records_fill(g, fetch, seen, partition);
-	if (fetch->request->isolation_level == 1)
+	records_fill(g, seen, partition);
+	if (set->committed)
 		aborted_fill(g, seen, partition);
 }
 
-static bool topics_fill(struct gathering *g, struct kafka_fetch_response *response)
+/* The next partition, with its topic if it is another one than before. */
+static struct kafka_fetched_partition *partition_add(struct gathering *g, const struct fetch_spot *spot)
 {
-	const struct fetch *fetch = g->call->own;
-	const struct kafka_fetch_request *request = fetch->request;
-	struct kafka_fetched_topic *topics = kafka_call_alloc(g->call, request->topics.count * sizeof(*topics));
-	struct fetch_partition *seen = fetch->partitions;
-	const int16_t *error = fetch->errors;
+	struct kafka_fetched_partition *partition = &g->partitions[g->partition_count++];
 
-	response->responses.at = topics;
-	response->responses.count = request->topics.count;
-	for (uint32_t i = 0; topics && i < request->topics.count; i++) {
-		const struct kafka_fetch_topic *asked = &request->topics.at[i];
-		struct kafka_fetched_partition *partitions =
-			kafka_call_alloc(g->call, asked->partitions.count * sizeof(*partitions));
-
-		topics[i].topic = asked->topic;
-		topics[i].topic_id = asked->topic_id;
-		topics[i].partitions.at = partitions;
-		topics[i].partitions.count = asked->partitions.count;
-		for (uint32_t j = 0; partitions && j < asked->partitions.count; j++, error++) {
-			partitions[j] = (struct kafka_fetched_partition){
-				.partition_index = asked->partitions.at[j].partition,
-				.error_code = *error,
-				.high_watermark = -1,
-				.last_stable_offset = -1,
-				.log_start_offset = -1,
-				.diverging_epoch = {-1, -1},
-				.current_leader = {-1, -1},
-				.snapshot_id = {-1, -1},
-				.preferred_read_replica = -1,
-				.records = KAFKA_EMPTY,
-			};
-			if (*error == KAFKA_NONE)
-				partition_fill(g, seen++, &partitions[j]);
-		}
-		g->failed |= !partitions;
+	if (g->topic != spot->topic) {
+		g->topic = spot->topic;
+		g->topics[g->topic_count++] = (struct kafka_fetched_topic){
+			.topic = slice_from(g->topic->name, g->topic->name_len),
+			.topic_id = g->topic->id,
+			.partitions.at = partition,
+		};
 	}
-	return topics && !g->failed;
+	g->topics[g->topic_count - 1].partitions.count++;
+	*partition = (struct kafka_fetched_partition){
+		.partition_index = spot->partition,
+		.error_code = spot->error,
+		.high_watermark = -1,
+		.last_stable_offset = -1,
+		.log_start_offset = -1,
+		.diverging_epoch = {-1, -1},
+		.current_leader = {-1, -1},
+		.snapshot_id = {-1, -1},
+		.preferred_read_replica = -1,
+		.records = KAFKA_EMPTY,
+	};
+	return partition;
 }
 
-static size_t chunk_count(const struct fetch *fetch)
+static bool gathering_init(struct gathering *g, const struct fetch_look *look)
 {
-	size_t count = 0;
+	const struct fetch_set *set = g->call->own;
+	size_t chunks = 0;
 
-	for (size_t i = 0; i < fetch->count; i++)
-		count += fetch->partitions[i].view ? fetch->partitions[i].view->chunk_count : 0;
-	return count;
+	for (size_t i = 0; i < look->count; i++)
+		chunks += look->partitions[i].view ? look->partitions[i].view->chunk_count : 0;
+	g->left = set->max_bytes;
+	g->topics = kafka_call_alloc(g->call, set->spot_count * sizeof(*g->topics));
+	g->partitions = g->topics ? kafka_call_alloc(g->call, set->spot_count * sizeof(*g->partitions)) : NULL;
+	g->parts = g->partitions ? kafka_call_alloc(g->call, chunks * sizeof(*g->parts)) : NULL;
+	return g->parts != NULL;
 }
 
-void fetch_answer(struct kafka_call *call)
+void fetch_answer(struct kafka_call *call, struct fetch_look *look)
 {
-	struct fetch *fetch = call->own;
 	struct kafka_fetch_response *response = kafka_call_response(call);
+	struct fetch_set *set = call->own;
+	struct fetch_partition *seen = look->partitions;
 	struct gathering g = {.call = call};
 
-	g.parts = response ? kafka_call_alloc(call, chunk_count(fetch) * sizeof(*g.parts)) : NULL;
-	if (!g.parts)
+	set->call = NULL;
+	if (!response || !gathering_init(&g, look))
 		return;
-	if (topics_fill(&g, response)) {
-		kafka_call_answer_stored(call, response, g.parts, g.count);
+	list_each (node, &set->changed) {
+		struct kafka_fetched_partition *partition = partition_add(&g, fetch_spot_of(node));
+
+		if (partition->error_code == KAFKA_NONE && !g.failed)
+			partition_fill(&g, seen++, partition);
+	}
+	response->responses.at = g.topics;
+	response->responses.count = (uint32_t)g.topic_count;
+	if (!g.failed) {
+		kafka_call_answer_stored(call, response, g.parts, g.part_count);
 		return;
 	}
-	for (size_t i = 0; i < g.count; i++)
+	for (size_t i = 0; i < g.part_count; i++)
 		g.parts[i].pin->ops->unpin(g.parts[i].pin);
-	if (call->state != CALL_ANSWERED)
+	if (!kafka_call_is_answered(call))
 		kafka_call_close(call);
 }

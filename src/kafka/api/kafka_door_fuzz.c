@@ -45,9 +45,8 @@ static void deliver(struct message *message)
 		kafka_thread_message(door.thread, message);
 		return;
 	}
-	if (message->kind == MESSAGE_STREAM_WAKE)
-		kafka_thread_woken(door.thread, container_of(message, struct stream_wake, message));
-	message_free(message);
+	MUST(message->kind == MESSAGE_STREAM_GREW);
+	kafka_thread_grew(door.thread, container_of(message, struct stream_growth, message));
 }
 
 static void turn(void)

@@ -1,8 +1,7 @@
 /* Requests of every kind with the k-th allocation failing, for every k: each is answered or its connection ends, nothing is left
  * behind, and what is asked afterwards is answered as ever. The door stands before a real sequencer on a journal in memory. */
 #include "base/mem.h"
-#include "kafka/api/kafka_thread.h"
-#include "kafka/codec/bytes.h"
+#include "kafka/api/kafka_door_fixture.h"
 #include "kafka/codec/messages_acl.h"
 #include "kafka/codec/messages_cluster.h"
 #include "kafka/codec/messages_group.h"
@@ -10,8 +9,6 @@
 #include "kafka/codec/messages_records.h"
 #include "kafka/codec/messages_topic.h"
 #include "kafka/codec/messages_txn.h"
-#include "kafka/codec/request.h"
-#include "sequencer/sequencer_fixture.h"
 #include "stream/batch.h"
 
 #include "base/testing.h"
@@ -28,104 +25,9 @@ enum { PROBE = 100000, TURNS_MAX = 2000000, REQUESTS_MAX = 3 };
 	}
 #define NAMED(type, string) ONE(((type[]){{.name = SLICE_INIT(string)}}))
 
-static struct {
-	struct loop *loop;
-	struct kafka_thread *thread;
-	struct fixture f;
-	struct mail_list outgoing;
-	struct buf batch;
-} door;
-
-/* --- the door and what stands behind it --- */
-
-static void send_command(void *ctx, struct command *command)
-{
-	(void)ctx;
-	command->message.kind = MESSAGE_COMMAND;
-	command->message.thread = 0;
-	mail_push(&door.outgoing, &command->message.mail);
-}
-
-static void deliver(struct message *message)
-{
-	if (message->kind == MESSAGE_COMMAND) {
-		kafka_thread_message(door.thread, message);
-		return;
-	}
-	assert_int_equal(message->kind, MESSAGE_STREAM_WAKE);
-	kafka_thread_woken(door.thread, container_of(message, struct stream_wake, message));
-	message_free(message);
-}
-
-static void turn(void)
-{
-	struct mail_list back;
-	struct mail *mail;
-
-	assert_int_equal(loop_poll(door.loop, loop_now_ms(door.loop) + 1), 0);
-	while ((mail = mail_pop(&door.outgoing)))
-		sequencer_message(door.f.s, container_of(mail, struct message, mail));
-	door.f.now_ms += 100; /* what a lack of memory put off is soon tried again */
-	while (sequencer_turn(door.f.s, door.f.now_ms, 10))
-		;
-	sequencer_settle(door.f.s);
-	door.f.durable = door.f.end;
-	sequencer_release(door.f.s);
-	back = sequencer_take(door.f.s, 0);
-	while ((mail = mail_pop(&back)))
-		deliver(container_of(mail, struct message, mail));
-	kafka_thread_flush(door.thread);
-}
-
-static void begin(void)
-{
-	static const struct kafka_config config = {
-		.limits = {.frame_bytes = 1 << 20,
-			   .memory_bytes = 1 << 20,
-			   .fetch_bytes = 1 << 20,
-			   .pipeline = 16,
-			   .read_timeout_ms = 60000,
-			   .idle_timeout_ms = 60000,
-			   .write_timeout_ms = 60000,
-			   .output_bytes = 1 << 16,
-			   .max_wait_ms = 60000,
-			   .topic_partitions = 2,
-			   .auto_create = true},
-		.host = SLICE_INIT("here"),
-		.port = 9092,
-		.send = send_command,
-	};
-
-	fixture_init(&door.f);
-	fixture_start(&door.f);
-	fixture_drop_sent(&door.f);
-	assert_int_equal(loop_new(&door.loop), 0);
-	assert_int_equal(kafka_thread_new(door.loop, 0, &config, NULL, &door.thread), 0);
-}
-
-static void end(void)
-{
-	sequencer_check(door.f.s);
-	kafka_thread_free(door.thread);
-	loop_free(door.loop);
-	fixture_deinit(&door.f);
-}
-
-static struct kafka_thread_stats stats(void)
-{
-	struct kafka_thread_stats stats;
-
-	kafka_thread_stats(door.thread, &stats);
-	return stats;
-}
+static struct buf batch;
 
 /* --- clients --- */
-
-struct request {
-	enum kafka_key key;
-	int16_t version;
-	const void *message;
-};
 
 /* Needs no memory: what is the door's alone shall fail. */
 struct client {
@@ -141,24 +43,6 @@ struct spoken {
 	size_t count;
 };
 
-static void request_put(struct buf *out, const struct request *request)
-{
-	const struct kafka_api *api = kafka_api_find(KAFKA_OFFER_ALL, (int)request->key);
-	struct kafka_format format = kafka_api_format(api, request->version);
-	size_t start = out->len;
-
-	kafka_put_u32(out, 0);
-	kafka_put_u16(out, (uint16_t)request->key);
-	kafka_put_u16(out, (uint16_t)request->version);
-	kafka_put_u32(out, 7);
-	kafka_put_u16(out, UINT16_MAX); /* no client id */
-	if (format.flexible)
-		wire_put_u8(out, 0);
-	kafka_encode(api->request, format, request->message, out, NULL);
-	assert_false(out->failed);
-	wire_store_u32(out->ptr + start, __builtin_bswap32((uint32_t)(out->len - start - 4)));
-}
-
 static void speak(struct spoken *spoken, const struct request *requests)
 {
 	buf_clear(&spoken->bytes);
@@ -168,11 +52,7 @@ static void speak(struct spoken *spoken, const struct request *requests)
 
 static void client_open(struct client *client, const struct spoken *spoken)
 {
-	int ends[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	kafka_thread_accept(door.thread, ends[0]);
-	client->fd = ends[1];
+	client->fd = door_connect();
 	client->asked = spoken->count;
 	client->len = 0;
 	client->ended = false;
@@ -378,7 +258,7 @@ static void until_over(struct client *client)
 {
 	for (int turns = 0; !is_over(client); turns++) {
 		assert_true(turns < TURNS_MAX);
-		turn();
+		door_turn();
 	}
 }
 
@@ -405,10 +285,11 @@ static void scene(const struct script *script)
 	const struct request look[REQUESTS_MAX] = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_API_VERSIONS, 0, &versions}};
 	const struct batch_record record = {.value = SLICE("record")};
 
-	begin();
-	buf_clear(&door.batch);
-	batch_encode(&door.batch, door.f.now_ms, &record, 1);
-	writing.topic_data.at[0].partition_data.at[0].records = buf_slice(&door.batch);
+	door_init();
+	door_begin();
+	buf_clear(&batch);
+	batch_encode(&batch, door.f.now_ms, &record, 1);
+	writing.topic_data.at[0].partition_data.at[0].records = buf_slice(&batch);
 	speak(&made, make);
 	speak(&reading, script->reader);
 	speak(&written, write);
@@ -422,11 +303,11 @@ static void play(const struct script *script, uint64_t fails_at)
 
 	mem_fail_nth(fails_at);
 	client_open(&reader, &reading);
-	for (int turns = 0; script->wakes && !is_over(&reader) && stats().parked == 0; turns++) {
+	for (int turns = 0; script->wakes && !is_over(&reader) && door_stats().parked == 0; turns++) {
 		assert_true(turns < TURNS_MAX);
-		turn();
+		door_turn();
 	}
-	assert_true(!script->wakes || fails_at < PROBE || stats().parked == 1);
+	assert_true(!script->wakes || fails_at < PROBE || door_stats().parked == 1);
 	if (script->wakes)
 		(void)ask(&written);
 	/* When the wake was what failed, the next one tells. */
@@ -434,7 +315,7 @@ static void play(const struct script *script, uint64_t fails_at)
 		assert_true(turns < TURNS_MAX);
 		if (script->wakes && turns % 100 == 99)
 			(void)ask(&written);
-		turn();
+		door_turn();
 	}
 	close(reader.fd);
 }
@@ -451,14 +332,14 @@ static uint64_t round_of(const struct script *script, uint64_t fails_at)
 		left++;
 	}
 	mem_fail_nth(0);
-	for (int turns = 0; stats().connections_open; turns++) {
+	for (int turns = 0; door_stats().connections_open; turns++) {
 		assert_true(turns < TURNS_MAX);
-		turn();
+		door_turn();
 	}
-	assert_int_equal(stats().parked, 0);
+	assert_int_equal(door_stats().parked, 0);
 	assert_int_equal(door.f.pins, 0);
 	assert_true(ask(&looked));
-	end();
+	door_end();
 	return PROBE - left;
 }
 
@@ -476,7 +357,7 @@ static void any_allocation_may_fail(void **state)
 	buf_deinit(&reading.bytes);
 	buf_deinit(&written.bytes);
 	buf_deinit(&looked.bytes);
-	buf_deinit(&door.batch);
+	buf_deinit(&batch);
 }
 
 int main(void)

@@ -19,6 +19,7 @@ struct kafka_limits {              /* each is a configuration key; all have a te
 	uint64_t max_wait_ms;      /* longer waits are cut to it */
 	uint64_t memory_bytes;     /* long requests of one thread together; the next ones wait */
 	uint32_t topic_partitions; /* of a topic whose maker does not say how many */
+	uint32_t wait_items;       /* partitions at which Fetch requests of one thread wait, sessions left out */
 	bool auto_create;          /* whoever asks for a topic that is not there makes it */
 };
 
@@ -52,8 +53,8 @@ void kafka_thread_accept(struct kafka_thread *thread, int fd);
 
 /* A command of this door's that comes back. */
 void kafka_thread_message(struct kafka_thread *thread, struct message *message);
-/* A partition has grown or is gone; the message stays the caller's. */
-void kafka_thread_woken(struct kafka_thread *thread, const struct stream_wake *wake);
+/* What has come of a partition that is followed; the message is taken over. */
+void kafka_thread_grew(struct kafka_thread *thread, struct stream_growth *growth);
 
 /* The last step of a turn: writes what the turn's answers left, one write a connection. Returns true when there is more to do at
  * once (bounded work a turn). */

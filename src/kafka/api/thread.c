@@ -1,5 +1,5 @@
 /* The Kafka door of one loop thread: what its owner calls in a turn. */
-#include "kafka/api/api_priv.h"
+#include "kafka/api/fetch_priv.h"
 
 #include "base/mem.h"
 #include "base/panic.h"
@@ -26,6 +26,7 @@ int kafka_thread_new(struct loop *loop, unsigned index, const struct kafka_confi
 	list_init(&thread->held);
 	pool_init(&thread->conn_pool, sizeof(struct kafka_conn));
 	pool_init(&thread->piece_pool, sizeof(struct piece));
+	pool_init(&thread->spot_pool, sizeof(struct fetch_spot));
 	board_init(&thread->board, &key);
 	*ret_thread = thread;
 	return 0;
@@ -147,6 +148,7 @@ struct kafka_thread *kafka_thread_free(struct kafka_thread *thread)
 		kafka_call_free(call);
 	}
 	board_deinit(&thread->board);
+	pool_deinit(&thread->spot_pool);
 	pool_deinit(&thread->piece_pool);
 	pool_deinit(&thread->conn_pool);
 	buf_deinit(&thread->out);
