@@ -30,6 +30,16 @@ static const struct {
 	{"idle", stream_idle_main, "memory of streams, and of waits on some: --streams --waiters"},
 	{"pull", stream_pull_main, "one writer, readers by short poll, long poll or events, some slow: --style --slow"},
 	{"bytes", bytes_floor_main, "the bare server of the same bytes: --style sendfile|writev --records --body-bytes"},
+	{"kafka-produce", kafka_produce_main,
+	 "Kafka: producers of batches: --clients --depth --streams --records --body-bytes --total"},
+	{"kafka-read", kafka_read_main, "Kafka: a topic read from its start: --streams"},
+	{"kafka-tail", kafka_tail_main, "Kafka: records at a rate, to a consumer that waits: --rate"},
+	{"kafka-idle", kafka_idle_main, "Kafka: a consumer waits on partitions where nothing happens: --streams"},
+	{"kafka-wake", kafka_wake_main, "Kafka: consumers that wait for the same record: --waiters --rounds"},
+#ifdef BENCH_HAS_RDKAFKA
+	{"kafka-client", kafka_client_main,
+	 "Kafka: librdkafka as client: --style produce|consume --streams --total --body-bytes"},
+#endif
 };
 
 enum option_kind { OPTION_TEXT, OPTION_NUMBER };
@@ -62,6 +72,7 @@ static const struct {
 	{"--burst", OPTION_NUMBER, offsetof(struct options, burst)},
 	{"--slow", OPTION_NUMBER, offsetof(struct options, slow_count)},
 	{"--stay", OPTION_NUMBER, offsetof(struct options, stay)},
+	{"--total", OPTION_NUMBER, offsetof(struct options, total_count)},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -70,7 +81,7 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: bide-bench COMMAND [--option value]…\n\ncommands:\n", stderr);
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
-		fprintf(stderr, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(stderr, "  %-13s %s\n", commands[i].name, commands[i].help);
 	exit(2);
 }
 

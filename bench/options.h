@@ -27,6 +27,7 @@ struct options {
 	uint32_t burst;
 	uint32_t slow_count;
 	uint32_t stay;
+	uint32_t total_count;
 };
 
 int facts_main(const struct options *options);
@@ -41,3 +42,9 @@ int stream_fill_main(const struct options *options);
 int stream_read_main(const struct options *options);
 int stream_idle_main(const struct options *options);
 int stream_pull_main(const struct options *options);
+int kafka_produce_main(const struct options *options);
+int kafka_read_main(const struct options *options);
+int kafka_tail_main(const struct options *options);
+int kafka_idle_main(const struct options *options);
+int kafka_wake_main(const struct options *options);
+int kafka_client_main(const struct options *options);

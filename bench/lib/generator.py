@@ -31,6 +31,12 @@ def measure(command, server=None, **options):
     return json.loads(done.stdout)
 
 
+def has(command):
+    """Whether bide-bench was built with it."""
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    return f" {command} " in done.stderr
+
+
 class Conversation:
     """A generator that keeps its connections while we think: write a command, read its figures."""
 
