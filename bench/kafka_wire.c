@@ -41,7 +41,7 @@ static struct kafka_format format_of(const struct kafka_api *api)
 
 static const struct kafka_api *api_of(enum kafka_key key)
 {
-	return kafka_api_find(KAFKA_OFFER_ALL, key);
+	return kafka_api_find(KAFKA_OFFER_ALL, (int)key);
 }
 
 /* ---- requests ---- */
