@@ -89,6 +89,8 @@ enum command_kind {
 	COMMAND_TXN_ADD,
 	COMMAND_TXN_OFFSETS,
 	COMMAND_TXN_END,
+	COMMAND_TXNS,
+	COMMAND_PRODUCERS,
 	/* Of groups (group_command.h). */
 	COMMAND_GROUP_JOIN,
 	COMMAND_GROUP_SYNC,
@@ -265,6 +267,8 @@ struct command {
 		struct delete_records_in delete_records;
 		struct producer_id_in producer_id;
 		struct txn_in txn; /* TXN_ADD, TXN_END */
+		struct txns_in txns;
+		struct producers_in producers;
 		struct txn_offsets_in txn_offsets;
 		struct group_join_in group_join;
 		struct group_sync_in group_sync;
@@ -304,6 +308,7 @@ struct command {
 		struct topic_view **topics;             /* TOPICS: one for each, NULL where there is none; or all */
 		size_t topic_count;
 		struct producer_id_out producer_id;
+		struct txns_view *txns;
 		struct group_view *group;   /* GROUP_JOIN, GROUP_SYNC, GROUP_GET */
 		struct group_view **groups; /* GROUPS */
 		size_t group_count;

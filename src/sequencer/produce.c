@@ -90,7 +90,7 @@ static enum outcome append(struct sequencer *s, const struct topic *topic, struc
 	return stream_emit(s, &e, stream, slice_from(batch->bytes, batch->size_bytes));
 }
 
-static enum outcome produce(struct sequencer *s, struct produce_partition *p)
+static enum outcome produce(struct sequencer *s, const struct produce_in *in, struct produce_partition *p)
 {
 	const struct topic *topic = topic_of(s, &p->topic);
 	struct stream *stream = partition_find(s, topic, p->partition);
@@ -103,7 +103,7 @@ static enum outcome produce(struct sequencer *s, struct produce_partition *p)
 	p->base_offset = stream->next_offset;
 	outcome = judge(topic, batch);
 	if (outcome == OUTCOME_OK)
-		outcome = txn_may_produce(s, batch, stream);
+		outcome = txn_may_produce(s, in, batch, stream);
 	if (outcome == OUTCOME_OK && batch->producer_id >= 0)
 		outcome =
 			judge_sequence(sequence_find(&s->streams, stream, (uint64_t)batch->producer_id), batch, &p->base_offset);
@@ -123,6 +123,6 @@ void command_produce(struct sequencer *s, struct command *c)
 	const struct produce_in *in = &c->in.produce;
 
 	for (size_t i = 0; i < in->count; i++)
-		in->partitions[i].outcome = produce(s, &in->partitions[i]);
+		in->partitions[i].outcome = produce(s, in, &in->partitions[i]);
 	reply(s, c, OUTCOME_OK, s->appended_end);
 }

@@ -446,6 +446,8 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_TXN_ADD] = command_txn_add,
 	[COMMAND_TXN_OFFSETS] = command_txn_offsets,
 	[COMMAND_TXN_END] = command_txn_end,
+	[COMMAND_TXNS] = command_txns,
+	[COMMAND_PRODUCERS] = command_producers,
 	[COMMAND_GROUP_JOIN] = command_group_join,
 	[COMMAND_GROUP_SYNC] = command_group_sync,
 	[COMMAND_GROUP_CANCEL] = command_group_cancel,

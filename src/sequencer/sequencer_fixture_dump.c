@@ -149,8 +149,8 @@ static void dump_topics(struct buf *out, const struct topics *topics)
 	wire_put_u64(out, topics->next_producer_id);
 	list_each (node, &topics->txns) {
 		const struct txn *txn = container_of(node, struct txn, peers);
-		const uint64_t numbers[] = {txn->producer_id, txn->epoch,      txn->state,
-					    txn->timeout_ms,  txn->started_ms, txn->changed_ms};
+		const uint64_t numbers[] = {txn->producer_id, txn->epoch,      txn->state,    txn->timeout_ms,
+					    txn->started_ms,  txn->changed_ms, txn->ended_by, txn->ended_epoch};
 
 		wire_put_string(out, txn_id(txn));
 		wire_put_string(out, txn_offsets(txn));

@@ -238,13 +238,18 @@ void command_topics(struct sequencer *s, struct command *c);
 /* --- txn.c --- */
 bool txns_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
 uint64_t txns_next_ms(const struct sequencer *s);
-/* Whether transactions let the batch in: OK; TXN (its partition is in none); STALE (another has the id since). */
-enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream);
+/* Whether transactions let the batch in: OK; TXN (its partition is in none); STALE (another has the id since); and, where what
+ * is in none is added, what may become of that. */
+enum outcome txn_may_produce(struct sequencer *s, const struct produce_in *in, const struct produce_batch *batch,
+			     const struct stream *stream);
 int txn_snapshot_put(struct sequencer *s, const struct txn *txn, const struct stream_sink *sink) MUST_USE;
 void command_producer_id(struct sequencer *s, struct command *c);
 void command_txn_add(struct sequencer *s, struct command *c);
 void command_txn_offsets(struct sequencer *s, struct command *c);
 void command_txn_end(struct sequencer *s, struct command *c);
+void command_txns(struct sequencer *s, struct command *c);
+void command_producers(struct sequencer *s, struct command *c);
+void txn_answer_deinit(struct command *c);
 /* An open transaction will set it, or will not. */
 bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place);
 

@@ -112,6 +112,7 @@ struct produce_in { /* PRODUCE */
 	struct produce_partition *partitions;
 	size_t count;
 	struct slice transactional_id; /* empty: none */
+	bool adds; /* what is not in the id's transaction is added to it (KIP-890); BUSY: one is being ended, ask again */
 };
 
 /* --- fetch --- */
@@ -221,7 +222,8 @@ struct txn_partition {
 /* ADD: OK: all are in it, and it is open, also without any partition. PARTITIONS: none is, since there is not each of them (their
  * outcomes tell which). END: OK, also when it ended so before; TXN (there is none that could end so). Both: NOT_FOUND (no such
  * transactional id with that producer's id); FENCED (another epoch); BUSY (it is being ended: ask again); FULL; NO_SPACE;
- * NO_MEMORY. */
+ * NO_MEMORY. END with `renews`: out.producer_id is who its producer is from now on, another epoch or id for each transaction, so
+ * that nothing late is taken for the next one (KIP-890); and there need not be one that is aborted. */
 struct txn_in { /* TXN_ADD, TXN_END */
 	struct slice transactional_id;
 	int64_t producer_id;
@@ -229,4 +231,54 @@ struct txn_in { /* TXN_ADD, TXN_END */
 	struct txn_partition *partitions; /* ADD */
 	size_t partition_count;
 	bool commit; /* END: else it is aborted */
+	bool renews; /* END */
+};
+
+/* --- looking at them --- */
+
+struct txn_partition_view {
+	struct slice topic;
+	uint32_t partition;
+};
+
+struct txn_view {
+	struct slice id;
+	enum txn_state state;
+	uint64_t producer_id, timeout_ms, started_ms;
+	uint16_t epoch;
+	bool found;                                  /* of those asked for by name: else only `id` holds */
+	const struct txn_partition_view *partitions; /* of an open one; not where all are listed */
+	uint32_t partition_count;
+};
+
+struct txns_view { /* one block; freed with the command's answer */
+	size_t count;
+	struct txn_view at[];
+};
+
+/* TXNS: OK, NO_MEMORY; `txns`: one for each, or all. */
+struct txns_in {
+	const struct slice *ids; /* NULL: all, in the order in which they were made */
+	size_t count;
+};
+
+struct producer_view {
+	int64_t producer_id, last_ms, txn_first; /* -1: no transaction is open here */
+	uint16_t epoch;
+	int32_t last_sequence; /* -1: none in this epoch */
+};
+
+/* OK; NOT_FOUND. */
+struct producers_partition {
+	struct topic_ref topic;
+	uint32_t partition;
+	/* What became of it. */
+	enum outcome outcome;
+	struct producer_view *producers; /* freed with the command's answer */
+	size_t count;
+};
+
+struct producers_in { /* PRODUCERS */
+	struct producers_partition *partitions;
+	size_t count;
 };

@@ -54,6 +54,23 @@ static enum outcome put_marker(struct sequencer *s, const struct txn *txn, struc
 	return outcome;
 }
 
+/* Another epoch, or, after the last one, another id. */
+static void renew(const struct sequencer *s, struct topic_event *e)
+{
+	if (e->epoch < EPOCH_LAST) {
+		e->epoch++;
+	} else {
+		e->producer_id = s->topics.next_producer_id;
+		e->epoch = 0;
+	}
+}
+
+/* `by` is a producer id and 1. */
+static bool is_who(const struct txn *txn, uint64_t by, uint64_t epoch)
+{
+	return by == txn->producer_id + 1 && epoch == txn->epoch;
+}
+
 /* What was decided is done, as far as it is not. */
 static enum outcome finish(struct sequencer *s, struct txn *txn)
 {
@@ -75,6 +92,8 @@ static enum outcome finish(struct sequencer *s, struct txn *txn)
 	event_of(s, txn, &streams, &e);
 	e.state = txn->state == TXN_COMMITTING ? TXN_COMMITTED : TXN_ABORTED;
 	e.streams = e.offsets = (struct slice){0};
+	if (is_who(txn, txn->ended_by, txn->ended_epoch))
+		renew(s, &e);
 	return emit_event(s, &e, &streams);
 }
 
@@ -88,6 +107,7 @@ static enum outcome abort_fenced(struct sequencer *s, struct txn *txn)
 	event_of(s, txn, &streams, &e);
 	e.state = TXN_ABORTING;
 	e.epoch += e.epoch < INT16_MAX;
+	e.ended_by = e.ended_epoch = 0;
 	outcome = emit_event(s, &e, &streams);
 	return outcome == OUTCOME_OK ? finish(s, txn) : outcome;
 }
@@ -173,12 +193,8 @@ static enum outcome init_again(struct sequencer *s, const struct producer_id_in 
 	event_of(s, txn, &streams, &e);
 	e.state = TXN_EMPTY;
 	e.timeout_ms = in->timeout_ms;
-	if (e.epoch < EPOCH_LAST) {
-		e.epoch++;
-	} else {
-		e.producer_id = s->topics.next_producer_id;
-		e.epoch = 0;
-	}
+	e.ended_by = e.ended_epoch = 0;
+	renew(s, &e);
 	return emit_event(s, &e, &streams);
 }
 
@@ -229,6 +245,7 @@ static void begin(const struct sequencer *s, const struct txn *txn, struct topic
 		return;
 	e->state = TXN_ONGOING;
 	e->started_ms = s->now_ms;
+	e->ended_by = e->ended_epoch = 0;
 }
 
 /* The partitions that are not in it yet, appended to `streams`. OK: all are there. */
@@ -394,46 +411,93 @@ bool txn_holds_offset(const struct sequencer *s, struct slice group, const struc
 	return false;
 }
 
+/* Whether the same was asked before: who asked has another epoch since, or will have. */
+static bool is_repeated(const struct txn *txn, const struct txn_in *in)
+{
+	return in->renews && in->producer_id >= 0 && txn->ended_by == (uint64_t)in->producer_id + 1 &&
+	       txn->ended_epoch == in->producer_epoch;
+}
+
+static enum outcome ended_so(const struct txn *txn, bool commit)
+{
+	if (txn_is_open(txn))
+		return OUTCOME_BUSY;
+	return txn->state == (commit ? TXN_COMMITTED : TXN_ABORTED) ? OUTCOME_OK : OUTCOME_TXN;
+}
+
 static enum outcome txn_end(struct sequencer *s, const struct txn_in *in)
 {
-	struct txn *txn;
-	enum outcome outcome = txn_of(s, in, &txn);
+	struct txn *txn = txn_find(&s->topics, in->transactional_id);
+	enum outcome outcome;
 	struct topic_event e;
 	struct buf streams = {0};
 
+	if (txn && is_repeated(txn, in))
+		return ended_so(txn, in->commit);
+	outcome = txn_of(s, in, &txn);
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	if (txn->state != TXN_ONGOING)
-		return txn->state == (in->commit ? TXN_COMMITTED : TXN_ABORTED) ? OUTCOME_OK : OUTCOME_TXN;
+	if (txn->state != TXN_ONGOING && !in->renews)
+		return ended_so(txn, in->commit);
+	if (txn->state != TXN_ONGOING && in->commit)
+		return OUTCOME_TXN;
 	event_of(s, txn, &streams, &e);
 	e.state = in->commit ? TXN_COMMITTING : TXN_ABORTING;
+	e.ended_by = in->renews ? txn->producer_id + 1 : 0;
+	e.ended_epoch = in->renews ? txn->epoch : 0;
 	outcome = emit_event(s, &e, &streams);
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	/* It is decided: if it cannot be done now, it will be, and whoever asks again is told to wait for that. */
-	if (finish(s, txn) != OUTCOME_OK)
-		txn_postpone(&s->topics, txn, s->now_ms + RETRY_TXN_MS);
-	return OUTCOME_OK;
+	if (finish(s, txn) == OUTCOME_OK)
+		return OUTCOME_OK;
+	txn_postpone(&s->topics, txn, s->now_ms + RETRY_TXN_MS);
+	return in->renews ? OUTCOME_BUSY : OUTCOME_OK;
 }
 
 void command_txn_end(struct sequencer *s, struct command *c)
 {
 	enum outcome outcome = txn_end(s, &c->in.txn);
+	const struct txn *txn = txn_find(&s->topics, c->in.txn.transactional_id);
 
+	c->out.producer_id = (struct producer_id_out){.producer_id = -1, .producer_epoch = -1};
+	if (outcome == OUTCOME_OK && txn)
+		c->out.producer_id = (struct producer_id_out){(int64_t)txn->producer_id, (int16_t)txn->epoch};
 	reply(s, c, outcome, s->appended_end);
 }
 
-enum outcome txn_may_produce(const struct sequencer *s, const struct produce_batch *batch, const struct stream *stream)
+/* The stream is in the transaction from now on, which begins if none is open. */
+static enum outcome add_stream(struct sequencer *s, const struct txn *txn, const struct stream *stream)
+{
+	struct buf streams = {0};
+	struct topic_event e;
+
+	if (txn->stream_count >= TXN_PARTITIONS_MAX)
+		return OUTCOME_FULL;
+	event_of(s, txn, &streams, &e);
+	txn_stream_put(&streams, stream->number);
+	e.streams = buf_slice(&streams);
+	begin(s, txn, &e);
+	return emit_event(s, &e, &streams);
+}
+
+enum outcome txn_may_produce(struct sequencer *s, const struct produce_in *in, const struct produce_batch *batch,
+			     const struct stream *stream)
 {
 	const struct txn *txn = batch->producer_id >= 0 ? txn_find_producer(&s->topics, (uint64_t)batch->producer_id) : NULL;
+	bool holds = txn && txn->state == TXN_ONGOING && txn_has_stream(txn, stream->number);
 
 	if (!batch->transactional)
-		return txn && txn->state == TXN_ONGOING && txn_has_stream(txn, stream->number) ? OUTCOME_TXN : OUTCOME_OK;
+		return holds ? OUTCOME_TXN : OUTCOME_OK;
 	if (!txn)
 		return OUTCOME_TXN;
 	if (batch->producer_epoch != txn->epoch)
 		return OUTCOME_STALE;
-	return txn->state == TXN_ONGOING && txn_has_stream(txn, stream->number) ? OUTCOME_OK : OUTCOME_TXN;
+	if (holds)
+		return OUTCOME_OK;
+	if (!in->adds || !slice_eq(txn_id(txn), in->transactional_id))
+		return OUTCOME_TXN;
+	return txn->state == TXN_COMMITTING || txn->state == TXN_ABORTING ? OUTCOME_BUSY : add_stream(s, txn, stream);
 }
 
 /* --- checkpoint --- */

@@ -135,6 +135,7 @@ void command_answer_deinit(struct command *c)
 	mem_free(c->out.leases);
 	mem_free(c->out.queues);
 	topic_answer_deinit(c);
+	txn_answer_deinit(c);
 	group_answer_deinit(c);
 	subscription_view_free(c->out.subscription);
 	stream_view_unref(c->out.stream);

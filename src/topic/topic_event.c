@@ -27,6 +27,8 @@ enum field_name {
 	F_CHANGED,
 	F_STREAMS,
 	F_OFFSETS,
+	F_ENDED_BY,
+	F_ENDED_EPOCH,
 	FIELD_COUNT
 };
 
@@ -51,9 +53,11 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_CHANGED] = FIELD(changed_ms, VARINT),
 	[F_STREAMS] = FIELD(streams, STRING),
 	[F_OFFSETS] = FIELD(offsets, STRING),
+	[F_ENDED_BY] = FIELD(ended_by, VARINT),
+	[F_ENDED_EPOCH] = FIELD(ended_epoch, VARINT),
 };
 
-enum { FIELDS_MAX = 10 };
+enum { FIELDS_MAX = 12 };
 
 #define LAYOUT(type, ...) [(type)-TOPIC_EVENT_FIRST] = {__VA_ARGS__}
 
@@ -67,7 +71,7 @@ static const uint8_t layouts[TOPIC_EVENT_END - TOPIC_EVENT_FIRST][FIELDS_MAX] = 
 	LAYOUT(TOPIC_SNAP_META, F_NEXT_NUMBER, F_NEXT_PRODUCER_ID),
 	LAYOUT(TOPIC_SNAP, F_NUMBER, F_NAME, F_ID, F_PARTITIONS, F_SETTINGS, F_CHANGED_END),
 	LAYOUT(TOPIC_TXN, F_TRANSACTIONAL_ID, F_PRODUCER_ID, F_EPOCH, F_STATE, F_TIMEOUT, F_STARTED, F_CHANGED, F_STREAMS,
-	       F_OFFSETS),
+	       F_OFFSETS, F_ENDED_BY, F_ENDED_EPOCH),
 };
 
 static const uint8_t *layout_of(enum topic_event_type type)
@@ -87,7 +91,7 @@ static bool in_range(const struct topic_event *e)
 	return e->time_ms < most && e->number < most && e->stream < most && e->count <= TOPIC_PARTITIONS_MAX &&
 	       e->name.len <= TOPIC_NAME_MAX && e->producer_id < most && e->changed_end < most && e->next_number < most &&
 	       e->next_producer_id < most && e->epoch <= INT16_MAX && e->state < TXN_STATE_COUNT && e->timeout_ms <= UINT32_MAX &&
-	       e->started_ms < most && e->changed_ms < most;
+	       e->started_ms < most && e->changed_ms < most && e->ended_by < most && e->ended_epoch <= INT16_MAX;
 }
 
 int topic_event_decode(struct topic_event *event, struct slice bytes)

@@ -34,6 +34,7 @@ struct topic_event {
 	struct slice transactional_id;
 	uint64_t epoch, state, timeout_ms, started_ms, changed_ms; /* as in struct txn */
 	struct slice streams, offsets;                             /* encoded: txn_stream_put, txn_offset_put */
+	uint64_t ended_by, ended_epoch;                            /* as in struct txn */
 	/* Snapshots. */
 	struct slice partitions; /* encoded: partition_run_put */
 	uint64_t changed_end, next_number, next_producer_id;

@@ -263,6 +263,8 @@ static void txn_set(struct topics *topics, const struct topic_event *e, struct t
 	txn->timeout_ms = e->timeout_ms;
 	txn->started_ms = e->started_ms;
 	txn->changed_ms = e->changed_ms;
+	txn->ended_by = e->ended_by;
+	txn->ended_epoch = (uint16_t)e->ended_epoch;
 	list_remove(&txn->idle);
 	if (!txn_is_open(txn))
 		be_idle(topics, txn);
@@ -310,6 +312,8 @@ void txn_snapshot(const struct txn *txn, struct buf *streams, struct topic_event
 		.timeout_ms = txn->timeout_ms,
 		.started_ms = txn->started_ms,
 		.changed_ms = txn->changed_ms,
+		.ended_by = txn->ended_by,
+		.ended_epoch = txn->ended_epoch,
 		.streams = buf_slice(streams),
 		.offsets = txn_offsets(txn),
 	};

@@ -31,6 +31,10 @@ struct txn {
 	uint64_t producer_id, timeout_ms;
 	uint64_t started_ms; /* when its open transaction began */
 	uint64_t changed_ms;
+	/* Who ended the last transaction and got another epoch for the next one (KIP-890), so that it is told the same again:
+	 * its producer id and 1; 0: nobody. Where that is who the id has now, the other epoch comes when the end is done. */
+	uint64_t ended_by;
+	uint16_t ended_epoch;
 	uint16_t epoch;
 	uint8_t state; /* enum txn_state */
 	uint32_t id_len, stream_count, offsets_len;

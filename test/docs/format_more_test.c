@@ -96,6 +96,8 @@ static const struct member topic_members[] = {
 	T(timeout_ms, NUMBER),
 	T(started_ms, NUMBER),
 	T(changed_ms, NUMBER),
+	T(ended_by, NUMBER),
+	T(ended_epoch, NUMBER),
 	T(streams, TEXT),
 	T(offsets, TEXT),
 };

@@ -75,7 +75,7 @@ def test_what_is_offered(server):
         correlation, body = conn.send(api_versions(7)).answer()
     error, keys = offered(body)
     assert (correlation, error) == (7, 0)
-    assert keys[API_VERSIONS] == (0, 3)
+    assert keys[API_VERSIONS] == (0, 4)
     # What old clients look for exactly.
     for key, version in ((0, 0), (0, 3), (0, 7), (1, 4), (1, 10), (22, 0), (17, 0), (17, 1), (36, 0), (2, 1)):
         assert keys[key][0] <= version <= keys[key][1], (key, version)
@@ -83,10 +83,10 @@ def test_what_is_offered(server):
 
 def test_a_version_nobody_knows_is_answered_with_what_is(server):
     with server.open_kafka() as conn:
-        for version in (4, 99, 32767, -1):
+        for version in (5, 99, 32767, -1):
             correlation, body = conn.send(api_versions(version & 0xFF, version)).answer()
             assert correlation == version & 0xFF
-            assert offered(body) == (35, {API_VERSIONS: (0, 3)})
+            assert offered(body) == (35, {API_VERSIONS: (0, 4)})
         assert offered(conn.send(api_versions(1)).answer()[1])[0] == 0
 
 

@@ -242,7 +242,8 @@ kafka_handler create_topics_handle, delete_topics_handle, create_partitions_hand
 kafka_handler describe_configs_handle, alter_configs_handle, incremental_alter_configs_handle;
 kafka_handler init_producer_id_handle;
 
-/* --- txn.c --- */
+/* --- txn.c, txn_view.c --- */
+kafka_handler describe_transactions_handle, list_transactions_handle, describe_producers_handle;
 kafka_handler add_partitions_to_txn_handle, add_offsets_to_txn_handle, txn_offset_commit_handle, end_txn_handle;
 
 /* --- group.c, group_offsets.c, group_admin.c --- */

@@ -38,6 +38,9 @@ static kafka_handler *const handlers[KAFKA_KEY_END] = {
 	[KAFKA_INCREMENTAL_ALTER_CONFIGS] = incremental_alter_configs_handle,
 	[KAFKA_OFFSET_DELETE] = offset_delete_handle,
 	[KAFKA_DESCRIBE_CLUSTER] = describe_cluster_handle,
+	[KAFKA_DESCRIBE_PRODUCERS] = describe_producers_handle,
+	[KAFKA_DESCRIBE_TRANSACTIONS] = describe_transactions_handle,
+	[KAFKA_LIST_TRANSACTIONS] = list_transactions_handle,
 };
 
 kafka_handler *kafka_handler_find(int16_t key)

@@ -61,6 +61,7 @@ enum kafka_error {
 	KAFKA_PRODUCER_FENCED = 90,
 	KAFKA_UNKNOWN_TOPIC_ID = 100,
 	KAFKA_INCONSISTENT_TOPIC_ID = 103,
+	KAFKA_TRANSACTIONAL_ID_NOT_FOUND = 105,
 };
 
 enum kafka_error kafka_error_of(enum outcome outcome);

@@ -5,6 +5,8 @@
 #include "kafka/codec/messages_records.h"
 #include "stream/batch.h"
 
+enum { ADDS_FROM = 12 }; /* from that version on partitions need not be named to the transaction before (KIP-890) */
+
 /* One of the request's partitions; those that are refused at once never get to the sequencer. */
 struct produced {
 	struct produce_partition *asked; /* NULL: refused */
@@ -188,7 +190,9 @@ void produce_handle(struct kafka_call *call, const void *message)
 		answer(call, NULL);
 		return;
 	}
-	ask->command.in.produce =
-		(struct produce_in){.partitions = asked, .count = count, .transactional_id = request->transactional_id};
+	ask->command.in.produce = (struct produce_in){.partitions = asked,
+						      .count = count,
+						      .transactional_id = request->transactional_id,
+						      .adds = call->request.format.version >= ADDS_FROM};
 	kafka_ask_send(call, ask);
 }

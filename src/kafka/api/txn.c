@@ -3,7 +3,10 @@
 
 #include "kafka/codec/messages_txn.h"
 
-enum { FENCED_FROM = 2 }; /* before that version a fenced producer is told that its epoch is over */
+enum {
+	FENCED_FROM = 2, /* before that version a fenced producer is told that its epoch is over */
+	RENEWS_FROM = 5, /* from that version of EndTxn on the end of a transaction brings the next epoch */
+};
 
 /* What is wrong with the transactional id, or with who says to be its producer. */
 static enum kafka_error txn_error_of(const struct kafka_call *call, enum outcome outcome)
@@ -270,6 +273,8 @@ static void ended(struct kafka_call *call, struct kafka_ask *ask)
 	if (!response)
 		return;
 	response->error_code = (int16_t)txn_error_of(call, ask->command.outcome);
+	response->producer_id = ask->command.out.producer_id.producer_id;
+	response->producer_epoch = ask->command.out.producer_id.producer_epoch;
 	kafka_call_answer(call, response);
 }
 
@@ -285,6 +290,7 @@ void end_txn_handle(struct kafka_call *call, const void *message)
 		.producer_id = request->producer_id,
 		.producer_epoch = request->producer_epoch,
 		.commit = request->committed,
+		.renews = call->request.format.version >= RENEWS_FROM,
 	};
 	kafka_ask_send(call, ask);
 }

@@ -17,7 +17,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 
 /* key, its number, its structures, first flexible version (99: none), first version, last one: classic, all */
 #define KAFKA_APIS(API)                                                                                                          \
-	API(PRODUCE, 0, produce, 9, 0, 9, 11)                                                                                    \
+	API(PRODUCE, 0, produce, 9, 0, 9, 12)                                                                                    \
 	API(FETCH, 1, fetch, 12, 4, 12, 16)                                                                                      \
 	API(LIST_OFFSETS, 2, list_offsets, 6, 0, 7, 7)                                                                           \
 	API(METADATA, 3, metadata, 9, 0, 9, 12)                                                                                  \
@@ -31,7 +31,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 	API(DESCRIBE_GROUPS, 15, describe_groups, 5, 0, 5, 5)                                                                    \
 	API(LIST_GROUPS, 16, list_groups, 3, 0, 4, 4)                                                                            \
 	API(SASL_HANDSHAKE, 17, sasl_handshake, 99, 0, 1, 1)                                                                     \
-	API(API_VERSIONS, 18, api_versions, 3, 0, 3, 3)                                                                          \
+	API(API_VERSIONS, 18, api_versions, 3, 0, 3, 4)                                                                          \
 	API(CREATE_TOPICS, 19, create_topics, 5, 0, 7, 7)                                                                        \
 	API(DELETE_TOPICS, 20, delete_topics, 4, 0, 5, 6)                                                                        \
 	API(DELETE_RECORDS, 21, delete_records, 2, 0, 2, 2)                                                                      \
@@ -40,7 +40,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 	API(ADD_PARTITIONS_TO_TXN, 24, add_partitions_to_txn, 3, 0, 3, 5)                                                        \
 	API(ADD_OFFSETS_TO_TXN, 25, add_offsets_to_txn, 3, 0, 3, 4)                                                              \
 	API(END_TXN, 26, end_txn, 3, 0, 3, 5)                                                                                    \
-	API(TXN_OFFSET_COMMIT, 28, txn_offset_commit, 3, 0, 3, 4)                                                                \
+	API(TXN_OFFSET_COMMIT, 28, txn_offset_commit, 3, 0, 3, 5)                                                                \
 	API(DESCRIBE_ACLS, 29, describe_acls, 2, 0, 3, 3)                                                                        \
 	API(CREATE_ACLS, 30, create_acls, 2, 0, 3, 3)                                                                            \
 	API(DELETE_ACLS, 31, delete_acls, 2, 0, 3, 3)                                                                            \

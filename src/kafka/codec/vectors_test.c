@@ -63,13 +63,8 @@ static void response_holds(const struct kafka_api *api, int16_t version, struct 
 
 static void frame_holds(const char *what, const struct kafka_api *api, int16_t version, struct slice frame)
 {
-	struct kafka_request refused;
 	struct buf out = {0};
 
-	if (strcmp(what, "refused") == 0) {
-		assert_int_equal(kafka_request_open(frame, KAFKA_OFFER_ALL, &refused), KAFKA_REQUEST_REFUSE);
-		return;
-	}
 	if (strcmp(what, "request") == 0)
 		request_holds(frame, &out);
 	else
