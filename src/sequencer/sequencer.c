@@ -35,6 +35,7 @@ const struct sequencer_config sequencer_defaults = {
 	.retry_cap_ms = 600000,
 	.gather_chunks = 256,
 	.gather_bytes = 256 * 1024,
+	.compaction_interval_ms = 15000,
 	.lazy_ms = 20,
 };
 
@@ -87,6 +88,7 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	key = (struct hash_key){hash_u64(&key, 4, 0), hash_u64(&key, 4, 1)};
 	list_init(&s->dirty);
 	list_init(&s->parked);
+	list_init(&s->compacting.queue);
 	hash_init(&s->claims);
 	outputs_init(s);
 	follows_init(s);
@@ -153,7 +155,7 @@ static int replay_stream(struct sequencer *s, const struct store_replay *entry)
 	if (entry->body_bytes)
 		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
 	r = stream_event_decode(&e, entry->fields);
-	if (!r && e.count && !e.blob.kind && !e.bytes.kind)
+	if (!r && e.count && !e.blob.kind && !e.bytes.kind && (e.type != STREAM_COMPACTED || e.kept_count))
 		r = -EBADMSG; /* records without bytes */
 	if (!r)
 		r = streams_prepare(&s->streams, &e, &prepared);

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "sequencer/command.h"
+#include "sequencer/compact_step.h"
 
 struct sequencer;
 struct event;
@@ -49,9 +50,10 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t tombstone_ms;         /* how long an expired job answers 410 */
 	uint64_t retry_base_ms;        /* back-off after the first failure; doubles with each */
 	uint64_t retry_cap_ms;
-	uint32_t gather_chunks; /* so many small appends of a stream, one behind the other, become one chunk … */
-	uint64_t gather_bytes;  /* … of at most so many bytes; longer ones than fit in it so often are left alone */
-	uint64_t lazy_ms;       /* events nobody waits for are committed after so long */
+	uint32_t gather_chunks;          /* so many small appends of a stream, one behind the other, become one chunk … */
+	uint64_t gather_bytes;           /* … of at most so many bytes; longer ones than fit in it so often are left alone */
+	uint64_t compaction_interval_ms; /* a compacted partition that has grown is looked at after so long */
+	uint64_t lazy_ms;                /* events nobody waits for are committed after so long */
 };
 extern const struct sequencer_config sequencer_defaults;
 
@@ -108,12 +110,22 @@ int sequencer_snapshot_whole(struct sequencer *s, int (*add)(void *ctx, uint8_t 
  * store's error (try again later). */
 int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST_USE;
 
+/* --- compaction --- */
+
+/* The next step, which whoever takes it has done (src/compaction), on any thread, and then gives back; one at a time. NULL:
+ * nothing is to be done now. To be asked after each turn and whenever something has become durable. */
+struct compact_step *sequencer_compact_take(struct sequencer *s);
+void sequencer_compact_give(struct sequencer *s, struct compact_step *step);
+bool sequencer_compact_is_idle(const struct sequencer *s); /* no pass is under way, nor is one to begin */
+
 struct sequencer_stats {
 	uint64_t jobs, queues, streams, topics, subscriptions, groups, group_members, claims_parked;
 	uint64_t jobs_by_state[JOB_STATE_COUNT];
 	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
-	uint64_t refused_total[OUTCOME_COUNT]; /* commands that came back with that outcome */
-	uint64_t waiting_messages;             /* not durable yet */
+	uint64_t compactions_total, compactions_failed_total; /* of partitions; failed: for bytes that could not be read */
+	uint64_t compacted_bytes_total;                       /* that were let go so */
+	uint64_t refused_total[OUTCOME_COUNT];                /* commands that came back with that outcome */
+	uint64_t waiting_messages;                            /* not durable yet */
 };
 void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stats);
 

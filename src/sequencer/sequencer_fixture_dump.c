@@ -79,9 +79,9 @@ static void dump_sequences(struct buf *out, const struct stream_sequences *seque
 
 static void dump_more(struct buf *out, const struct stream_more *more)
 {
-	const uint64_t numbers[] = {more->earliest_offset, more->expires_at_ms, more->ttl_s,    more->max_age_ms,
-				    more->max_bytes,       more->fork_offset,   more->fork_sub, more->own_offset,
-				    more->fork_depth,      more->producer_count};
+	const uint64_t numbers[] = {more->earliest_offset, more->expires_at_ms,  more->ttl_s,        more->max_age_ms,
+				    more->max_bytes,       more->fork_offset,    more->fork_sub,     more->own_offset,
+				    more->fork_depth,      more->producer_count, more->clean_offset, more->horizon_ms};
 
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
 		wire_put_u64(out, numbers[i]);

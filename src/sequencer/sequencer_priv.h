@@ -27,6 +27,18 @@ struct claim {
 	struct claim_place places[];
 };
 
+/* The pass that is under way (stream_compact.c). */
+struct compacting {
+	struct list queue;     /* of partitions that are to be compacted; the first is the one */
+	uint64_t stream;       /* its number, once the pass has begun; 0: none is under way */
+	uint64_t at;           /* where the next step begins */
+	uint64_t from, until;  /* of the records whose keys count */
+	uint64_t retention_ms; /* of null values */
+	uint64_t horizon_ms;   /* the earliest of those that stay; 0: there is none */
+	bool fresh;            /* no step was taken yet */
+	bool filtering, out;   /* out: a step is being done */
+};
+
 struct sequencer {
 	struct sequencer_config config;
 	struct store *store;
@@ -37,6 +49,7 @@ struct sequencer {
 	uint64_t outputs_late_ms;                  /* when the late ones are tried again */
 	struct subscriptions subs;
 	struct topics topics;
+	struct compacting compacting;
 	uint64_t relink_ms; /* what a lack of memory left unlinked is linked then; UINT64_MAX: nothing */
 	struct groups groups;
 	struct hash followed;    /* streams that loop threads follow: follow.c */
@@ -200,6 +213,11 @@ int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MU
 int stream_snapshot(struct sequencer *s, const struct stream *stream,
 		    const struct stream_sink *sink) MUST_USE;                                   /* all of one stream */
 int stream_rescue(struct sequencer *s, const struct store_replay *entry, char *bytes) MUST_USE; /* room for the entry's body */
+
+/* --- stream_compact.c --- */
+void stream_compact_due(struct sequencer *s, struct stream *stream);  /* it is time to look whether it is to be compacted */
+void stream_compact_soon(struct sequencer *s, struct stream *stream); /* a partition that is compacted has grown */
+void stream_compact_follow(struct sequencer *s, struct stream *stream, bool compacted); /* so its topic's settings say */
 
 /* --- stream_fork.c --- */
 /* What a fork has from its source where the request does not say otherwise, and what lies at its beginning. OUTCOME_OK: filled

@@ -219,6 +219,11 @@ void expect_same_after_replay(bool from_checkpoint)
 	buf_deinit(&other);
 }
 
+const struct stream *stream_at(struct slice at)
+{
+	return stream_find(&f.s->streams, at);
+}
+
 size_t events_of(enum stream_event_type type)
 {
 	size_t count = 0;

@@ -23,6 +23,8 @@ enum outcome read_as(struct stream_read_in in, struct ask *ask, unsigned thread)
 void say(const struct stream_view *view, struct buf *out);
 void expect_read(struct stream_read_in in, const char *said, uint64_t after);
 uint64_t number_of(struct slice at);
+struct stream;
+const struct stream *stream_at(struct slice at); /* as the state has it; NULL: there is none */
 
 /* --- real records: a word each, up to the next space --- */
 

@@ -20,7 +20,7 @@ static int boundary_find(struct slice batches, uint64_t offset, struct boundary 
 	uint64_t at;
 
 	while (batch_cut(&batches, &batch) == 1 && !batch_open_checked(&reader, batch)) {
-		ret->append_end = reader.base_offset + reader.count;
+		ret->append_end = reader.base_offset + reader.last_delta + 1;
 		if (offset >= ret->append_end)
 			continue;
 		while (batch_next(&reader, &record, &at) == 1) {

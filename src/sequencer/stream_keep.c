@@ -110,6 +110,8 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 
 	if (stream->more->life_ms <= s->now_ms)
 		return stream_emit(s, &(struct stream_event){.type = STREAM_DELETED}, stream, (struct slice){0});
+	if (stream->more->compact_ms <= s->now_ms)
+		stream_compact_due(s, stream);
 	outcome = stream->flags & STREAM_GONE ? OUTCOME_OK : trim(s, stream, s->now_ms);
 	if (outcome == OUTCOME_OK)
 		outcome = drop_overdue(s, stream, &more);
@@ -168,6 +170,8 @@ void stream_keep(struct sequencer *s, struct stream *stream)
 		(void)!trim(s, stream, stream->flags & STREAM_TOPIC ? 0 : s->now_ms);
 	if (stream->many && stream->chunk_count - stream->array->gathered >= 4 && stream->chunk_count % 4 == 0)
 		gather(s, stream);
+	if (stream_more(stream)->compacted)
+		stream_compact_soon(s, stream);
 }
 
 /* --- checkpoint --- */
@@ -276,6 +280,20 @@ static int put_sequences(struct sequencer *s, const struct stream *stream, const
 	return r;
 }
 
+/* How far it is compacted. */
+static int put_clean(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
+{
+	const struct stream_more *more = stream_more(stream);
+	struct stream_event e = {
+		.type = STREAM_COMPACTED,
+		.number = stream->number,
+		.clean_offset = more->clean_offset,
+		.horizon_ms = more->horizon_ms,
+	};
+
+	return more->clean_offset || more->horizon_ms ? put(s, &e, sink) : 0;
+}
+
 int stream_snapshot(struct sequencer *s, const struct stream *stream, const struct stream_sink *sink)
 {
 	const struct stream_more *more = stream_more(stream);
@@ -307,7 +325,9 @@ int stream_snapshot(struct sequencer *s, const struct stream *stream, const stru
 	r = put_chunks(s, stream, &e, sink);
 	if (!r)
 		r = put_names(s, stream, sink);
-	return r ? r : put_sequences(s, stream, sink);
+	if (!r)
+		r = put_sequences(s, stream, sink);
+	return r ? r : put_clean(s, stream, sink);
 }
 
 int stream_snapshot_meta(struct sequencer *s, const struct stream_sink *sink)
@@ -331,6 +351,8 @@ static const struct chunk *chunk_of(struct sequencer *s, const struct store_repl
 		return NULL;
 	if (old.type == STREAM_CREATED)
 		old.offset = stream_more(stream)->own_offset;
+	if (old.type == STREAM_COMPACTED)
+		old.offset = old.kept_offset;
 	*ret_stream = stream;
 	if (!stream_own_chunk(stream, old.offset, &place) || place.chunk->kind != BODY_INLINE)
 		return NULL;

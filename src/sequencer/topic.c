@@ -72,8 +72,10 @@ void topic_follow(struct sequencer *s, const struct topic *topic)
 	for (uint32_t i = 0; i < topic->partition_count; i++) {
 		struct stream *stream = stream_find_number(&s->streams, topic->partitions[i]);
 
-		if (stream && stream->flags & STREAM_TOPIC)
-			stream_retain(&s->streams, stream, topic->limits.retention_ms, topic->limits.retention_bytes);
+		if (!stream || !(stream->flags & STREAM_TOPIC))
+			continue;
+		stream_retain(&s->streams, stream, topic->limits.retention_ms, topic->limits.retention_bytes);
+		stream_compact_follow(s, stream, topic->limits.compact);
 	}
 }
 

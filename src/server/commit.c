@@ -171,6 +171,7 @@ void upkeep(struct server *server, uint64_t now_ms)
 		return;
 	checkpoint_step(server);
 	tidy_step(server);
+	compactor_turn(server);
 }
 
 bool upkeep_is_busy(const struct server *server)

@@ -301,7 +301,7 @@ static void drop_mail(struct thread *thread)
 			http_thread_mail(thread->http, mail);
 		} else if (message->kind != MESSAGE_SERVER) {
 			api_message_drop(message);
-		} else if (word->word != WORD_COMMITTED) {
+		} else if (word->word != WORD_COMMITTED && word->word != WORD_COMPACTED) {
 			if (word->word == WORD_ACCEPT || word->word == WORD_ACCEPT_KAFKA)
 				close(word->fd);
 			mem_free(word);
@@ -318,6 +318,7 @@ static void stop(struct server *server)
 		pthread_join(server->threads[t].id, NULL);
 	}
 	server->webhooks = webhooks_free(server->webhooks);
+	compactor_stop(server);
 	if (server->committer) {
 		committer_stop(server);
 		if (server->committing)

@@ -23,15 +23,27 @@ enum server_word {
 	WORD_FAIL,
 	WORD_STOP,
 	WORD_COMMITTED,
+	WORD_COMPACTED,
 	WORD_HOOKED
 };
 
 struct server_message {
-	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED */
+	struct message message; /* MESSAGE_SERVER; freed by the receiver, but for WORD_COMMITTED and WORD_COMPACTED */
 	enum server_word word;
 	int fd;                      /* WORD_ACCEPT… */
 	const struct tuning *tuning; /* WORD_CONFIGURE */
 	struct hooked_in hooked;     /* WORD_HOOKED */
+};
+
+/* The thread that compacts. */
+struct compactor {
+	struct compaction *work;   /* NULL: it has not begun */
+	struct compact_step *step; /* that is being done; NULL: none. The sequencer's thread, but while `go` is on its way */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
+	bool go, stop; /* under the lock */
+	struct server_message done;
 };
 
 /* The configuration as the folders below want it. Made anew by each reload, kept until the end: threads refer to it. */
@@ -95,6 +107,7 @@ struct server {
 	struct server_message committed;
 	uint64_t commit_at_ms; /* monotonic */
 
+	struct compactor compactor;
 	bool checkpointing;
 	uint64_t checkpoint_cursor;
 	bool tidying;
@@ -129,6 +142,11 @@ void commit_ended(struct server *server);            /* WORD_COMMITTED has come 
 void commit_all(struct server *server);              /* at the end: waits for all that was appended */
 void upkeep(struct server *server, uint64_t now_ms); /* checkpoint and tidier, a piece a turn */
 bool upkeep_is_busy(const struct server *server);
+
+/* --- compactor.c: the sequencer's thread --- */
+void compactor_turn(struct server *server); /* the next step is begun, if there is one and none is under way */
+void compactor_done(struct server *server); /* WORD_COMPACTED has come */
+void compactor_stop(struct server *server);
 
 /* --- tuning.c --- */
 struct tuning *tuning_new(struct server *server, const struct config *config);

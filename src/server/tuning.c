@@ -76,6 +76,7 @@ static struct sequencer_config sequencer_config_of(const struct config *c)
 	of.group_session_max_ms = c->group_session_max_ms;
 	of.group_first_delay_ms = c->group_delay_ms;
 	of.group_retention_ms = c->group_retention_ms;
+	of.compaction_interval_ms = c->compaction_interval_ms;
 	of.delivery_lease_ms = c->delivery_lease_ms;
 	of.tombstone_ms = c->tombstone_ms;
 	of.retry_base_ms = c->retry_base_ms;

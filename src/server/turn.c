@@ -90,6 +90,9 @@ static void obey(struct thread *thread, struct server_message *message)
 	case WORD_COMMITTED:
 		commit_ended(server);
 		return;
+	case WORD_COMPACTED:
+		compactor_done(server);
+		return;
 	}
 	mem_free(message);
 }

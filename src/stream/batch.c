@@ -19,91 +19,15 @@
  *     header   key: varint length and the bytes; value: the same, -1: none
  *
  * Varints are those of Protocol Buffers, zigzag: 32 bits wide in up to 5 bytes, but the timestamp delta, 64 in up to 10. They
- * need not be of the shortest form, as Kafka's need not. The offset deltas count from 0, as they do in every batch that a
- * producer makes; nothing is ever dropped from a batch here. */
-#include "stream/batch.h"
+ * need not be of the shortest form, as Kafka's need not. The offset deltas count from 0 in every batch that a producer makes; of
+ * a compacted one records may be missing, while base offset and last offset delta stay. With bit 6 the base timestamp is the time
+ * from which on null values, or the marker that it is, may go. */
+#include "stream/batch_priv.h"
 
 #include "base/crc32c.h"
 #include "base/panic.h"
 
-#include <endian.h>
 #include <errno.h>
-
-enum {
-	AT_LENGTH = 8,
-	AT_EPOCH = 12,
-	AT_MAGIC = 16,
-	AT_CRC = 17,
-	AT_ATTRIBUTES = 21,
-	AT_LAST_DELTA = 23,
-	AT_BASE_TIME = 27,
-	AT_MAX_TIME = 35,
-	AT_PRODUCER_ID = 43,
-	AT_PRODUCER_EPOCH = 51,
-	AT_BASE_SEQUENCE = 53,
-	AT_COUNT = 57,
-
-	MAGIC = 2,
-	COMPRESSION = 7, /* in the attributes */
-	APPEND_TIME = 8,
-	TRANSACTIONAL = 16,
-	CONTROL = 32,
-	RECORD_BYTES_MIN = 7,
-	VARINT_BYTES_MAX = 5,
-	VARLONG_BYTES_MAX = 10,
-};
-
-static void put_u32(char *at, uint32_t v)
-{
-	v = htobe32(v);
-	memcpy(at, &v, sizeof(v));
-}
-
-static void put_u64(char *at, uint64_t v)
-{
-	v = htobe64(v);
-	memcpy(at, &v, sizeof(v));
-}
-
-static uint32_t get_u32(const char *at)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return be32toh(v);
-}
-
-static uint64_t get_u64(const char *at)
-{
-	uint64_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return be64toh(v);
-}
-
-static uint64_t zigzag(int64_t v)
-{
-	return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
-}
-
-static size_t varint_bytes(int64_t v)
-{
-	size_t len = 1;
-
-	for (uint64_t rest = zigzag(v); rest >= 0x80; rest >>= 7)
-		len++;
-	return len;
-}
-
-static char *put_varint(char *at, int64_t v)
-{
-	uint64_t rest = zigzag(v);
-
-	for (; rest >= 0x80; rest >>= 7)
-		*at++ = (char)(rest | 0x80);
-	*at++ = (char)rest;
-	return at;
-}
 
 static size_t field_bytes(struct slice s)
 {
@@ -240,6 +164,7 @@ int batch_head_read(struct slice bytes, struct batch_head *ret_head)
 		.transactional = attributes & TRANSACTIONAL,
 		.control = attributes & CONTROL,
 		.max_time_ms = (int64_t)get_u64(head + AT_MAX_TIME),
+		.horizon_ms = attributes & HORIZON ? (int64_t)get_u64(head + AT_BASE_TIME) : -1,
 		.producer_id = (int64_t)get_u64(head + AT_PRODUCER_ID),
 		.producer_epoch = (int16_t)(get_u32(head + AT_PRODUCER_EPOCH) >> 16),
 		.base_sequence = (int32_t)get_u32(head + AT_BASE_SEQUENCE),
@@ -263,39 +188,46 @@ int batch_cut(struct slice *bytes, struct slice *ret_batch)
 	return 1;
 }
 
-int batch_open_checked(struct batch_reader *reader, struct slice bytes)
+int batch_open_unpacked(struct batch_reader *reader, struct slice head_bytes, struct slice records)
 {
-	const char *head = bytes.ptr;
-	size_t records_bytes;
+	const char *head = head_bytes.ptr;
+	uint32_t count, last_delta;
 	uint64_t time_ms;
-	uint32_t count;
 
-	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || head[AT_MAGIC] != MAGIC)
+	if (head_bytes.len < BATCH_HEAD_BYTES || head[AT_MAGIC] != MAGIC)
 		return -EBADMSG;
-	if (get_u32(head + AT_LENGTH) != bytes.len - AT_EPOCH)
-		return -EBADMSG;
-	if (head[AT_ATTRIBUTES + 1] & COMPRESSION)
-		return -EBADMSG;
-	records_bytes = bytes.len - BATCH_HEAD_BYTES;
 	count = get_u32(head + AT_COUNT);
-	if (count == 0 || count > records_bytes / RECORD_BYTES_MIN || get_u32(head + AT_LAST_DELTA) != count - 1)
+	last_delta = get_u32(head + AT_LAST_DELTA);
+	if (count == 0 || count > records.len / RECORD_BYTES_MIN || last_delta >= INT32_MAX || last_delta < count - 1)
 		return -EBADMSG;
 	time_ms = get_u64(head + (head[AT_ATTRIBUTES + 1] & APPEND_TIME ? AT_MAX_TIME : AT_BASE_TIME));
-	if (get_u64(head) > INT64_MAX - (uint64_t)count)
+	if (get_u64(head) > INT64_MAX - (uint64_t)last_delta - 1)
 		return -EBADMSG;
 	*reader = (struct batch_reader){
-		.rest = slice_from(head + BATCH_HEAD_BYTES, records_bytes),
+		.rest = records,
 		.base_offset = get_u64(head),
 		.time_ms = time_ms <= INT64_MAX ? time_ms : 0, /* -1: it has none */
 		.append_time = head[AT_ATTRIBUTES + 1] & APPEND_TIME,
 		.count = count,
 		.left = count,
+		.last_delta = last_delta,
 	};
 	if (head[AT_ATTRIBUTES + 1] & CONTROL) {
 		reader->rest.len = 0;
 		reader->left = 0;
 	}
 	return 0;
+}
+
+int batch_open_checked(struct batch_reader *reader, struct slice bytes)
+{
+	const char *head = bytes.ptr;
+
+	if (bytes.len < BATCH_HEAD_BYTES || bytes.len > INT32_MAX || get_u32(head + AT_LENGTH) != bytes.len - AT_EPOCH ||
+	    head[AT_ATTRIBUTES + 1] & COMPRESSION)
+		return -EBADMSG;
+	return batch_open_unpacked(reader, slice_from(head, BATCH_HEAD_BYTES),
+				   slice_from(head + BATCH_HEAD_BYTES, bytes.len - BATCH_HEAD_BYTES));
 }
 
 int batch_open(struct batch_reader *reader, struct slice bytes)
@@ -373,27 +305,50 @@ static void pass_headers(struct cursor *c)
 int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uint64_t *ret_offset)
 {
 	struct cursor all = {.rest = reader->rest}, c = {0};
-	uint32_t delta = reader->count - reader->left;
 	struct batch_record record;
-	int64_t time_delta;
+	int64_t time_delta, delta;
+	struct slice attributes, rest, headers;
 
 	if (reader->left == 0)
 		return reader->rest.len == 0 ? 0 : -EBADMSG;
 	c.rest = take_field(&all, false);
 	c.bad = all.bad;
-	take(&c, 1); /* attributes */
+	attributes = take(&c, 1);
 	time_delta = take_varint(&c, VARLONG_BYTES_MAX);
-	if (take_varint(&c, VARINT_BYTES_MAX) != delta)
+	delta = take_varint(&c, VARINT_BYTES_MAX);
+	if (delta < (int64_t)reader->next_delta || delta > (int64_t)reader->last_delta)
 		c.bad = true;
+	rest = c.rest;
 	record.key = take_field(&c, true);
 	record.value = take_field(&c, true);
+	headers = c.rest;
 	pass_headers(&c);
 	if (c.bad || c.rest.len != 0)
 		return -EBADMSG;
 	reader->rest = all.rest;
 	reader->left--;
+	reader->next_delta = (uint32_t)delta + 1;
+	reader->record_headers = headers;
+	reader->record_rest = rest;
+	reader->time_delta_ms = time_delta;
+	reader->record_attributes = (uint8_t)attributes.ptr[0];
 	reader->record_time_ms = reader->time_ms + (reader->append_time ? 0 : (uint64_t)time_delta);
 	*ret_record = record;
-	*ret_offset = reader->base_offset + delta;
+	*ret_offset = reader->base_offset + (uint64_t)delta;
 	return 1;
+}
+
+int batch_header_next(struct slice *headers, uint32_t *left, struct batch_header *ret_header)
+{
+	struct cursor c = {.rest = *headers};
+
+	if (*left == UINT32_MAX)
+		*left = (uint32_t)take_varint(&c, VARINT_BYTES_MAX);
+	if (c.bad || *left == 0 || *left > INT32_MAX)
+		return 0;
+	ret_header->key = take_field(&c, false);
+	ret_header->value = take_field(&c, true);
+	*headers = c.rest;
+	--*left;
+	return !c.bad;
 }

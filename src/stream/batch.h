@@ -1,6 +1,5 @@
 /* Record batches, magic 2, as Apache Kafka keeps and sends them ("Record Batch" in its protocol guide): the form in which the
- * records of every stream lie in the journal, whichever door they came by. Written without compression; read so, too. Headers of
- * records are read over.
+ * records of every stream lie in the journal, whichever door they came by. Written without compression; read so, too.
  *
  * A record's offset is the batch's base offset and its own delta. The base offset and the leader epoch lie outside the checksum,
  * so whoever orders the records sets the base offset in a finished batch (batch_set_base). Pure. */
@@ -43,10 +42,11 @@ void batch_encode_marker(struct buf *out, uint64_t time_ms, const struct batch_m
 /* What a batch says of itself. */
 struct batch_head {
 	uint64_t base_offset;
-	uint32_t count;       /* of offsets: the last one's delta, and 1 */
+	uint32_t count;       /* of offsets: the last one's delta, and 1; of a compacted batch more than it has records */
 	unsigned compression; /* 0: none */
 	bool append_time, transactional, control;
 	int64_t max_time_ms;
+	int64_t horizon_ms;  /* when what it has of null values, or it as a marker, may go (KIP-534); -1: not said */
 	int64_t producer_id; /* -1: none */
 	int16_t producer_epoch;
 	int32_t base_sequence;
@@ -65,6 +65,12 @@ struct batch_reader {
 	uint64_t record_time_ms; /* unix; of the record read last */
 	bool append_time;        /* the time of all of them */
 	uint32_t count, left;    /* records in all, and not read yet */
+	uint32_t next_delta, last_delta;
+	/* Of the record read last, as they lie there. */
+	struct slice record_headers; /* their number, and they: batch_header_next */
+	struct slice record_rest;    /* key, value and headers */
+	int64_t time_delta_ms;
+	uint8_t record_attributes;
 };
 
 /* One whole batch and nothing behind it; what a marker holds is no record to be read: magic, length, CRC-32C and number of
@@ -72,7 +78,17 @@ struct batch_reader {
 int batch_open(struct batch_reader *reader, struct slice bytes) MUST_USE;
 /* The same for bytes whose checksum whoever read them has held them against already. */
 int batch_open_checked(struct batch_reader *reader, struct slice bytes) MUST_USE;
+/* The same of one that is compressed: `records` is what lies behind its head once that is decompressed. */
+int batch_open_unpacked(struct batch_reader *reader, struct slice head, struct slice records) MUST_USE;
 
 /* The next record, which lies in the batch, and its offset. 1; 0 at the end; -EBADMSG: it, or what follows the last one, is none.
  */
 int batch_next(struct batch_reader *reader, struct batch_record *ret_record, uint64_t *ret_offset) MUST_USE;
+
+struct batch_header {
+	struct slice key, value; /* value.ptr == NULL: none */
+};
+
+/* The first header of `headers`, which begins as reader->record_headers and goes on behind it; *left is set to how many are left,
+ * and is UINT32_MAX before the first. 1; 0: there is no more. They have been read over when the record was. */
+int batch_header_next(struct slice *headers, uint32_t *left, struct batch_header *ret_header);

@@ -31,7 +31,7 @@ static bool lies_in(struct slice inner, struct slice outer)
 static struct batch_record *read_all(struct batch_reader *reader, struct slice bytes)
 {
 	struct batch_record *records = calloc(reader->count, sizeof(*records));
-	uint64_t offset;
+	uint64_t offset, at = reader->base_offset;
 	uint32_t n = 0;
 	int r;
 
@@ -39,7 +39,8 @@ static struct batch_record *read_all(struct batch_reader *reader, struct slice b
 	MUST(reader->count > 0 && reader->count == reader->left);
 	while ((r = batch_next(reader, &records[n == reader->count ? 0 : n], &offset)) == 1) {
 		MUST(n < reader->count);
-		MUST(offset == reader->base_offset + n);
+		MUST(offset >= at && offset <= reader->base_offset + reader->last_delta);
+		at = offset + 1;
 		MUST(lies_in(records[n].key, bytes) && lies_in(records[n].value, bytes));
 		n++;
 		MUST(reader->left == reader->count - n);

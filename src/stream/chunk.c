@@ -201,9 +201,29 @@ bool chunks_can_gather(const struct stream *stream, const struct stream_event *e
 	return e->count && at == end;
 }
 
+/* Those in [offset, end), which are whole, and there; `whole` in their place, retained before. NULL: nothing. */
+static void replace(struct streams *streams, struct stream *stream, uint64_t offset, uint64_t end, const struct chunk *whole)
+{
+	uint32_t first = chunk_index(stream, offset), last = first, kept = whole != NULL;
+
+	for (; last < stream->chunk_count && stream_chunks(stream)[last].offset < end; last++) {
+		if (is_dead(&stream_chunks(stream)[last])) {
+			stream->array->dead_count--;
+			continue;
+		}
+		uncount(stream, &stream_chunks(stream)[last]);
+		let_go(streams, &stream_chunks(stream)[last]);
+	}
+	if (whole)
+		stream_chunks(stream)[first] = *whole;
+	if (whole && chunk_end(whole) > stream_earliest(stream))
+		stream->bytes += whole->size_bytes;
+	take_out(stream, first + kept, last - first - kept);
+}
+
 void chunks_gather(struct streams *streams, struct stream *stream, const struct stream_event *e)
 {
-	uint32_t first = chunk_index(stream, e->offset), last = first;
+	uint32_t first = chunk_index(stream, e->offset);
 	struct chunk whole = {
 		.offset = e->offset,
 		.place = e->bytes.place,
@@ -214,18 +234,48 @@ void chunks_gather(struct streams *streams, struct stream *stream, const struct 
 	};
 
 	streams->store->ops->body_retain(streams->store, &e->bytes);
-	for (; last < stream->chunk_count && stream_chunks(stream)[last].offset < e->offset + e->count; last++) {
-		if (stream_chunks(stream)[last].max_time_ms > whole.max_time_ms)
-			whole.max_time_ms = stream_chunks(stream)[last].max_time_ms;
-		uncount(stream, &stream_chunks(stream)[last]);
-		let_go(streams, &stream_chunks(stream)[last]);
+	for (uint32_t i = first; i < stream->chunk_count && stream_chunks(stream)[i].offset < e->offset + e->count; i++) {
+		if (stream_chunks(stream)[i].max_time_ms > whole.max_time_ms)
+			whole.max_time_ms = stream_chunks(stream)[i].max_time_ms;
 	}
-	stream_chunks(stream)[first] = whole;
-	if (chunk_end(&whole) > stream_earliest(stream))
-		stream->bytes += whole.size_bytes;
-	take_out(stream, first + 1, last - first - 1);
+	replace(streams, stream, e->offset, e->offset + e->count, &whole);
 	if (stream->many && stream->array->gathered <= first)
 		stream->array->gathered = first + 1;
+}
+
+bool chunks_can_compact(const struct stream *stream, const struct stream_event *e)
+{
+	uint32_t i = chunk_index(stream, e->offset);
+	uint64_t at = e->offset, end = e->offset + e->count;
+
+	if (i == stream->chunk_count || stream_chunks(stream)[i].offset != e->offset)
+		return false;
+	for (; i < stream->chunk_count && stream_chunks(stream)[i].offset < end; i++) {
+		if (stream_chunks(stream)[i].kind == BODY_BLOB)
+			return false;
+		at = chunk_end(&stream_chunks(stream)[i]);
+	}
+	if (at != end)
+		return false;
+	return !e->kept_count || (e->kept_offset >= e->offset && e->kept_offset + e->kept_count <= end &&
+				  e->kept_offset + e->kept_count > stream_earliest(stream));
+}
+
+void chunks_compact(struct streams *streams, struct stream *stream, const struct stream_event *e)
+{
+	struct chunk whole = {
+		.offset = e->kept_offset,
+		.place = e->bytes.place,
+		.kind = BODY_INLINE,
+		.size_bytes = e->bytes.size_bytes & CHUNK_BYTES_MAX,
+		.max_time_ms = e->max_time_ms,
+		.crc = e->bytes.crc,
+		.count = (uint32_t)e->kept_count,
+	};
+
+	if (e->kept_count)
+		streams->store->ops->body_retain(streams->store, &e->bytes);
+	replace(streams, stream, e->offset, e->offset + e->count, e->kept_count ? &whole : NULL);
 }
 
 void chunks_shed(struct streams *streams, struct stream *stream)

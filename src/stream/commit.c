@@ -29,6 +29,7 @@ static void leave_tables(struct streams *streams, struct stream *stream)
 	list_each_safe (node, &more->keys)
 		keyed_free(streams, container_of(node, struct stream_keyed, peers));
 	heap_remove(&streams->deadlines, &more->deadline);
+	list_remove(&more->compacting);
 	streams->more_count--;
 }
 
@@ -268,6 +269,18 @@ static void commit_moved(struct streams *streams, struct stream *stream, const s
 	streams->store->ops->body_retain(streams->store, &e->bytes);
 }
 
+static void commit_compacted(struct streams *streams, struct stream *stream, const struct stream_event *e)
+{
+	if (e->count == 0) {
+		stream->more->clean_offset = e->clean_offset;
+		stream->more->horizon_ms = e->horizon_ms;
+		return;
+	}
+	chunks_compact(streams, stream, e);
+	aborted_forget(stream, e->aborted);
+	stream_plan_trim(streams, stream);
+}
+
 static void plan_chunk(struct streams *streams, struct stream *stream, const struct chunk *chunk)
 {
 	uint64_t at_ms = chunk_ends_ms(stream->more, chunk);
@@ -340,6 +353,9 @@ static void commit_change(struct streams *streams, struct stream *stream, const 
 	case STREAM_GATHERED:
 		chunks_gather(streams, stream, e);
 		break;
+	case STREAM_COMPACTED:
+		commit_compacted(streams, stream, e);
+		break;
 	case STREAM_TRIMMED:
 		chunks_trim(streams, stream, e->offset);
 		keys_forget(streams, stream);
@@ -396,7 +412,7 @@ void streams_commit(struct streams *streams, const struct stream_event *e, struc
 	grow(p);
 	commit_change(streams, stream, e, p);
 	/* Of one that goes, or stays for its forks alone. */
-	if (e->end && e->type < STREAM_SNAP_META)
+	if (e->end && (e->type < STREAM_SNAP_META || e->type == STREAM_COMPACTED))
 		stream->changed_end = e->end;
 	if (e->type == STREAM_DELETED)
 		commit_deleted(streams, stream);

@@ -108,9 +108,9 @@ static bool needs_more(const struct stream_event *e)
 		    e->source || e->earliest_offset)
 			return true;
 	}
-	return e->type == STREAM_TRIMMED || e->type == STREAM_PRODUCED || e->type == STREAM_SNAP_KEY ||
-	       e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED || e->producer.len || e->stream_seq.len ||
-	       e->key.len || (e->type == STREAM_APPENDED && e->expires_at_ms);
+	return e->type == STREAM_TRIMMED || e->type == STREAM_COMPACTED || e->type == STREAM_PRODUCED ||
+	       e->type == STREAM_SNAP_KEY || e->type == STREAM_SNAP_SEQUENCE || e->type == STREAM_SNAP_ABORTED ||
+	       e->producer.len || e->stream_seq.len || e->key.len || (e->type == STREAM_APPENDED && e->expires_at_ms);
 }
 
 static int prepare_more(struct streams *streams, struct stream_prepared *p)
@@ -128,6 +128,7 @@ static int prepare_more(struct streams *streams, struct stream_prepared *p)
 	more->stream = p->stream;
 	list_init(&more->producers);
 	list_init(&more->keys);
+	list_init(&more->compacting);
 	p->more = more;
 	return 0;
 }
@@ -204,6 +205,21 @@ static bool names_record(const struct stream *stream, const struct stream_event 
 	       container_of(more->keys.prev, const struct stream_keyed, peers)->offset < e->offset;
 }
 
+/* What is said of a compaction fits together, and with the chunks. */
+static bool judge_compacted(const struct stream *stream, const struct stream_event *e, bool has_place)
+{
+	struct slice rest = e->aborted;
+	struct aborted aborted;
+
+	while (rest.len) {
+		if (aborted_get(&rest, &aborted))
+			return false;
+	}
+	if (stream->flags & STREAM_GONE || e->clean_offset > stream->next_offset || (e->kept_count && !has_place))
+		return false;
+	return e->count ? chunks_can_compact(stream, e) : e->kept_count == 0;
+}
+
 /* Only of what the journal says; what is made now has been judged. */
 static int judge(const struct stream *stream, const struct stream_event *e)
 {
@@ -223,6 +239,9 @@ static int judge(const struct stream *stream, const struct stream_event *e)
 		break;
 	case STREAM_GATHERED:
 		good = has_place && !(stream->flags & STREAM_GONE) && chunks_can_gather(stream, e);
+		break;
+	case STREAM_COMPACTED:
+		good = judge_compacted(stream, e, has_place);
 		break;
 	case STREAM_TRIMMED:
 		/* It may lie before the beginning: that of a fork is its source's, and a checkpoint may hold a later one's. */

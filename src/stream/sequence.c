@@ -252,6 +252,23 @@ void aborted_trim(struct stream *stream)
 	memmove(sequences->aborted->items, sequences->aborted->items + gone, sequences->aborted_count * sizeof(struct aborted));
 }
 
+void aborted_forget(struct stream *stream, struct slice list)
+{
+	struct stream_sequences *sequences = stream_more(stream)->sequences;
+	struct aborted gone = {0};
+	uint32_t kept = 0;
+	bool any = list.len && aborted_get(&list, &gone) == 0;
+
+	for (uint32_t i = 0; sequences && i < sequences->aborted_count; i++) {
+		while (any && gone.last < sequences->aborted->items[i].last)
+			any = list.len && aborted_get(&list, &gone) == 0;
+		if (!any || gone.last != sequences->aborted->items[i].last)
+			sequences->aborted->items[kept++] = sequences->aborted->items[i];
+	}
+	if (sequences)
+		sequences->aborted_count = kept;
+}
+
 /* --- the end, and invariants --- */
 
 void sequences_leave(struct streams *streams, struct stream *stream)

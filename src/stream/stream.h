@@ -7,7 +7,8 @@
  * Invariants (checked by streams_check; the last clauses of 1 and 5 hold once the journal has been replayed):
  *  1. chunks lie one behind the other and do not overlap; between them may be gaps, whose records are no longer kept; none lies
  *     behind next_offset, and none wholly before the earliest offset unless forks read it;
- *  2. a stream is in its page, and by its path in `table`; in `deadlines` iff it can expire or grow too old;
+ *  2. a stream is in its page, and by its path in `table`; in `deadlines` iff it can expire or grow too old, or is to be looked
+ *     at for compaction;
  *  3. the bytes of every chunk that lives are retained in the store exactly once;
  *  4. a closed stream never grows and never opens again;
  *  5. fork_count counts the streams whose source it is; one that is STREAM_GONE has at least one of them;
@@ -61,9 +62,10 @@ struct stream_keyed {
 struct stream_more {
 	struct stream *stream;
 	struct heap_node deadline;
-	uint64_t deadline_ms; /* the earlier of the two below; UINT64_MAX: none */
+	uint64_t deadline_ms; /* the earliest of those below; UINT64_MAX: none */
 	uint64_t life_ms;     /* when it is over with the stream; UINT64_MAX: never */
 	uint64_t trim_ms;     /* when a record gets too old; UINT64_MAX: none */
+	uint64_t compact_ms;  /* when to look whether it is to be compacted; UINT64_MAX: not by itself. Not journalled */
 	uint64_t earliest_offset;
 	uint64_t expires_at_ms, ttl_s;
 	uint64_t max_age_ms, max_bytes; /* retention; 0: none */
@@ -73,6 +75,10 @@ struct stream_more {
 	uint32_t producer_count, stream_seq_len;
 	uint32_t expiring_count; /* living chunks with a time of their own */
 	struct list producers, keys;
+	struct list compacting; /* linked: it is to be compacted, or is being so; not journalled */
+	uint64_t clean_offset;  /* of what lies before it each key has one record left */
+	uint64_t horizon_ms;    /* when the first null value that is left may go; 0: there is none, as far as is known */
+	bool compacted;         /* by its topic's settings; not journalled */
 	struct stream_sequences *sequences; /* NULL: no Kafka producer with an id has been here */
 	char *stream_seq;                   /* NUL-terminated; NULL: none yet */
 	uint64_t closer_epoch, closer_seq;  /* of the producer whose append closed it */
@@ -203,6 +209,9 @@ static inline uint64_t stream_earliest(const struct stream *stream)
 	return stream_more(stream)->earliest_offset;
 }
 
+/* Of the first of its own chunks that ends behind the offset, living or not; chunk_count: there is none. */
+uint32_t chunk_index(const struct stream *stream, uint64_t offset);
+
 /* What lies at or behind an offset, as far as this stream has it. */
 struct chunk_place {
 	const struct chunk *chunk; /* its own, or one of a source */
@@ -236,6 +245,9 @@ struct gather_limits {
 	uint64_t bytes_max;  /* of the longer one; small are those of which chunks_min fit in it */
 };
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first);
+
+/* When to look whether it is to be compacted. Of a topic's partition only. */
+void stream_set_compact(struct streams *streams, struct stream *stream, uint64_t at_ms);
 
 /* A sign of life: a sliding TTL begins anew. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);

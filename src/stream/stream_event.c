@@ -40,6 +40,10 @@ enum field_name {
 	F_TXN_FIRST,
 	F_BATCHES,
 	F_ABORTED,
+	F_KEPT_OFFSET,
+	F_KEPT_COUNT,
+	F_CLEAN_OFFSET,
+	F_HORIZON,
 	FIELD_COUNT
 };
 
@@ -78,6 +82,10 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_TXN_FIRST] = FIELD(txn_first, VARINT),
 	[F_BATCHES] = FIELD(batches, STRING),
 	[F_ABORTED] = FIELD(aborted, STRING),
+	[F_KEPT_OFFSET] = FIELD(kept_offset, VARINT),
+	[F_KEPT_COUNT] = FIELD(kept_count, VARINT),
+	[F_CLEAN_OFFSET] = FIELD(clean_offset, VARINT),
+	[F_HORIZON] = FIELD(horizon_ms, VARINT),
 };
 
 enum { FIELDS_MAX = 24 };
@@ -105,6 +113,8 @@ static const uint8_t layouts[STREAM_EVENT_END - STREAM_EVENT_FIRST][FIELDS_MAX] 
 	LAYOUT(STREAM_SNAP_KEY, F_NUMBER, F_KEY, F_OFFSET),
 	LAYOUT(STREAM_SNAP_SEQUENCE, F_NUMBER, F_PRODUCER_ID, F_EPOCH, F_LAST, F_TXN_FIRST, F_BATCHES),
 	LAYOUT(STREAM_SNAP_ABORTED, F_NUMBER, F_ABORTED),
+	LAYOUT(STREAM_COMPACTED, F_NUMBER, F_OFFSET, F_COUNT, F_KEPT_OFFSET, F_KEPT_COUNT, F_MAX_TIME, F_ABORTED, F_CLEAN_OFFSET,
+	       F_HORIZON),
 };
 
 static const uint8_t *layout_of(enum stream_event_type type)
@@ -126,7 +136,8 @@ bool stream_event_is_in_range(const struct stream_event *e)
 	       e->time_ms < most && e->source < most && e->fork_offset < most && e->fork_sub < most && e->next_number < most &&
 	       e->epoch < most && e->seq < most && e->max_age_ms < most && e->max_bytes < most && e->max_time_ms < most &&
 	       e->blob.size_bytes <= CHUNK_BYTES_MAX && e->producer_id < most && e->txn < STREAM_TXN_COUNT &&
-	       e->forgotten <= most && e->last_ms < most && e->txn_first <= most;
+	       e->forgotten <= most && e->last_ms < most && e->txn_first <= most && e->kept_offset < most &&
+	       e->kept_count <= UINT32_MAX && e->clean_offset < most && e->horizon_ms < most;
 }
 
 int stream_event_decode(struct stream_event *event, struct slice bytes)

@@ -25,8 +25,10 @@ enum stream_event_type {
 	STREAM_SNAP_KEY = 44,
 	STREAM_SNAP_SEQUENCE = 45,
 	STREAM_SNAP_ABORTED = 46, /* further aborted transactions */
+	/* In both: */
+	STREAM_COMPACTED = 47, /* the entry's body is what is left of some chunks; or, without chunks, how far that has got */
 };
-enum { STREAM_EVENT_END = 47, STREAM_SNAP_CHUNKS_MAX = 128 };
+enum { STREAM_EVENT_END = 48, STREAM_SNAP_CHUNKS_MAX = 128 };
 
 enum stream_flag {
 	STREAM_JSON = 1,
@@ -65,13 +67,17 @@ struct stream_event {
 	struct body_ref blob;
 	uint64_t producer_id; /* PRODUCED, with epoch and seq (of its first record) */
 	uint64_t txn;         /* enum stream_txn */
-	uint64_t forgotten;   /* PRODUCED: id + 1 of the producer that makes room for it; 0: none */
+	/* COMPACTED: `count` offsets from `offset` on go; the body's batches are kept_count of them from kept_offset on, 0:
+	 * nothing is left. With a count of 0 these two hold from now on: */
+	uint64_t kept_offset, kept_count;
+	uint64_t clean_offset, horizon_ms;
+	uint64_t forgotten; /* PRODUCED: id + 1 of the producer that makes room for it; 0: none */
 	/* Snapshots. */
 	uint64_t next_offset, earliest_offset, changed_end, created_ms, next_number;
 	struct slice chunks;         /* encoded: stream_chunks_get */
 	uint64_t last_ms, txn_first; /* of a sequence; txn_first + 1, 0: none is open */
 	struct slice batches;        /* encoded: sequence_batch_put */
-	struct slice aborted;        /* encoded: aborted_put */
+	struct slice aborted;        /* encoded: aborted_put; COMPACTED: of which nothing is left */
 };
 
 void stream_event_encode(const struct stream_event *event, struct buf *out);

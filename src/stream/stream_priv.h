@@ -26,18 +26,20 @@ int sequence_prepare(struct streams *streams, const struct stream_event *e, stru
 void sequence_commit(struct streams *streams, const struct stream_event *e, struct stream_prepared *p);
 void aborted_commit(const struct stream_event *e, struct stream_prepared *p); /* SNAP_ABORTED */
 void aborted_trim(struct stream *stream);
+void aborted_forget(struct stream *stream, struct slice list);        /* these, which are in the order of their markers */
 void sequences_leave(struct streams *streams, struct stream *stream); /* its tables */
 void sequences_free(struct stream_sequences *sequences);              /* NULL is fine */
 void sequences_check(const struct streams *streams, const struct stream *stream);
 
 /* --- chunk.c: a stream's chunks, and their bytes in the store --- */
 uint32_t chunk_cap(const struct stream *stream);
-uint32_t chunk_index(const struct stream *stream, uint64_t offset); /* of the first that ends behind it; chunk_count: none */
 void chunk_add(struct streams *streams, struct stream *stream,
 	       const struct chunk *chunk); /* room is there; next_offset is not set */
 void chunk_drop(struct streams *streams, struct stream *stream, uint32_t index);
 void chunks_gather(struct streams *streams, struct stream *stream, const struct stream_event *e);
 bool chunks_can_gather(const struct stream *stream, const struct stream_event *e);
+void chunks_compact(struct streams *streams, struct stream *stream, const struct stream_event *e);
+bool chunks_can_compact(const struct stream *stream, const struct stream_event *e);
 void chunks_trim(struct streams *streams, struct stream *stream, uint64_t earliest); /* what forks do not read is let go */
 void chunks_shed(struct streams *streams, struct stream *stream);                    /* what the last fork has left behind */
 uint64_t chunk_ends_ms(const struct stream_more *more, const struct chunk *chunk);   /* unix; UINT64_MAX: never by itself */

@@ -9,7 +9,8 @@
 /* With these a path of up to 8 bytes, then 16 more a size, fills its object to the byte. */
 enum { STREAM_PATH_FIRST = 8, STREAM_PATH_STEP = 16 };
 
-const struct stream_more stream_more_none = {.deadline_ms = UINT64_MAX, .life_ms = UINT64_MAX, .trim_ms = UINT64_MAX};
+const struct stream_more stream_more_none = {
+	.deadline_ms = UINT64_MAX, .life_ms = UINT64_MAX, .trim_ms = UINT64_MAX, .compact_ms = UINT64_MAX};
 
 static bool deadline_before(const struct heap_node *a, const struct heap_node *b)
 {
@@ -315,7 +316,9 @@ static void plan(struct streams *streams, struct stream_more *more, uint64_t at_
 
 static void replan(struct streams *streams, struct stream_more *more)
 {
-	plan(streams, more, more->life_ms < more->trim_ms ? more->life_ms : more->trim_ms);
+	uint64_t at_ms = more->life_ms < more->trim_ms ? more->life_ms : more->trim_ms;
+
+	plan(streams, more, at_ms < more->compact_ms ? at_ms : more->compact_ms);
 }
 
 void stream_set_life(struct streams *streams, struct stream *stream, uint64_t at_ms)
@@ -330,6 +333,12 @@ void stream_set_trim(struct streams *streams, struct stream *stream, uint64_t at
 	if (stream->flags & STREAM_TOPIC && at_ms < streams->last_ms)
 		at_ms = streams->last_ms + TOPIC_LATE_MS;
 	stream->more->trim_ms = at_ms;
+	replan(streams, stream->more);
+}
+
+void stream_set_compact(struct streams *streams, struct stream *stream, uint64_t at_ms)
+{
+	stream->more->compact_ms = at_ms;
 	replan(streams, stream->more);
 }
 

@@ -12,10 +12,12 @@ enum { MESSAGE_BYTES_MAX = (1 << 20) + (1 << 16) };
 
 const struct topic_key topic_keys[] = {
 	{"cleanup.policy", "delete", "delete,compact", TOPIC_KEY_LIST, 0, 0,
-	 "What becomes of old records: deleted by age and size; with compact alone they are kept, and every record needs a key."},
+	 "What becomes of old records: deleted by age and size; compact keeps the last one of each key, and every record needs "
+	 "one."},
 	{"compression.type", "producer", "producer,uncompressed,gzip,snappy,lz4,zstd", TOPIC_KEY_STRING, 0, 0,
 	 "Batches are kept as the producer compressed them, whatever is set."},
-	{"delete.retention.ms", "86400000", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"delete.retention.ms", "86400000", NULL, TOPIC_KEY_LONG, 0, INT64_MAX,
+	 "A null value is told so long once all before it with its key is gone."},
 	{"file.delete.delay.ms", "60000", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of files." ALIKE_NOTE},
 	{"flush.messages", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX,
 	 "Every record is on the disk before it is told of."},
@@ -25,7 +27,8 @@ const struct topic_key topic_keys[] = {
 	{"leader.replication.throttled.replicas", "", NULL, TOPIC_KEY_LIST, 0, 0, "Of replicas." ALIKE_NOTE},
 	{"local.retention.bytes", "-2", NULL, TOPIC_KEY_LONG, -2, INT64_MAX, "Of tiers." ALIKE_NOTE},
 	{"local.retention.ms", "-2", NULL, TOPIC_KEY_LONG, -2, INT64_MAX, "Of tiers." ALIKE_NOTE},
-	{"max.compaction.lag.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"max.compaction.lag.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX,
+	 "A record is compacted no later than so long after its time."},
 	{"max.message.bytes", "1048588", NULL, TOPIC_KEY_INT, 0, MESSAGE_BYTES_MAX, "The longest batch, compressed as it comes."},
 	{"message.downconversion.enable", "true", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of old formats." ALIKE_NOTE},
 	{"message.timestamp.after.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
@@ -33,8 +36,10 @@ const struct topic_key topic_keys[] = {
 	{"message.timestamp.difference.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
 	{"message.timestamp.type", "CreateTime", "CreateTime,LogAppendTime", TOPIC_KEY_STRING, 0, 0,
 	 "Whose time records have: the producer's, or that of the append."},
-	{"min.cleanable.dirty.ratio", "0.5", NULL, TOPIC_KEY_DOUBLE, 0, 1, "For compaction." ALIKE_NOTE},
-	{"min.compaction.lag.ms", "0", NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "For compaction." ALIKE_NOTE},
+	{"min.cleanable.dirty.ratio", "0.5", NULL, TOPIC_KEY_DOUBLE, 0, 1,
+	 "A partition is compacted when more than so much of it, in bytes, came since it was last compacted."},
+	{"min.compaction.lag.ms", "0", NULL, TOPIC_KEY_LONG, 0, INT64_MAX,
+	 "A record is compacted no earlier than so long after its time."},
 	{"min.insync.replicas", "1", NULL, TOPIC_KEY_INT, 1, INT32_MAX, "Of replicas." ALIKE_NOTE},
 	{"preallocate", "false", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of files." ALIKE_NOTE},
 	{"remote.storage.enable", "false", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of tiers." ALIKE_NOTE},
@@ -196,6 +201,32 @@ static uint64_t retention_of(struct slice value)
 	return number ? (uint64_t)number : 1;
 }
 
+/* Of one that is valid. */
+static uint32_t ratio_of(struct slice value)
+{
+	uint32_t ratio = 0, unit = TOPIC_RATIO_ONE;
+	bool point = false;
+
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.ptr[i] == '.')
+			point = true;
+		else if (!point)
+			ratio = (uint32_t)(value.ptr[i] - '0') * TOPIC_RATIO_ONE;
+		else
+			ratio += (uint32_t)(value.ptr[i] - '0') * (unit /= 10);
+	}
+	return ratio;
+}
+
+/* So long that nobody sees it end is that. */
+static uint64_t span_of(const struct topic_setting *settings, size_t count, const char *name)
+{
+	int64_t number = 0;
+
+	(void)number_of(value_of(settings, count, name), &number);
+	return (uint64_t)number < UINT64_MAX / 8 ? (uint64_t)number : UINT64_MAX / 8;
+}
+
 struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t count)
 {
 	struct slice policy = value_of(settings, count, "cleanup.policy");
@@ -209,6 +240,10 @@ struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t
 	}
 	(void)number_of(value_of(settings, count, "max.message.bytes"), &bytes);
 	limits.max_message_bytes = (uint64_t)bytes;
+	limits.delete_retention_ms = span_of(settings, count, "delete.retention.ms");
+	limits.compaction_lag_ms = span_of(settings, count, "min.compaction.lag.ms");
+	limits.compaction_lag_max_ms = span_of(settings, count, "max.compaction.lag.ms");
+	limits.dirty_ratio = ratio_of(value_of(settings, count, "min.cleanable.dirty.ratio"));
 	limits.append_time = slice_eq(value_of(settings, count, "message.timestamp.type"), SLICE("LogAppendTime"));
 	return limits;
 }

@@ -52,7 +52,9 @@ static const struct member stream_members[] = {
 	S(producer_id, NUMBER), S(txn, NUMBER),
 	S(forgotten, NUMBER),   S(last_ms, NUMBER),
 	S(txn_first, NUMBER),   S(batches, TEXT),
-	S(aborted, TEXT),
+	S(aborted, TEXT),       S(kept_offset, NUMBER),
+	S(kept_count, NUMBER),  S(clean_offset, NUMBER),
+	S(horizon_ms, NUMBER),
 };
 
 #define U(name, kind)                                                                                                            \
@@ -117,7 +119,7 @@ static const char *const stream_names[STREAM_EVENT_END] = {
 	NAMED(STREAM_CREATED),  NAMED(STREAM_APPENDED),      NAMED(STREAM_DELETED),       NAMED(STREAM_MOVED),
 	NAMED(STREAM_GATHERED), NAMED(STREAM_TRIMMED),       NAMED(STREAM_DROPPED),       NAMED(STREAM_SNAP_META),
 	NAMED(STREAM_SNAP),     NAMED(STREAM_SNAP_CHUNKS),   NAMED(STREAM_SNAP_PRODUCER), NAMED(STREAM_SNAP_KEY),
-	NAMED(STREAM_PRODUCED), NAMED(STREAM_SNAP_SEQUENCE), NAMED(STREAM_SNAP_ABORTED),
+	NAMED(STREAM_PRODUCED), NAMED(STREAM_SNAP_SEQUENCE), NAMED(STREAM_SNAP_ABORTED),  NAMED(STREAM_COMPACTED),
 };
 static const char *const subscription_names[SUB_EVENT_END] = {
 	NAMED(SUB_CREATED), NAMED(SUB_DELETED), NAMED(SUB_LINKED), NAMED(SUB_UNLINKED),  NAMED(SUB_WOKEN), NAMED(SUB_CLAIMED),

@@ -1,0 +1,41 @@
+/* Compaction of the one topic "t" with one partition, in short: produced with keys, compacted, read back. */
+#pragma once
+
+#include "compaction/compaction.h"
+#include "sequencer/topic_fixture.h"
+
+extern struct compaction *worker; /* NULL: the next step makes one, with memory for very many keys */
+
+int compaction_setup(void **state);
+int compaction_teardown(void **state);
+
+/* "k1=v k2=w k3" and so on: a batch, a key without '=' has a null value; without a letter before '=' it has no key. */
+struct produce_partition keyed(const char *records);
+struct produce_partition keyed_packed(const char *records, unsigned compression);
+uint64_t put(const char *records); /* must work; where it lies */
+void put_last(void);               /* the last chunk, which compaction leaves alone: the key "-" */
+void compact_step_once(void);      /* one step that must be there */
+unsigned compact_now(void);        /* all that is to be done now; how many steps that were */
+void compact_later(uint64_t ms);   /* time moves, and then that */
+
+/* What is read from the start, "offset:key=value " each; null values as "key". As a consumer of committed records has it. */
+void expect_kept(const char *said);
+/* The same, and the last record ("-") is left out. */
+void expect_kept_from(uint64_t offset, const char *said);
+size_t aborted_told(void);                /* how many aborted transactions a reader of all is told of */
+unsigned compression_at(uint64_t offset); /* of the batch there */
+enum outcome delete_before(uint64_t offset);
+uint64_t passes(void); /* that were done */
+
+/* --- transactions --- */
+
+struct txn_writer {
+	struct slice id;
+	int64_t producer_id;
+	int16_t epoch;
+	uint64_t seq;
+};
+
+void txn_init(struct txn_writer *writer, const char *id);
+void txn_put(struct txn_writer *writer, const char *records); /* begins one if none is open */
+void txn_finish(struct txn_writer *writer, bool commit);
