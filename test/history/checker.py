@@ -180,24 +180,28 @@ def torn(view):
 class Position:
     """Where one consumer is in one partition."""
 
-    def __init__(self, last=None, since=None):
-        self.last, self.since = last, since  # the offset it has passed; or when a rebalance gave it, and nothing has come yet
+    def __init__(self, last=None, since=None, before=None):
+        self.last = last  # the offset it has passed
+        self.since = since  # nothing has come yet since a rebalance gave it, then
+        self.before = before  # what it had passed when it was its own the last time
 
 
 def steps(view):
     """Each record polled, with where its consumer was before: (poll, key, offset, Position)."""
-    places = defaultdict(dict)  # life → key → Position
-    for op in view.ops:
+    places, lost = defaultdict(dict), defaultdict(dict)  # life → key → Position; what it had before a rebalance
+    for op in sorted(view.ops, key=lambda op: op["end"] or op["start"]):  # a rebalance is told amid a poll, before its records
         mine = places[op.get("life")]
         if op["f"] in ("assign", "seek"):
             if op["f"] == "assign":
                 mine.clear()
             mine.update({key: Position(offset - 1) for key, offset in op["positions"].items()})
         elif op["f"] == "assigned":
-            mine.update({key: Position(since=op["start"]) for key in op["keys"]})
+            before = lost[op["life"]]
+            mine.update({key: Position(since=op["start"], before=before.get(key)) for key in op["keys"]})
         elif op["f"] == "revoked":
             for key in op["keys"]:
-                mine.pop(key, None)
+                place = mine.pop(key, None)
+                lost[op["life"]][key] = place and (place.before if place.last is None else place.last)
         elif op["f"] == "poll":
             for key, records in op.get("records", {}).items():
                 for offset, _ in records:
@@ -239,17 +243,17 @@ def nonmonotonic_send(view):
 
 
 def resumed(view):
-    """The first record after a rebalance, and what the group had committed: (poll, key, offset, commits, since)."""
+    """The first record after a rebalance, and what the group had committed: (poll, key, offset, commits, Position)."""
     groups = {op["life"]: op["group"] for op in view.of["assigned"]}
     for op, key, offset, place in steps(view):
         if place and place.since is not None:
-            yield op, key, offset, view.commits[groups[op["life"]]][key], place.since
+            yield op, key, offset, view.commits[groups[op["life"]]][key], place
 
 
 def forgotten_commit(view):
     """A group begins again before what it had committed; or in the end the server knows of less."""
-    for op, key, offset, commits, since in resumed(view):
-        known = max((at for at, _, end in commits if end is not None and end < since), default=0)
+    for op, key, offset, commits, place in resumed(view):
+        known = max((at for at, _, end in commits if end is not None and end < place.since), default=0)
         if offset < known:
             yield f"{op['life']}: {key} from {offset}, and {known} was committed"
     for op in view.of["committed"]:
@@ -261,9 +265,13 @@ def forgotten_commit(view):
 
 
 def invented_commit(view):
-    """A group begins again behind what it had committed, so that nobody in it read what is between; or the server knows of more."""
-    for op, key, offset, commits, _ in resumed(view):
+    """A group begins again behind what it had committed, so that nobody in it read what is between; or the server knows of more.
+
+    Whom a partition is given again may go on where it was: kafka-python does."""
+    for op, key, offset, commits, place in resumed(view):
         best = max((at for at, start, _ in commits if at <= offset and start < op["end"]), default=0)
+        if place.before is not None and place.before < offset:
+            best = max(best, place.before + 1)
         over = view.between(op["isolation"], key, best, offset)
         if over:
             yield f"{op['life']}: {key} from {offset}, over {len(over)} records from {over[0]} on; {best} was committed"

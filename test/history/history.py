@@ -25,9 +25,11 @@ The operations, `f`, and what is in them. A key is "topic/partition"; a `life` i
   delete        key, before
 """
 
+import hashlib
 import json
 import threading
 import time
+from collections import defaultdict
 
 
 class Recorder:
@@ -79,3 +81,37 @@ def load(paths):
             op = found.setdefault(name, {"start": t})
             op.update(line, end=t)
     return sorted(found.values(), key=lambda op: op["start"])
+
+
+# --- what a record holds: its value, and bytes behind it that follow from the value ------------------------------------------------
+
+
+def _padding(value, size):
+    block = hashlib.sha256(value.encode()).digest()
+    return (block * (size // len(block) + 1))[:size]
+
+
+def pack(value, size):
+    return value.encode() + b"|" + _padding(value, size)
+
+
+def unpack(data):
+    """The value; of bytes that were not written so, a text that no value is."""
+    value, _, padding = data.partition(b"|")
+    text = value.decode(errors="replace")
+    return text if padding == _padding(text, len(padding)) else f"damaged: {data[:40]!r}"
+
+
+class Poll:
+    """One poll: what has come of it, in the order in which the client was told."""
+
+    def __init__(self, recorder, life, isolation, **more):
+        self.recorder, self.records = recorder, defaultdict(list)
+        self.op = recorder.invoke("poll", life=life, isolation=isolation, **more)
+
+    def take(self, key, offset, data):
+        self.records[key].append([offset, unpack(data)])
+
+    def end(self):
+        self.recorder.end(self.op, "ok", records=self.records)
+        return self.records

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Clients of two kinds work on a server that is killed every few seconds; then their history is checked.
+
+    run.py [--time 120] [--seed N] [--folder DIR] [--few] [--plant tail|lie]
+
+In the end the server is killed once more and started again, and everything is read to the end. `--few`: as many clients as fit a
+short test. `--plant` makes the server lose what it had acknowledged, or a client lie: the checker must find that.
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../e2e")]
+sys.dont_write_bytecode = True
+
+from bide_kafka import KafkaServer  # noqa: E402
+from bide_server import SLOW  # noqa: E402
+from checker import check  # noqa: E402
+from final import Final  # noqa: E402
+from history import Recorder, load  # noqa: E402
+
+TOPICS = {"log": 3, "cut": 2, "source": 2, "made": 2}
+FLAGS = ("--segment-size", "2M")
+ALL = {
+    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw process process delete",
+    "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
+}
+FEW = {"rdkafka": "idempotent transact follow join process delete", "kafka_python": "plain follow-raw join-raw"}
+HEADER = 64  # bytes of a segment before its first entry
+PROGRESS_S, LEAVE_S = 90 * SLOW, 60
+
+
+class Client:
+    """A process that takes part."""
+
+    def __init__(self, run, library, role, number):
+        self.name = f"{library}-{role}-{number}"
+        self.path = os.path.join(run.folder, f"{self.name}.jsonl")
+        self.stderr = open(os.path.join(run.folder, f"{self.name}.stderr"), "w")
+        lie = ["lie"] if run.plant == "lie" and role == "follow" else []
+        command = [sys.executable, os.path.join(HERE, "worker.py"), library, role, self.name, run.folder, str(run.server.kafka_port)]
+        self.process = subprocess.Popen(command + [f"{run.seed}/{self.name}"] + lie, stdin=subprocess.PIPE, stderr=self.stderr)
+        self.read = self.part = None
+        self.progress_at = 0
+
+    def look(self):
+        """Reads on in what it writes: when was it last told that something was done?"""
+        if self.read is None:
+            if not os.path.exists(self.path):
+                return
+            self.read, self.part = open(self.path), ""
+        *whole, self.part = (self.part + self.read.read()).split("\n")
+        for text in whole:
+            line = json.loads(text)
+            if line["type"] == "ok" and "f" not in line and line.get("records") != {}:
+                self.progress_at = line["t"]
+
+    def leave(self, deadline):
+        """Its exit code; one that hangs is killed, and what it did not hear is unknown."""
+        try:
+            return self.process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return "hangs"
+
+
+class Run:
+    def __init__(self, folder, seed=None, few=False, plant=None):
+        self.folder, self.plant = str(folder), plant
+        self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 32)
+        self.rng, self.stop = random.Random(self.seed), threading.Event()
+        self.roles = FEW if few else ALL
+        flags = FLAGS + (("--sync", "os") if plant == "tail" else ())
+        self.server = KafkaServer(os.path.join(self.folder, "data"), *flags)
+        self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
+        self.kills, self.checkpoints, self.most_segments, self.problems, self.clients = 0, set(), 0, [], []
+
+    def begin(self):
+        with open(os.path.join(self.folder, "topics.json"), "w") as file:
+            json.dump(TOPICS, file)
+        self.server.start()
+        self.final = Final(self.server, TOPICS, self.recorder)
+        self.final.make_topics()
+        for library, roles in self.roles.items():
+            self.clients += [Client(self, library, role, n) for n, role in enumerate(roles.split())]
+
+    # -- bad days
+
+    def kill(self):
+        self.kills += 1
+        self.most_segments = max(self.most_segments, self.server.metrics()["bide_journal_segments"])
+        try:
+            self.checkpoints.add(os.stat(os.path.join(self.server.data, "checkpoint")).st_ino)
+        except FileNotFoundError:
+            pass
+        self.recorder.note("kill")
+        self.server.kill9()
+        if self.plant == "tail":
+            lose_tail(self.server.data)
+        self.stop.wait(self.rng.choice((0, 0, self.rng.uniform(0, 0.5))))
+        self.server.start()
+        self.recorder.note("start")
+
+    def kill_for(self, seconds):
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.stop.wait(min(left, self.rng.choice((self.rng.uniform(0.2, 2), self.rng.uniform(2, 7)))))
+            self.kill()
+
+    def all_go_on(self):
+        """Since the last start, each client was told that something was done."""
+        since, deadline = time.monotonic_ns(), time.monotonic() + PROGRESS_S
+        while True:
+            for client in self.clients:
+                client.look()
+            late = [client.name for client in self.clients if client.progress_at < since]
+            if not late:
+                return
+            if time.monotonic() > deadline:
+                self.problems.append(f"no progress in {PROGRESS_S} s: {late}")
+                return
+            self.stop.wait(0.2)
+
+    # -- the end
+
+    def end(self):
+        deadline = time.monotonic() + (5 if self.plant else LEAVE_S) * SLOW  # what was planted may hang a client
+        for client in self.clients:
+            client.process.stdin.close()  # so it is told
+        for client in self.clients:
+            code = client.leave(deadline)
+            if code != 0:
+                self.problems.append(f"{client.name} ended with {code}")
+        self.kill()
+        self.final.read()
+        if self.server.stop() != 0:
+            self.problems.append("the server did not leave in good order")
+
+    def go(self, seconds):
+        self.begin()
+        try:
+            self.kill_for(seconds)
+            if not self.plant:
+                self.all_go_on()
+            self.end()
+        finally:
+            for client in self.clients:
+                client.process.kill()
+            if self.server.running:
+                self.server.kill9()
+        self.ops = load([client.path for client in self.clients] + [os.path.join(self.folder, "run.jsonl")])
+        self.found = check(self.ops)
+        return self
+
+
+def lose_tail(data, most=64 << 10):
+    """Zeroes the end of the journal, as a disk that had not kept it would: the next start takes that for a torn end."""
+    folder = os.path.join(data, "journal")
+    for name in sorted((name for name in os.listdir(folder) if name.endswith(".seg")), reverse=True):
+        with open(os.path.join(folder, name), "r+b") as file:
+            written = len(file.read().rstrip(b"\0"))
+            start = max(HEADER, written - most)
+            file.seek(start)
+            file.write(bytes(written - start))
+        if written > HEADER:  # else it was made ready for what comes
+            return
+
+
+def summary(run):
+    """What was done, in lines: an operation with how it ended."""
+    counts = collections.Counter((op["f"], op["type"]) for op in run.ops)
+    rows = [f"{'':14}{'ok':>9}{'fail':>9}{'unknown':>9}"]
+    for f in ("send", "commit", "abort", "txn-offsets", "offsets", "poll", "delete"):
+        rows.append(f"{f:14}" + "".join(f"{counts[f, kind]:>9}" for kind in ("ok", "fail", "info")))
+    read = sum(len(records) for op in run.ops if op["f"] == "poll" for records in op.get("records", {}).values())
+    rows.append(f"{read} records read; {counts['assigned', 'ok']} assignments by rebalances, {counts['assign', 'ok']} by readers")
+    rows.append(f"{len(run.clients)} clients, {counts['broken', 'ok']} lives of them broken; {run.kills} kills, "
+                f"{len(run.checkpoints)} checkpoints or more, up to {run.most_segments:.0f} segments")
+    return rows
+
+
+def report(run, most=20):
+    print("\n".join(summary(run)))
+    for rule, texts in run.found.items():
+        print(f"\nFOUND {rule}: {len(texts)}")
+        print("\n".join(f"  {text}" for text in texts[:most]))
+    for problem in run.problems:
+        print(f"\nPROBLEM {problem}")
+    if not run.found and not run.problems:
+        print("nothing found")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--time", type=float, default=120)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--folder")
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--plant", choices=("tail", "lie"))
+    args = parser.parse_args()
+    folder = args.folder or tempfile.mkdtemp(prefix="history-")
+    os.makedirs(folder, exist_ok=True)
+    run = Run(folder, args.seed, args.few, args.plant)
+    print(f"seed {run.seed}, in {folder}", flush=True)
+    report(run.go(args.time))
+    sys.exit(1 if run.found or run.problems else 0)
+
+
+if __name__ == "__main__":
+    main()
