@@ -6,21 +6,27 @@
 // is one that is in there and passes. Tests that need a broker which makes no topics by itself have a server of their own.
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmodSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 
 import { patterns_apply, patterns_read } from "../expected.mjs"
 import { caches, Place } from "../install.mjs"
 import { give_up, later, program, say, Server, start } from "../processes.mjs"
+import { kafka_dist } from "./kafka-dist/kafka-dist.mjs"
 
 const place = new Place("kafka")
 const source = join(place.work, "librdkafka"), tests = join(source, "tests"), out = join(place.work, "librdkafka-out")
 const kafka_path = join(place.work, "kafka-path") // as if Kafka had been unpacked there: bin/kafka-topics.sh
 const pinned = JSON.parse(readFileSync(join(place.here, "librdkafka.json"), "utf8"))
 const at_once = 4, withinMs = 300_000
-// What the runner is told the broker is: what it leaves out for older and younger ones follows from that.
-const version = "3.9.0"
+// What the runner is told the broker is. 4.0 takes no record formats but the newest, as bide; what is younger is not offered.
+const version = "4.0.0"
+// Some count rebalances, and start several members at once: a group's first member waits for more, as with Kafka's settings.
+const common = ["--group-initial-delay", "1s"]
+const scenarios = { default: [], noautocreate: ["--auto-create-topics", "no"] }
+// Of one test not everything applies: it is run part by part.
+const in_parts = { "0081_admin": "0081-admin.c" }
 
 // --- installing ------------------------------------------------------------------------------------------------------------
 function unpack() {
@@ -35,16 +41,17 @@ function unpack() {
 	rmSync(tarball)
 }
 
-function build() {
+function run_there(...command) {
 	const diagnostics = join(place.work, "librdkafka-build.stderr"), stdio = ["ignore", "ignore", openSync(diagnostics, "w")]
-	const run = (...command) => {
-		const { status } = spawnSync(command[0], command.slice(1), { cwd: source, stdio })
-		if (status !== 0) give_up(`librdkafka: ${command.join(" ")} failed; see ${diagnostics}`)
-	}
+	const { status } = spawnSync(command[0], command.slice(1), { cwd: source, stdio, env: { ...process.env, KAFKA_PATH: kafka_path } })
+	if (status !== 0) give_up(`librdkafka: ${command.join(" ")} failed; see ${diagnostics}`)
+}
+
+function build() {
 	const jobs = `-j${availableParallelism()}`
-	run("./configure", "--disable-gssapi", "--disable-curl")
-	run("make", jobs, "libs")
-	run("make", "-C", "tests", jobs, "test-runner")
+	run_there("./configure", "--disable-gssapi", "--disable-curl")
+	run_there("make", jobs, "libs")
+	run_there("make", "-C", "tests", jobs, "test-runner")
 }
 
 function install() {
@@ -54,12 +61,17 @@ function install() {
 		build()
 	})
 	mkdirSync(join(kafka_path, "bin"), { recursive: true })
-	copyFileSync(join(place.here, "kafka-topics.sh"), join(kafka_path, "bin/kafka-topics.sh"))
-	chmodSync(join(kafka_path, "bin/kafka-topics.sh"), 0o755)
+	for (const name of ["kafka-topics.sh", "kafka-run-class.sh"]) {
+		copyFileSync(join(place.here, name), join(kafka_path, "bin", name))
+		chmodSync(join(kafka_path, "bin", name), 0o755)
+	}
+	rmSync(join(kafka_path, "libs"), { force: true })
+	symlinkSync(kafka_dist(), join(kafka_path, "libs"))
+	run_there("make", "-C", "tests/java")
 }
 
-// --- one test --------------------------------------------------------------------------------------------------------------
-// The runner's table: which tests there are, and where.
+// --- the tests --------------------------------------------------------------------------------------------------------------
+// The runner's table: which tests there are, and what broker they want.
 function listed() {
 	const table = readFileSync(join(tests, "test.c"), "utf8").split("struct test tests[]")[1].split("struct test ")[0]
 	const entries = [...table.matchAll(/_TEST\((\w+),([^;]*?)(?=_TEST\(|\{NULL\})/g)]
@@ -71,52 +83,60 @@ function listed() {
 	return found.filter(({ local, manual }) => !local && !manual)
 }
 
-const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "")
-
-// How each test of this number ended, from the runner's closing table.
-function outcomes(said, wanted) {
-	return wanted.map(({ name }) => {
-		const row = new RegExp(`^\\| ${name} +\\| +(\\w+) \\| +([0-9.]+)s \\|(.*)$`, "m").exec(said)
-		return row && { name, state: row[1], seconds: Number(row[2]), why: row[3].trim() }
-	})
+// Their parts, where a test is to be run part by part: the functions that say of themselves that they are one.
+function parts(name, file) {
+	const text = readFileSync(join(tests, file), "utf8")
+	const functions = [...text.matchAll(/^(?:static )?void\s+(\w+)\(([\s\S]*?)^\}/gm)]
+	return functions.filter(([, , body]) => /\bSUB_TEST(_QUICK)?\(/.test(body)).map(([, part]) => ({ name: `${name} ${part}`, part }))
 }
 
-// Tests of one number run in one process.
+// What runs together in one process: tests of one number, or a part of one.
 function grouped(wanted) {
 	const groups = new Map()
 	for (const test of wanted) {
-		const key = `${test.number} ${test.scenario}`
-		groups.set(key, [...(groups.get(key) ?? []), test])
+		const cut = in_parts[test.name] ? parts(test.name, in_parts[test.name]) : [{ name: test.name }]
+		for (const { name, part = "" } of cut) {
+			const key = `${test.number} ${test.scenario} ${part}`
+			const group = groups.get(key) ?? { number: test.number, scenario: test.scenario, part, names: [] }
+			group.names.push(name)
+			groups.set(key, group)
+		}
 	}
 	return [...groups.values()]
 }
 
-async function run_group(wanted, server) {
-	const { number, scenario } = wanted[0]
-	const conf = join(out, `${scenario}.conf`), said = join(out, `${number}-${scenario}.txt`)
+const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "")
+
+// How a test ended, from the runner's closing table; undefined: it did not.
+function ending(text, name, part) {
+	const row = new RegExp(`^\\| ${name.split(" ")[0]} +\\| +(\\w+) \\| +([0-9.]+)s \\|(.*)$`, "m").exec(text)
+	if (!row || row[1] === "RUNNING") return undefined
+	if (part && !new RegExp(`\\[ ${part}:.*(PASS|SKIP)`).test(text)) return { name, state: "FAILED", seconds: 0, why: "it did not run" }
+	return { name, state: row[1], seconds: Number(row[2]), why: row[3].trim() }
+}
+
+// A test that fails ends the runner then and there: what it said of it.
+function failure(text) {
+	const lines = text.split("\n"), at = lines.findIndex((line) => /TEST FAILURE/.test(line))
+	return at < 0 ? undefined : lines.slice(at + 1, at + 3).join(" ").trim()
+}
+
+async function run_group({ number, scenario, part, names }, server) {
+	const said = join(out, `${[number, scenario, part].filter(Boolean).join("-")}.txt`)
 	const env = {
-		...process.env,
+		...process.env, ...(part && { SUBTESTS: `${part}:` }),
 		LD_LIBRARY_PATH: `${source}/src:${source}/src-cpp`,
-		TESTS: number, TEST_KAFKA_VERSION: version, TEST_SCENARIO: scenario, RDKAFKA_TEST_CONF: conf,
+		TESTS: number, TEST_KAFKA_VERSION: version, TEST_SCENARIO: scenario, RDKAFKA_TEST_CONF: join(out, `${scenario}.conf`),
 		KAFKA_PATH: kafka_path, BROKERS: server.broker, BIDE: program, BIDE_SERVER: server.url,
 	}
 	const child = start(join(tests, "test-runner"), ["-p1", "-L"], { cwd: tests, env, diagnostics: said, all: true })
 	const how = await Promise.race([child.ended, later(withinMs, "late")])
 	if (how === "late") child.kill("SIGKILL")
 	const text = plain(readFileSync(said, "utf8"))
-	const ended = outcomes(text, wanted)
-	return wanted.map(({ name }, i) => {
-		if (ended[i] && ended[i].state !== "RUNNING") return { ...ended[i], said }
+	return names.map((name) => {
 		const why = how === "late" ? `no end within ${withinMs / 1000} s` : (failure(text) ?? how)
-		return { name, state: "FAILED", seconds: 0, why, said }
+		return { ...(ending(text, name, part) ?? { name, state: "FAILED", seconds: 0, why }), said }
 	})
-}
-
-// A test that fails ends the runner then and there: the last that it said of a failure.
-function failure(text) {
-	const lines = text.split("\n")
-	const at = lines.findLastIndex((line) => /TEST FAILURE/.test(line))
-	return at < 0 ? undefined : lines.slice(at + 1, at + 3).join(" ").trim()
 }
 
 // --- the run ---------------------------------------------------------------------------------------------------------------
@@ -127,8 +147,8 @@ async function run(args) {
 	const wanted = listed().filter(({ number }) => !args.length || args.includes(number))
 	if (!wanted.length) give_up(`no such test: ${args.join(" ")}`)
 	const servers = {}
-	for (const [scenario, flags] of [["default", []], ["noautocreate", ["--auto-create-topics", "no"]]]) {
-		servers[scenario] = new Server(join(out, scenario), flags, { kafka: true })
+	for (const [scenario, flags] of Object.entries(scenarios)) {
+		servers[scenario] = new Server(join(out, scenario), [...common, ...flags], { kafka: true })
 		await servers[scenario].start()
 		writeFileSync(join(out, `${scenario}.conf`), `test.topic.random=true\nbootstrap.servers=${servers[scenario].broker}\n`)
 	}
@@ -136,7 +156,7 @@ async function run(args) {
 	const groups = grouped(wanted), results = []
 	const worker = async () => {
 		for (let group; (group = groups.shift()); ) {
-			const ended = await run_group(group, servers[group[0].scenario])
+			const ended = await run_group(group, servers[group.scenario])
 			process.stdout.write(ended.map(({ state }) => ({ PASSED: ".", SKIPPED: "-" })[state] ?? "x").join(""))
 			results.push(...ended)
 		}
