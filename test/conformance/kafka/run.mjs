@@ -8,12 +8,13 @@
 //   BIDE_CONFORMANCE_FLAGS=…    more flags for the server, separated by blanks
 // Exit code: 0 as expected, 1 not, 2 the run itself did not come about.
 import { give_up, say } from "../processes.mjs"
+import { clients, clients_table } from "./clients.mjs"
 import { librdkafka } from "./rdkafka.mjs"
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => give_up("interrupted"))
 
 // --- what is asked for -----------------------------------------------------------------------------------------------------
-const ways = [librdkafka]
+const ways = [librdkafka, ...clients]
 const args = process.argv.slice(2)
 let wanted = ways
 if (args[0] === "--only") {
@@ -32,7 +33,7 @@ for (const way of wanted) {
 	say(way.title)
 	const began = Date.now()
 	const outcome = await way.run(args)
-	rows.push({ title: way.title, ...outcome, seconds: (Date.now() - began) / 1000 })
+	rows.push({ name: way.name, title: way.title, ...outcome, seconds: (Date.now() - began) / 1000 })
 	console.log()
 }
 
@@ -40,6 +41,7 @@ for (const way of wanted) {
 for (const { title, wrong } of rows) {
 	if (wrong.length) console.log(`\n${title}:\n${wrong.map((line) => `  ${line}`).join("\n")}`)
 }
+clients_table(rows)
 console.log("\npassed failed skipped seconds")
 for (const { title, note, seconds, ...row } of rows) {
 	const figures = [row.passed, row.failed, row.skipped].map((n) => String(n || "·").padStart(6))

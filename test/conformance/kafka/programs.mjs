@@ -1,0 +1,31 @@
+// Which clients there are, and how the program of each is had and started. The same checks in each: what a client does not have, its
+// program skips, and says so.
+import { join } from "node:path"
+
+import { debian_python, java_install, java_lacks, java_path, pip, place, python, python_lacks } from "./languages.mjs"
+
+const python_program = (interpreter, name) => () => [interpreter, "-B", join(place.here, "python", name)]
+const java = (version) => ({
+	lacks: java_lacks,
+	install: () => java_install(version),
+	command: () => ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", java_path(version), "Main"],
+})
+
+export const programs = [
+	{ name: "java-4", title: "the client for Java", ...java(4) },
+	{ name: "java-3", title: "the client for Java, 3.9", ...java(3) },
+	{
+		name: "kafka-python", title: "kafka-python", install: pip, command: python_program(python, "kafka_python.py"),
+	},
+	{
+		name: "kafka-python-debian", title: "kafka-python, as Debian has it", lacks: python_lacks("kafka"),
+		command: python_program(debian_python, "kafka_python.py"),
+	},
+	{
+		name: "confluent-python", title: "confluent-kafka for Python", install: pip, command: python_program(python, "confluent.py"),
+	},
+	{
+		name: "confluent-python-debian", title: "confluent-kafka for Python, as Debian has it", lacks: python_lacks("confluent_kafka"),
+		command: python_program(debian_python, "confluent.py"),
+	},
+]
