@@ -115,6 +115,8 @@ static const struct metric metrics[] = {
 	{"bide_kafka_broken_total", "Connections ended for what was sent on them.", F(kafka.broken_total), COUNTER},
 	{"bide_kafka_timeouts_total", "Kafka clients cut for slowness.", F(kafka.timeouts_total), COUNTER},
 	{"bide_kafka_held", "Connections of Kafka clients whose next request waits for memory.", F(kafka.held), GAUGE},
+	{"bide_kafka_fetch_sessions", "Sessions of Kafka clients that fetch.", F(kafka.sessions), GAUGE},
+	{"bide_kafka_fetch_session_partitions", "Partitions in these sessions.", F(kafka.session_partitions), GAUGE},
 	{"bide_kafka_parked", "Requests of Kafka clients parked.", F(kafka.parked), GAUGE},
 	{"bide_waits_parked", "Requests parked.", F(http.parked), GAUGE},
 	{"bide_waits_answered_total", "Waits that were woken and answered.", F(api.answered_total), COUNTER},

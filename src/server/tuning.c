@@ -38,6 +38,8 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 		.memory_bytes = c->kafka_memory_bytes,
 		.fetch_bytes = (uint32_t)c->fetch_bytes,
 		.wait_items = (uint32_t)c->wait_items,
+		.sessions = (uint32_t)c->fetch_sessions,
+		.session_partitions = (uint32_t)c->fetch_session_partitions,
 		.pipeline = (uint32_t)c->pipeline,
 		.connections = (uint32_t)c->connections,
 		.read_timeout_ms = (uint32_t)c->body_timeout_ms,

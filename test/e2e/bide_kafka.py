@@ -44,6 +44,37 @@ def fetch(correlation, topic, partition, offset, wait_ms=0, min_bytes=1, max_byt
     return frame(FETCH, 4, correlation, message + struct.pack(">iiqi", 1, partition, offset, max_bytes))
 
 
+def fetch_in_session(correlation, session, epoch, topics=None, wait_ms=0):
+    """A Fetch of version 11: the offset of each partition of each topic that is new in the session."""
+    message = struct.pack(">iiiibii", -1, wait_ms, 1, 1 << 20, 0, session, epoch) + struct.pack(">i", len(topics or {}))
+    for topic, partitions in (topics or {}).items():
+        message += string(topic) + struct.pack(">i", len(partitions))
+        for partition, offset in partitions.items():
+            message += struct.pack(">iiqqi", partition, -1, offset, -1, 1 << 20)
+    return frame(FETCH, 11, correlation, message + struct.pack(">i", 0) + string(""))
+
+
+def fetched_in_session(body):
+    """Of its answer: error, session, and {(topic, partition): (error, high watermark, bytes of records)}."""
+    _, error, session, topics = struct.unpack(">ihii", body[:14])
+    at, told = 14, {}
+    for _ in range(topics):
+        (length,) = struct.unpack(">h", body[at : at + 2])
+        topic = body[at + 2 : at + 2 + length].decode()
+        at += 2 + length
+        (count,) = struct.unpack(">i", body[at : at + 4])
+        at += 4
+        for _ in range(count):
+            partition, bad, high = struct.unpack(">ihq", body[at : at + 14])
+            (aborted,) = struct.unpack(">i", body[at + 30 : at + 34])
+            at += 34 + 16 * max(aborted, 0) + 4
+            (size,) = struct.unpack(">i", body[at : at + 4])
+            at += 4 + size
+            told[topic, partition] = (bad, high, size)
+    assert at == len(body)
+    return error, session, told
+
+
 class KafkaConn:
     """A raw connection. Nothing is sent or read but by a call."""
 

@@ -14,6 +14,8 @@ from bide_kafka import (
     KafkaServer,
     api_versions,
     fetch,
+    fetch_in_session,
+    fetched_in_session,
     flexible,
     frame,
     metadata,
@@ -378,6 +380,44 @@ def test_a_reader_who_takes_nothing_is_cut_and_keeps_nothing(fresh):
     server.eventually(lambda: server.metrics()["bide_kafka_connections"] == 0, "closed")
     with server.open_kafka() as conn:
         assert len(fetched(conn.send(fetch(1, "t", 0, 0, max_bytes=10 << 20)).answer()[1])[2]) > 8 * 900_000
+
+
+def test_a_session_names_its_partitions_once(server, topic):
+    with server.open_kafka() as reader, server.open_kafka() as writer:
+        writer.send(metadata(1, topic)).answer()
+        reader.send(fetch_in_session(1, 0, 0, {topic: {0: 0, 1: 0, 2: 0, 3: 0}}))
+        error, session, told = fetched_in_session(reader.answer()[1])
+        assert error == 0 and session > 0 and len(told) == 4
+        before = server.parked_kafka()
+        reader.send(fetch_in_session(2, session, 1, wait_ms=30000))
+        server.until_parked_kafka(before + 1)
+        writer.send(produce(2, topic, 3, batch(b"a"))).answer()
+        assert fetched_in_session(reader.answer()[1]) == (0, session, {(topic, 3): (0, 1, len(batch(b"a")))})
+        reader.send(fetch_in_session(3, session, 2, {topic: {3: 1}}, wait_ms=50))
+        assert fetched_in_session(reader.answer()[1]) == (0, session, {})
+        # Its topic goes while it waits; and is told so until it is taken out.
+        reader.send(fetch_in_session(4, session, 3, wait_ms=30000))
+        server.until_parked_kafka(before + 1)
+        admin = kafka_python.KafkaAdminClient(bootstrap_servers=server.kafka)
+        admin.delete_topics([topic])
+        admin.close()
+        assert fetched_in_session(reader.answer()[1])[2][topic, 0][0] == 3
+        with server.open_kafka() as other:
+            other.send(fetch_in_session(5, session, 4))
+            assert fetched_in_session(other.answer()[1])[0] == 70
+
+
+def test_as_many_fetch_sessions_as_there_may_be(fresh):
+    server = fresh("--max-fetch-sessions", "1", "--threads", "1")
+    with server.open_kafka() as one, server.open_kafka() as two:
+        one.send(metadata(1, "t")).answer()
+        assert fetched_in_session(one.send(fetch_in_session(2, 0, 0, {"t": {0: 0}})).answer()[1])[1] > 0
+        error, session, told = fetched_in_session(two.send(fetch_in_session(3, 0, 0, {"t": {0: 0}})).answer()[1])
+        assert (error, session, len(told)) == (0, 0, 1)
+        server.eventually(lambda: server.metrics()["bide_kafka_fetch_sessions"] == 1, "counted")
+        one.sock.close()
+        server.eventually(lambda: server.metrics()["bide_kafka_fetch_sessions"] == 0, "it ends with its connection")
+        assert fetched_in_session(two.send(fetch_in_session(4, 0, 0, {"t": {0: 0}})).answer()[1])[1] > 0
 
 
 def test_whatever_it_asks_for_a_fetch_has_a_limit(fresh):

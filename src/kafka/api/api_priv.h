@@ -78,6 +78,7 @@ struct kafka_conn {
 	struct wheel_entry timer;
 	struct kafka_call *incoming; /* whose frame is being read; in no list */
 	struct buf rest;             /* what was read and cannot be used now */
+	struct fetch_set *session;   /* NULL: none */
 	struct chain out;
 	uint64_t out_bytes;           /* in `out` and in early answers */
 	uint64_t held_bytes;          /* frames of its calls */
@@ -194,7 +195,7 @@ void kafka_call_answer_stored(struct kafka_call *call, const void *response, con
 
 void kafka_call_close(struct kafka_call *call);   /* no answer: the connection ends in its place */
 void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
-/* No request behind it is taken up before it is answered or parked: it changes something in more than one step. */
+/* No request behind it is taken up before it is answered: it changes something in more than one step. */
 void kafka_call_hold(struct kafka_call *call);
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
 void kafka_call_unpark(struct kafka_call *call);
@@ -236,6 +237,8 @@ kafka_handler sasl_handshake_handle, sasl_authenticate_handle, describe_acls_han
 
 /* --- produce.c, fetch.c, offsets.c --- */
 kafka_handler produce_handle, fetch_handle, list_offsets_handle, offset_for_leader_epoch_handle, delete_records_handle;
+
+void fetch_session_end(struct kafka_conn *conn);
 
 /* --- topics.c, configs.c, producer_id.c --- */
 kafka_handler create_topics_handle, delete_topics_handle, create_partitions_handle;

@@ -251,7 +251,6 @@ void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, u
 	call->deadline.deadline_ms = loop_now_ms(call->thread->loop) + timeout_ms;
 	wheel_add(call->thread->wheel, &call->deadline);
 	call->thread->stats.parked++;
-	let_go(call);
 }
 
 void kafka_call_unpark(struct kafka_call *call)

@@ -354,6 +354,7 @@ void kafka_conn_end(struct kafka_conn *conn)
 
 	drop_incoming(conn);
 	line_gone(conn, conn->calls.next);
+	fetch_session_end(conn);
 	kafka_chain_drop(thread, &conn->out);
 	wheel_remove(thread->wheel, &conn->timer);
 	loop_forget(thread->loop, &conn->source);

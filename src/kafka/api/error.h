@@ -62,6 +62,7 @@ enum kafka_error {
 	KAFKA_UNKNOWN_TOPIC_ID = 100,
 	KAFKA_INCONSISTENT_TOPIC_ID = 103,
 	KAFKA_TRANSACTIONAL_ID_NOT_FOUND = 105,
+	KAFKA_FETCH_SESSION_TOPIC_ID_ERROR = 106,
 };
 
 enum kafka_error kafka_error_of(enum outcome outcome);

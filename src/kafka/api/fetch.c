@@ -7,8 +7,8 @@
  * sent from where it lies.
  *
  * A request that comes behind a parked Fetch ends its wait with what there is then, which may be nothing: no heartbeat starves
- * behind a poll. Sessions (KIP-227) are not kept: an answer says that there is none, and the client names all its partitions
- * again. */
+ * behind a poll. Of a session (fetch_session.c) the partitions stay on the board between two polls; each poll looks only at those
+ * that have changed, and without any it asks nobody. */
 #include "kafka/api/fetch_priv.h"
 
 #include "base/panic.h"
@@ -30,30 +30,42 @@ static struct fetch_look *look_new(struct kafka_call *call)
 {
 	const struct fetch_set *set = call->own;
 	struct fetch_look *look = kafka_call_alloc(call, sizeof(*look));
+	size_t at = 0;
 
 	if (!look)
 		return NULL;
-	list_each (node, &set->changed)
+	list_each (node, &set->changed) {
+		look->spot_count++;
 		look->count += fetch_spot_of(node)->error == KAFKA_NONE;
+	}
 	look->partitions = kafka_call_alloc(call, look->count * sizeof(*look->partitions));
-	return look->partitions ? look : NULL;
+	if (!look->partitions)
+		return NULL;
+	list_each (node, &set->changed) {
+		if (fetch_spot_of(node)->error == KAFKA_NONE)
+			partition_set(&look->partitions[at++], fetch_spot_of(node));
+	}
+	return look;
 }
+
+static void park(struct kafka_call *call, struct fetch_look *look);
 
 static void look_at(struct kafka_call *call, bool watch)
 {
 	struct fetch_set *set = call->own;
 	struct fetch_look *look = look_new(call);
 	struct command *c;
-	size_t at = 0;
 
 	if (!look)
 		return;
-	list_each (node, &set->changed) {
-		if (fetch_spot_of(node)->error == KAFKA_NONE)
-			partition_set(&look->partitions[at++], fetch_spot_of(node));
-	}
-	if (at == 0) {
-		fetch_answer(call, look);
+	set->woken = false;
+	set->missing_bytes = set->min_bytes;
+	set->came_bytes = 0;
+	if (look->count == 0) {
+		if (watch && set->id && look->spot_count == 0)
+			park(call, look);
+		else
+			fetch_answer(call, look);
 		return;
 	}
 	c = &look->ask.command;
@@ -66,9 +78,8 @@ static void look_at(struct kafka_call *call, bool watch)
 		.max_bytes = set->max_bytes,
 		.committed = set->committed,
 		.watch = watch,
+		.follow = set->id != 0,
 	};
-	set->woken = false;
-	set->missing_bytes = 0;
 	kafka_ask_send(call, &look->ask);
 }
 
@@ -87,17 +98,25 @@ static void behind(struct kafka_call *call)
 
 static const struct kafka_waits fetch_waits = {.expired = expired, .behind = behind};
 
-/* Each hears from now on what comes. One that cannot, because too many hang there already, is looked at when the wait is over. */
+/* Each hears from now on what comes. One that cannot, because too many hang there already, is looked at when the wait is over;
+ * one of a session in any case. */
 static void hang(struct fetch_set *set, const struct fetch_look *look)
 {
 	const struct fetch_partition *p = look->partitions;
+	size_t left = look->spot_count;
 
-	list_each (node, &set->changed) {
+	list_each_safe (node, &set->changed) {
 		struct fetch_spot *spot = fetch_spot_of(node);
+		bool hangs;
 
+		if (left-- == 0)
+			return;
+		hangs = fetch_spot_hang(spot, p->stream);
+		spot->news |= spot->seen != p->high_watermark;
 		spot->seen = p->high_watermark;
 		spot->full = p->bytes >= spot->max_bytes;
-		(void)!fetch_spot_hang(spot, p->stream);
+		if (set->id && !set->whole && hangs && !spot->news && !p->bytes)
+			list_remove(&spot->changed);
 		p++;
 	}
 }
@@ -113,7 +132,11 @@ static void park(struct kafka_call *call, struct fetch_look *look)
 		return;
 	}
 	hang(set, look);
-	set->missing_bytes = look->ask.command.in.fetch.missing_bytes;
+	set->missing_bytes -= set->came_bytes < set->missing_bytes ? set->came_bytes : set->missing_bytes;
+	if (!set->missing_bytes || set->woken) { /* something came meanwhile where nobody looked */
+		look_at(call, true);
+		return;
+	}
 	call->sheds = true;
 	kafka_call_park(call, &fetch_waits, set->until_ms - now_ms);
 }
@@ -122,11 +145,15 @@ static void answered(struct kafka_call *call, struct kafka_ask *ask)
 {
 	struct fetch_look *look = container_of(ask, struct fetch_look, ask);
 
-	if (ask->command.outcome == OUTCOME_PARKED)
+	struct fetch_set *set = call->own;
+
+	if (ask->command.outcome == OUTCOME_PARKED) {
+		set->missing_bytes = ask->command.in.fetch.missing_bytes;
 		park(call, look);
-	else if (ask->command.outcome == OUTCOME_OK)
+	}
+	if (ask->command.outcome == OUTCOME_OK)
 		fetch_answer(call, look);
-	else
+	else if (ask->command.outcome != OUTCOME_PARKED)
 		kafka_call_close(call);
 }
 
@@ -136,15 +163,25 @@ static void spot_grew(struct fetch_spot *spot, const struct stream_growth *growt
 {
 	struct fetch_set *set = spot->topic->set;
 	uint64_t came = set->committed ? growth->stable_bytes : growth->bytes;
+	bool grew = growth->next_offset > spot->seen;
 
-	if (growth->deleted || (growth->trimmed && spot->offset < growth->earliest_offset)) {
+	if (!grew && !growth->deleted && !growth->trimmed)
+		return;
+	fetch_spot_change(spot);
+	spot->news = true;
+	if (growth->deleted || spot->offset < growth->earliest_offset)
 		set->woken = true;
-	} else if (growth->next_offset > spot->seen) {
+	if (grew)
 		spot->seen = growth->next_offset;
-		if (!spot->full)
-			set->missing_bytes -= came < set->missing_bytes ? came : set->missing_bytes;
+	came = grew && !spot->full ? came : 0;
+	if (!set->call)
+		return;
+	if (!kafka_call_is_parked(set->call)) {
+		set->came_bytes += came;
+		return;
 	}
-	if (!set->call || !kafka_call_is_parked(set->call) || (set->missing_bytes && !set->woken))
+	set->missing_bytes -= came < set->missing_bytes ? came : set->missing_bytes;
+	if (set->missing_bytes && !set->woken)
 		return;
 	kafka_call_unpark(set->call);
 	look_at(set->call, set->until_ms > loop_now_ms(set->thread->loop));
@@ -170,28 +207,23 @@ static uint64_t positive(int32_t value, uint64_t max)
 	return value < 0 ? 0 : (uint64_t)value < max ? (uint64_t)value : max;
 }
 
-static bool refuse_session(struct kafka_call *call, const struct kafka_fetch_request *request)
+static void refuse(struct kafka_call *call, enum kafka_error error)
 {
-	struct kafka_fetch_response *response;
-	enum kafka_error error = KAFKA_NONE;
+	struct kafka_fetch_response *response = kafka_call_response(call);
 
-	if (request->session_id != 0)
-		error = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
-	else if (request->session_epoch > 0)
-		error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
-	if (error == KAFKA_NONE)
-		return false;
-	response = kafka_call_response(call);
 	if (!response)
-		return true;
+		return;
 	response->error_code = (int16_t)error;
 	kafka_call_answer(call, response);
-	return true;
 }
 
 static void forget(struct kafka_call *call)
 {
-	fetch_set_free(call->own);
+	struct fetch_set *set = call->own;
+
+	if (set->call == call)
+		set->call = NULL;
+	fetch_set_unref(set);
 }
 
 /* One of them is in error already. */
@@ -208,21 +240,21 @@ void fetch_handle(struct kafka_call *call, const void *message)
 {
 	const struct kafka_limits *limits = &call->thread->config.limits;
 	const struct kafka_fetch_request *request = message;
-	struct fetch_set *set;
+	enum kafka_error error;
+	struct fetch_set *set = fetch_set_for(call, request, &error);
 
-	if (refuse_session(call, request))
+	if (!set && error)
+		refuse(call, error);
+	else if (!set)
+		kafka_call_close(call);
+	if (!set)
 		return;
-	set = fetch_set_new(call->thread);
 	call->own = set;
 	call->forget = forget;
-	if (!set || !fetch_set_fill(set, request)) {
-		kafka_call_close(call);
-		return;
-	}
 	set->call = call;
 	set->committed = request->isolation_level == 1;
 	set->max_bytes = positive(request->max_bytes, limits->fetch_bytes);
 	set->min_bytes = positive(request->min_bytes, set->max_bytes);
 	set->until_ms = loop_now_ms(call->thread->loop) + positive(request->max_wait_ms, limits->max_wait_ms);
-	look_at(call, request->max_wait_ms > 0 && set->min_bytes > 0 && !has_error(set));
+	look_at(call, request->max_wait_ms > 0 && set->min_bytes > 0 && set->spot_count > 0 && !has_error(set));
 }

@@ -179,28 +179,86 @@ static bool gathering_init(struct gathering *g, const struct fetch_look *look)
 	for (size_t i = 0; i < look->count; i++)
 		chunks += look->partitions[i].view ? look->partitions[i].view->chunk_count : 0;
 	g->left = set->max_bytes;
-	g->topics = kafka_call_alloc(g->call, set->spot_count * sizeof(*g->topics));
-	g->partitions = g->topics ? kafka_call_alloc(g->call, set->spot_count * sizeof(*g->partitions)) : NULL;
+	g->topics = kafka_call_alloc(g->call, look->spot_count * sizeof(*g->topics));
+	g->partitions = g->topics ? kafka_call_alloc(g->call, look->spot_count * sizeof(*g->partitions)) : NULL;
 	g->parts = g->partitions ? kafka_call_alloc(g->call, chunks * sizeof(*g->parts)) : NULL;
 	return g->parts != NULL;
+}
+
+/* Of a session, what has nothing new is not told. */
+static bool is_told(const struct fetch_set *set, const struct fetch_spot *spot, const struct kafka_fetched_partition *partition)
+{
+	return !set->id || set->whole || spot->news || partition->error_code || partition->records.len;
+}
+
+static void take_back(struct gathering *g)
+{
+	struct kafka_fetched_topic *topic = &g->topics[g->topic_count - 1];
+
+	g->partition_count--;
+	if (--topic->partitions.count)
+		return;
+	g->topic_count--;
+	g->topic = NULL;
+}
+
+/* A session's spot after it was told of: it has to be looked at again if there is more, or something is wrong, behind the others;
+ * else when it hears that something came. */
+static void settle(struct fetch_spot *spot, const struct fetch_partition *seen, const struct kafka_fetched_partition *partition)
+{
+	uint64_t end = spot->topic->set->committed ? seen->stable_offset : seen->high_watermark;
+	bool more = partition->error_code || spot->offset < end;
+
+	spot->news = partition->error_code != KAFKA_NONE;
+	if (seen->outcome == OUTCOME_NOT_FOUND) {
+		fetch_spot_unhang(spot);
+	} else {
+		spot->seen = seen->high_watermark;
+		more |= !fetch_spot_hang(spot, seen->stream);
+	}
+	if (!more || partition->records.len)
+		list_remove(&spot->changed);
+	if (more)
+		fetch_spot_change(spot);
+}
+
+static void gather(struct gathering *g, const struct fetch_look *look)
+{
+	struct fetch_set *set = g->call->own;
+	struct fetch_partition *seen = look->partitions;
+	size_t left = look->spot_count;
+
+	list_each_safe (node, &set->changed) {
+		struct fetch_spot *spot = fetch_spot_of(node);
+		struct kafka_fetched_partition *partition;
+
+		if (left-- == 0 || g->failed)
+			return;
+		partition = partition_add(g, spot);
+		if (!spot->error) {
+			spot->news |= seen->outcome == OUTCOME_OK && spot->seen != seen->high_watermark;
+			partition_fill(g, seen, partition);
+		}
+		if (!is_told(set, spot, partition))
+			take_back(g);
+		if (!spot->error && set->id && !g->failed)
+			settle(spot, seen, partition);
+		seen += !spot->error;
+	}
 }
 
 void fetch_answer(struct kafka_call *call, struct fetch_look *look)
 {
 	struct kafka_fetch_response *response = kafka_call_response(call);
 	struct fetch_set *set = call->own;
-	struct fetch_partition *seen = look->partitions;
 	struct gathering g = {.call = call};
 
 	set->call = NULL;
 	if (!response || !gathering_init(&g, look))
 		return;
-	list_each (node, &set->changed) {
-		struct kafka_fetched_partition *partition = partition_add(&g, fetch_spot_of(node));
-
-		if (partition->error_code == KAFKA_NONE && !g.failed)
-			partition_fill(&g, seen++, partition);
-	}
+	gather(&g, look);
+	set->whole = false;
+	response->session_id = set->id;
 	response->responses.at = g.topics;
 	response->responses.count = (uint32_t)g.topic_count;
 	if (!g.failed) {

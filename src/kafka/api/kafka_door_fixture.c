@@ -70,6 +70,8 @@ void door_init(void)
 			   .write_timeout_ms = 60000,
 			   .output_bytes = 1 << 16,
 			   .max_wait_ms = 60000,
+			   .sessions = 10,
+			   .session_partitions = 1000,
 			   .wait_items = 100,
 			   .topic_partitions = 2,
 			   .auto_create = true},

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 200000, PARTITIONS = 40, FETCH_VERSION = 12 };
+enum { TURNS_MAX = 200000, PARTITIONS = 40 };
 
 /* A client, and the answer it had last. */
 struct talk {
@@ -23,6 +23,7 @@ struct talk {
 
 static struct talk reader, writer;
 static struct buf bytes, batch;
+static int16_t fetch_version = 12;
 
 static int setup(void **state)
 {
@@ -81,6 +82,7 @@ static struct kafka_fetch_request all(int32_t wait_ms, int32_t min_bytes)
 	for (int32_t i = 0; i < PARTITIONS; i++)
 		asked[i] = (struct kafka_fetch_partition){
 			.partition = i, .current_leader_epoch = -1, .last_fetched_epoch = -1, .partition_max_bytes = 1 << 20};
+	asked_topic.partitions.at = asked;
 	asked_topic.partitions.count = PARTITIONS;
 	return (struct kafka_fetch_request){.max_wait_ms = wait_ms,
 					    .min_bytes = min_bytes,
@@ -92,7 +94,7 @@ static struct kafka_fetch_request all(int32_t wait_ms, int32_t min_bytes)
 static void ask(const struct kafka_fetch_request *request)
 {
 	buf_clear(&bytes);
-	request_put(&bytes, &(struct request){KAFKA_FETCH, FETCH_VERSION, request});
+	request_put(&bytes, &(struct request){KAFKA_FETCH, fetch_version, request});
 	assert_true(send(reader.fd, bytes.ptr, bytes.len, 0) == (ssize_t)bytes.len);
 }
 
@@ -126,7 +128,7 @@ static const struct kafka_fetch_response *hear(void)
 	assert_true(reader.in.len == len);
 	reader.answer = arena_alloc(&reader.arena, sizeof(*reader.answer));
 	/* Behind the size there is a header of 4 bytes and no tags. */
-	assert_int_equal(kafka_decode(api->response, kafka_api_format(api, FETCH_VERSION), slice_from(reader.in.ptr + 9, len - 9),
+	assert_int_equal(kafka_decode(api->response, kafka_api_format(api, fetch_version), slice_from(reader.in.ptr + 9, len - 9),
 				      &room, reader.answer),
 			 0);
 	return reader.answer;
@@ -237,7 +239,7 @@ static void a_parked_fetch_is_small(void **state)
 		clients[i] = door_connect();
 	asked_topic.partitions.count = 1;
 	buf_clear(&bytes);
-	request_put(&bytes, &(struct request){KAFKA_FETCH, FETCH_VERSION, &request});
+	request_put(&bytes, &(struct request){KAFKA_FETCH, fetch_version, &request});
 	for (int i = 0; i < 3; i++)
 		door_turn();
 	before = mallinfo2();
@@ -315,6 +317,215 @@ static void batches_come_whole_and_within_the_limits(void **state)
 	assert_true(heard(0)->records.len == size && heard(1)->records.len == 0);
 }
 
+/* --- sessions --- */
+
+/* Of the partitions from the `from`-th on, `count` of them, in the session at that epoch. */
+static struct kafka_fetch_request on(int32_t session, int32_t epoch, uint32_t from, uint32_t count)
+{
+	struct kafka_fetch_request request = all(60000, 1);
+
+	request.session_id = session;
+	request.session_epoch = epoch;
+	asked_topic.partitions.at = asked + from;
+	asked_topic.partitions.count = count;
+	request.topics.count = count ? 1 : 0;
+	return request;
+}
+
+static uint32_t told_count(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < reader.answer->responses.count; i++)
+		count += reader.answer->responses.at[i].partitions.count;
+	return count;
+}
+
+/* Of all partitions, which are answered at once. */
+static int32_t open_session(uint32_t count)
+{
+	struct kafka_fetch_request request = on(0, 0, 0, count);
+
+	request.max_wait_ms = 0;
+	ask(&request);
+	hear();
+	assert_true(reader.answer->error_code == 0 && told_count() == count);
+	return reader.answer->session_id;
+}
+
+static void a_session_is_asked_and_told_only_what_is_new(void **state)
+{
+	struct kafka_fetch_request request;
+	uint64_t before;
+	int32_t id;
+
+	(void)state;
+	begin();
+	id = open_session(PARTITIONS);
+	assert_true(id > 0 && door_stats().sessions == 1 && door_stats().session_partitions == PARTITIONS);
+	/* Nothing is new: nobody is asked. */
+	before = door.commands;
+	request = on(id, 1, 0, 0);
+	ask(&request);
+	until_parked();
+	assert_true(door.commands == before);
+	write_to(5, 1);
+	hear();
+	assert_true(reader.answer->session_id == id && told_count() == 1 && heard(5)->records.len > 0);
+	assert_true(heard(5)->high_watermark == 1);
+	/* It comes again until its offset moves on. */
+	request = on(id, 2, 0, 0);
+	ask(&request);
+	hear();
+	assert_true(told_count() == 1 && heard(5)->records.len > 0);
+	request = on(id, 3, 5, 1);
+	asked[5].fetch_offset = 1;
+	ask(&request);
+	until_parked();
+	/* What came between two polls is there at once. */
+	request = on(id, 4, 0, 0);
+	ask(&request); /* ends the one before */
+	hear();
+	assert_true(told_count() == 0 && reader.answer->error_code == 0);
+	until_parked();
+	write_to(6, 1);
+	hear();
+	assert_true(told_count() == 1 && heard(6));
+	write_to(7, 1);
+	request = on(id, 5, 6, 1);
+	asked[6].fetch_offset = 1;
+	ask(&request);
+	hear();
+	assert_true(told_count() == 1 && heard(7)->records.len > 0);
+}
+
+static void a_session_forgets_and_learns(void **state)
+{
+	int32_t gone[] = {0, 1, 39};
+	struct kafka_forgotten_topic forgotten = {.topic = SLICE_INIT("t"), .partitions = {.at = gone, .count = 3}};
+	struct kafka_fetch_request request;
+	int32_t id;
+
+	(void)state;
+	begin();
+	id = open_session(PARTITIONS);
+	request = on(id, 1, 0, 0);
+	request.forgotten_topics_data.at = &forgotten;
+	request.forgotten_topics_data.count = 1;
+	ask(&request);
+	until_parked();
+	assert_true(door_stats().session_partitions == PARTITIONS - 3);
+	write_to(1, 1);
+	write_to(39, 1);
+	write_to(2, 1);
+	hear();
+	assert_true(told_count() == 1 && heard(2));
+	request = on(id, 2, 1, 2);
+	asked[2].fetch_offset = 1;
+	ask(&request);
+	hear();
+	assert_true(told_count() == 1 && heard(1)->records.len > 0);
+	assert_true(door_stats().session_partitions == PARTITIONS - 2);
+	/* A new one in error is told at once, again and again; then it is put right. */
+	asked[0].fetch_offset = 7;
+	for (int32_t epoch = 3; epoch < 5; epoch++) {
+		request = on(id, epoch, 0, 2);
+		asked[0].fetch_offset = 7;
+		asked[1].fetch_offset = 1;
+		ask(&request);
+		hear();
+		assert_true(told_count() == 1 && heard(0)->error_code == KAFKA_OFFSET_OUT_OF_RANGE);
+	}
+	request = on(id, 5, 0, 1);
+	ask(&request);
+	until_parked();
+}
+
+static void a_sessions_partitions_take_turns(void **state)
+{
+	struct kafka_fetch_request request;
+	unsigned seen = 0;
+	size_t size;
+	int32_t id;
+
+	(void)state;
+	begin();
+	id = open_session(3);
+	for (int32_t i = 0; i < 3; i++)
+		size = write_to(i, 1);
+	for (int32_t epoch = 1; epoch <= 3; epoch++) {
+		request = on(id, epoch, 0, 0);
+		request.max_bytes = (int32_t)size;
+		ask(&request);
+		hear();
+		for (int32_t i = 0; i < 3; i++)
+			seen |= heard(i) && heard(i)->records.len ? 1u << i : 0;
+	}
+	assert_int_equal(seen, 7);
+}
+
+static int16_t error_of(int32_t session, int32_t epoch)
+{
+	struct kafka_fetch_request request = on(session, epoch, 0, 1);
+
+	request.max_wait_ms = 0;
+	ask(&request);
+	return hear()->error_code;
+}
+
+static void what_is_wrong_with_a_session(void **state)
+{
+	int32_t id, other;
+
+	(void)state;
+	begin();
+	assert_int_equal(error_of(0, 1), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+	assert_int_equal(error_of(77, 1), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+	id = open_session(1);
+	assert_int_equal(error_of(id, 2), KAFKA_INVALID_FETCH_SESSION_EPOCH);
+	assert_true(reader.answer->session_id == 0 && told_count() == 0);
+	assert_int_equal(error_of(id, 1), KAFKA_NONE);
+	assert_int_equal(error_of(id + 1, 2), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+	assert_int_equal(error_of(id, 2), KAFKA_NONE);
+	fetch_version = 13;
+	assert_int_equal(error_of(id, 3), KAFKA_FETCH_SESSION_TOPIC_ID_ERROR);
+	fetch_version = 12;
+	/* A new one ends the one before; without a session none is ended, unless it is named. */
+	other = open_session(2);
+	assert_true(other != id && door_stats().sessions == 1 && door_stats().session_partitions == 2);
+	assert_int_equal(error_of(id, 3), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+	assert_int_equal(error_of(0, -1), KAFKA_NONE);
+	assert_true(door_stats().sessions == 1);
+	assert_int_equal(error_of(other, -1), KAFKA_NONE);
+	assert_true(door_stats().sessions == 0 && door_stats().session_partitions == 0);
+	assert_int_equal(error_of(other, 1), KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+}
+
+static void there_are_so_many_sessions_and_partitions_in_them(void **state)
+{
+	struct kafka_fetch_request request;
+	int32_t id;
+	int first;
+
+	(void)state;
+	door.config.limits.sessions = 1;
+	door.config.limits.session_partitions = 10;
+	begin();
+	assert_int_equal(open_session(11), 0);
+	assert_true(door_stats().sessions == 0 && door_stats().session_partitions == 0);
+	id = open_session(8);
+	assert_true(id > 0);
+	first = reader.fd;
+	reader.fd = door_connect();
+	assert_int_equal(open_session(1), 0);
+	close(reader.fd);
+	reader.fd = first;
+	request = on(id, 1, 8, 3);
+	ask(&request);
+	assert_int_equal(hear()->error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+	assert_true(door_stats().sessions == 0 && door_stats().session_partitions == 0);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -324,6 +535,11 @@ int main(void)
 		TEST(a_parked_fetch_is_small),
 		TEST(too_many_partitions_wait_and_are_looked_at_in_the_end),
 		TEST(batches_come_whole_and_within_the_limits),
+		TEST(a_session_is_asked_and_told_only_what_is_new),
+		TEST(a_session_forgets_and_learns),
+		TEST(a_sessions_partitions_take_turns),
+		TEST(what_is_wrong_with_a_session),
+		TEST(there_are_so_many_sessions_and_partitions_in_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,12 @@ static const struct kafka_fetch_request fetch_old = {
 						     .partitions = ONE(((struct kafka_fetch_partition[]){
 							     {.current_leader_epoch = -1, .partition_max_bytes = 1 << 20}}))}})),
 };
+static const struct kafka_fetch_request fetch_session = {
+	.max_bytes = 1 << 20,
+	.topics = ONE(((struct kafka_fetch_topic[]){{.topic = SLICE_INIT("t"),
+						     .partitions = ONE(((struct kafka_fetch_partition[]){
+							     {.current_leader_epoch = -1, .partition_max_bytes = 1 << 20}}))}})),
+};
 static const struct kafka_list_offsets_request by_time = {
 	.replica_id = -1,
 	.topics = ONE(((struct kafka_list_offsets_topic[]){
@@ -225,6 +231,7 @@ static const struct script scripts[] = {
 	{.reader = {{KAFKA_PRODUCE, 9, &writing}, {KAFKA_PRODUCE, 3, &writing}}},
 	{.reader = {{KAFKA_FETCH, 12, &fetch_old}}},
 	{.reader = {{KAFKA_FETCH, 12, FETCH(3)}}},
+	{.reader = {{KAFKA_FETCH, 12, &fetch_session}, {KAFKA_FETCH, 12, FETCH(3)}}},
 	{.reader = {{KAFKA_FETCH, 4, FETCH(60000)}, {KAFKA_API_VERSIONS, 0, &versions}}},
 	{.reader = {{KAFKA_FETCH, 11, FETCH(60000)}}, .wakes = true},
 	{.reader = {{KAFKA_LIST_OFFSETS, 7, &by_time}, {KAFKA_OFFSET_FOR_LEADER_EPOCH, 4, &by_epoch}}},
