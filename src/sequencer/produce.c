@@ -33,6 +33,8 @@ static enum outcome judge(const struct topic *topic, const struct produce_batch 
 		return OUTCOME_TOO_LARGE;
 	if (batch->no_key && topic->limits.compact)
 		return OUTCOME_RECORD;
+	if (batch->packed && topic->limits.compact)
+		return OUTCOME_PACKED;
 	return OUTCOME_OK;
 }
 

@@ -89,6 +89,11 @@ static void too_long_or_without_a_key(void **state)
 	assert_int_equal(produce_as(&p), OUTCOME_OK);
 	assert_int_equal(set_topic(T_NAME, SLICE("cleanup.policy"), SLICE("compact")), OUTCOME_OK);
 	assert_int_equal(produce_as(&p), OUTCOME_RECORD);
+	p.batch.no_key = false;
+	p.batch.packed = true; /* the asker has to look */
+	assert_int_equal(produce_as(&p), OUTCOME_PACKED);
+	p.batch.packed = false;
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
 }
 
 static void the_time_of_the_append(void **state)

@@ -116,6 +116,7 @@ int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST
  * nothing is to be done now. To be asked after each turn and whenever something has become durable. */
 struct compact_step *sequencer_compact_take(struct sequencer *s);
 void sequencer_compact_give(struct sequencer *s, struct compact_step *step);
+bool sequencer_compacts(const struct sequencer *s);        /* there are compacted topics */
 bool sequencer_compact_is_idle(const struct sequencer *s); /* no pass is under way, nor is one to begin */
 
 struct sequencer_stats {

@@ -143,6 +143,8 @@ void stream_compact_soon(struct sequencer *s, struct stream *stream)
 
 void stream_compact_follow(struct sequencer *s, struct stream *stream, bool compacted)
 {
+	s->streams.compacted_count += compacted;
+	s->streams.compacted_count -= stream->more->compacted;
 	stream->more->compacted = compacted;
 	if (compacted) {
 		stream_compact_soon(s, stream);
@@ -414,6 +416,11 @@ static void filtered(struct sequencer *s, struct stream *stream, const struct co
 	if (step->horizon_ms && (!c->horizon_ms || step->horizon_ms < c->horizon_ms))
 		c->horizon_ms = step->horizon_ms;
 	c->at = step->chunks[step->chunk_count - 1].end;
+}
+
+bool sequencer_compacts(const struct sequencer *s)
+{
+	return s->streams.compacted_count > 0;
 }
 
 bool sequencer_compact_is_idle(const struct sequencer *s)

@@ -93,10 +93,12 @@ struct produce_batch {
 	int32_t base_sequence;
 	bool transactional;
 	bool no_key; /* a record without a key is in it: refused where the topic is compacted */
+	bool packed; /* whether there is has not been looked at: it is compressed */
 };
 
 /* OK: appended. SAME: it has been before, at base_offset (error 0 for the client). NOT_FOUND; TOO_LARGE (max.message.bytes); GAP
- * (a sequence was left out); STALE (the producer's epoch is over); RECORD (compacted topic, no key); TXN (transactional, and the
+ * (a sequence was left out); STALE (the producer's epoch is over); RECORD (compacted topic, no key); PACKED (compacted topic,
+ * `packed`: it is to be looked into, and sent again); TXN (transactional, and the
  * partition is not in the producer's transaction, or not transactional while one is open); NO_SPACE; NO_MEMORY; STORAGE. */
 struct produce_partition {
 	struct topic_ref topic;

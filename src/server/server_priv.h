@@ -93,6 +93,7 @@ struct server {
 	uint64_t started_ms;
 	int exit_code;
 	atomic_bool draining, ready;
+	atomic_bool compacts;    /* there are compacted topics; written by the sequencer's thread before it answers */
 	uint64_t drain_until_ms; /* when to look again whether all have left; UINT64_MAX: not draining */
 	uint64_t drain_end_ms;
 	int signal_fd;
@@ -164,6 +165,7 @@ void server_info(void *thread, struct buf *out);
 bool server_is_ready(void *thread);
 bool server_is_draining(void *thread);
 uint64_t server_unix_ms(void *thread);
+bool server_compacts(void *thread);
 
 /* --- signals.c --- */
 int signals_block(void);

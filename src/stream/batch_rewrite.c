@@ -61,7 +61,8 @@ void batch_rewrite_end(const struct batch_rewrite *rewrite, struct slice batch, 
 		return;
 	}
 	memcpy(head, batch.ptr, BATCH_HEAD_BYTES);
-	memcpy(head + BATCH_HEAD_BYTES, records.ptr, records.len);
+	if (records.len)
+		memcpy(head + BATCH_HEAD_BYTES, records.ptr, records.len);
 	put_u32(head + AT_LENGTH, (uint32_t)(total - AT_EPOCH));
 	put_u32(head + AT_COUNT, rewrite->count);
 	if (!(head[AT_ATTRIBUTES + 1] & APPEND_TIME))

@@ -169,3 +169,16 @@ def test_transactions_and_compaction(server):
     assert {k: v for k, v in last_of(everything(server, "cache")).items() if k != b"end"} == {
         f"key-{k}".encode(): b"38" for k in range(10)
     }
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "lz4"])
+def test_every_record_needs_a_key(server, compression):
+    make(server, "cache")
+    producer = producer_of(server, compression_type=compression)
+    errors = []
+    producer.produce("cache", key=None, value="x" * 500, on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(CLIENT_S) == 0
+    assert [error.code() for error in errors] == [confluent.KafkaError.INVALID_RECORD]
+    producer.produce("cache", key="k", value="x" * 500, on_delivery=failed)
+    assert producer.flush(CLIENT_S) == 0
+    assert len(everything(server, "cache")) == 1

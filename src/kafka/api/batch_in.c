@@ -5,6 +5,8 @@
 #include "kafka/codec/compression.h"
 #include "stream/batch.h"
 
+#include <errno.h>
+
 enum { CHECKED_FROM = 21 }; /* the checksum is over what follows it */
 enum batch_attribute { BATCH_TRANSACTIONAL = 16, BATCH_CONTROL = 32 };
 
@@ -59,19 +61,43 @@ static enum kafka_error head_check(const struct head_in *head, struct slice reco
 }
 
 /* Each record is there, and whether all have a key. */
-static enum kafka_error records_read(struct slice records, bool *ret_no_key)
+static enum kafka_error records_read(struct batch_reader *reader, bool *ret_no_key)
 {
-	struct batch_reader reader;
 	struct batch_record record;
 	uint64_t offset;
-	int r = batch_open(&reader, records);
+	int r;
 
 	*ret_no_key = false;
-	while (r == 0 && (r = batch_next(&reader, &record, &offset)) == 1) {
+	while ((r = batch_next(reader, &record, &offset)) == 1)
 		*ret_no_key |= !record.key.ptr;
-		r = 0;
-	}
 	return r ? KAFKA_INVALID_RECORD : KAFKA_NONE;
+}
+
+static enum kafka_error plain_read(struct slice records, bool *ret_no_key)
+{
+	struct batch_reader reader;
+
+	return batch_open(&reader, records) ? KAFKA_INVALID_RECORD : records_read(&reader, ret_no_key);
+}
+
+enum kafka_error batch_in_open(struct produce_batch *batch)
+{
+	struct slice head = slice_from(batch->bytes, BATCH_HEAD_BYTES);
+	struct slice records = slice_from(batch->bytes + BATCH_HEAD_BYTES, batch->size_bytes - BATCH_HEAD_BYTES);
+	unsigned compression = (uint8_t)batch->bytes[CHECKED_FROM + 1] & KAFKA_COMPRESSION_MASK;
+	enum kafka_error error = KAFKA_INVALID_RECORD;
+	struct batch_reader reader;
+	struct buf opened = {0};
+	int r = kafka_decompress(compression, records, BATCH_IN_OPENED_MAX, &opened);
+
+	if (r)
+		error = r == -ENOMEM ? KAFKA_STORAGE_ERROR : r == -E2BIG ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_CORRUPT_MESSAGE;
+	else if (!batch_open_unpacked(&reader, head, buf_slice(&opened)))
+		error = records_read(&reader, &batch->no_key);
+	if (!error)
+		batch->packed = false;
+	buf_deinit(&opened);
+	return error;
 }
 
 enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch)
@@ -79,15 +105,16 @@ enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch)
 	struct wire_reader r = wire_reader_of(records);
 	struct head_in head = head_get(&r);
 	enum kafka_error error;
-	bool no_key = false;
+	bool no_key = false, packed;
 
 	if (records.len == 0)
 		return KAFKA_INVALID_RECORD;
 	if (r.failed)
 		return KAFKA_CORRUPT_MESSAGE;
 	error = head_check(&head, records);
-	if (error == KAFKA_NONE && (head.attributes & KAFKA_COMPRESSION_MASK) == KAFKA_COMPRESSION_NONE)
-		error = records_read(records, &no_key);
+	packed = (head.attributes & KAFKA_COMPRESSION_MASK) != KAFKA_COMPRESSION_NONE;
+	if (error == KAFKA_NONE && !packed)
+		error = plain_read(records, &no_key);
 	if (error)
 		return error;
 	*ret_batch = (struct produce_batch){
@@ -100,6 +127,7 @@ enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch)
 		.base_sequence = (int32_t)head.base_sequence,
 		.transactional = head.attributes & BATCH_TRANSACTIONAL,
 		.no_key = no_key,
+		.packed = packed,
 	};
 	return KAFKA_NONE;
 }

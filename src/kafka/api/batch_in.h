@@ -7,3 +7,8 @@
  * records agree. What it holds is read when it is not compressed. 0 and the batch, which lies in `records`; or the error that the
  * client is told. */
 enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch);
+
+/* What a compressed one holds is read, too: 0, and it is `packed` no more; or the error that the client is told. */
+enum kafka_error batch_in_open(struct produce_batch *batch);
+
+enum { BATCH_IN_OPENED_MAX = 64 << 20 }; /* what it may become */

@@ -2,8 +2,10 @@
 #include "kafka/api/batch_in.h"
 
 #include "base/crc32c.h"
+#include "base/mem.h"
 #include "base/testing.h"
 #include "kafka/codec/bytes.h"
+#include "kafka/codec/compression.h"
 #include "stream/batch.h"
 
 static struct buf bytes;
@@ -113,6 +115,55 @@ static void test_what_says_what_cannot_be(void **state)
 	}
 }
 
+static void test_compressed_ones(void **state)
+{
+	static const char zeros[1 << 20];
+	struct buf packed = {0}, plain = {0};
+	struct produce_batch batch;
+
+	(void)state;
+	for (unsigned kind = KAFKA_COMPRESSION_GZIP; kind <= KAFKA_COMPRESSION_ZSTD; kind++)
+		for (int key = 0; key < 2; key++) {
+			fresh(key);
+			buf_clear(&packed);
+			assert_int_equal(kafka_compress(kind, slice_from(bytes.ptr + 61, bytes.len - 61), &packed), 0);
+			bytes.len = 61;
+			buf_append_slice(&bytes, buf_slice(&packed));
+			batch_set_plain(bytes.ptr, bytes.len); /* for its length */
+			bytes.ptr[22] = (char)kind;
+			seal();
+			assert_int_equal(batch_in(buf_slice(&bytes), &batch), KAFKA_NONE);
+			assert_true(batch.packed && !batch.no_key);
+			assert_int_equal(batch_in_open(&batch), KAFKA_NONE);
+			assert_true(!batch.packed && batch.no_key == !key);
+			mem_fail_nth(1);
+			assert_int_equal(batch_in_open(&batch), KAFKA_STORAGE_ERROR);
+			mem_fail_nth(0);
+			bytes.ptr[bytes.len - 5] ^= 0x55;
+			bytes.ptr[64] ^= 0x55;
+			assert_int_not_equal(batch_in_open(&batch), KAFKA_NONE);
+		}
+	/* Something else is in it; much is in it. */
+	for (int much = 0; much < 2; much++) {
+		fresh(true);
+		buf_clear(&packed);
+		buf_clear(&plain);
+		for (int i = 0; i < (much ? 65 : 1); i++)
+			buf_append(&plain, zeros, sizeof(zeros));
+		assert_int_equal(kafka_compress(KAFKA_COMPRESSION_ZSTD, buf_slice(&plain), &packed), 0);
+		bytes.len = 61;
+		buf_append_slice(&bytes, buf_slice(&packed));
+		batch_set_plain(bytes.ptr, bytes.len);
+		bytes.ptr[22] = KAFKA_COMPRESSION_ZSTD;
+		seal();
+		assert_int_equal(batch_in(buf_slice(&bytes), &batch), KAFKA_NONE);
+		assert_int_equal(batch_in_open(&batch), much ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_INVALID_RECORD);
+		assert_true(batch.packed);
+	}
+	buf_deinit(&packed);
+	buf_deinit(&plain);
+}
+
 static void test_producers(void **state)
 {
 	struct produce_batch batch;
@@ -148,7 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_good_one),        cmocka_unit_test(test_any_part_of_one_is_none),
 		cmocka_unit_test(test_every_byte_counts), cmocka_unit_test(test_what_says_what_cannot_be),
-		cmocka_unit_test(test_producers),
+		cmocka_unit_test(test_compressed_ones),   cmocka_unit_test(test_producers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

@@ -21,6 +21,12 @@ static void send_command(void *ctx, struct command *command)
 	send_message(ctx, &command->message);
 }
 
+static bool keys_count(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
 static uint64_t unix_ms(void *ctx)
 {
 	(void)ctx;
@@ -79,6 +85,7 @@ void door_init(void)
 		.port = 9092,
 		.send = send_command,
 		.send_message = send_message,
+		.keys_count = keys_count,
 		.unix_ms = unix_ms,
 	};
 	fixture_init(&door.f);

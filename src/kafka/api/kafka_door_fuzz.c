@@ -33,6 +33,12 @@ static void send_command(void *ctx, struct command *command)
 	send_message(ctx, &command->message);
 }
 
+static bool keys_count(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
 static uint64_t unix_ms(void *ctx)
 {
 	(void)ctx;
@@ -121,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.port = 9092,
 		.send = send_command,
 		.send_message = send_message,
+		.keys_count = keys_count,
 		.unix_ms = unix_ms,
 	};
 	static char answers[64 * 1024];

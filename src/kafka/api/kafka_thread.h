@@ -33,6 +33,7 @@ struct kafka_config {
 	void (*send)(void *ctx, struct command *command); /* comes back by kafka_thread_message */
 	void (*send_message)(void *ctx, struct message *message);
 	uint64_t (*unix_ms)(void *ctx);
+	bool (*keys_count)(void *ctx); /* there are compacted topics, so whether records have keys must be looked at */
 };
 
 struct kafka_thread_stats {

@@ -31,8 +31,8 @@ static enum kafka_error outcome_error(const struct kafka_ask *ask, enum outcome 
 {
 	if (ask && ask->command.outcome != OUTCOME_OK)
 		outcome = ask->command.outcome;
-	/* Producers try again what they are told is the storage's fault. */
-	return outcome == OUTCOME_NO_MEMORY ? KAFKA_STORAGE_ERROR : kafka_error_of(outcome);
+	/* Producers try again what they are told is the storage's fault; next time it will be known what to look for. */
+	return outcome == OUTCOME_NO_MEMORY || outcome == OUTCOME_PACKED ? KAFKA_STORAGE_ERROR : kafka_error_of(outcome);
 }
 
 /* Which records a compacted topic does not take (KIP-467): clients may write the others again. */
@@ -135,7 +135,7 @@ static void answer(struct kafka_call *call, struct kafka_ask *ask)
 
 /* Looks at all batches; how many of them the sequencer is asked about. */
 static size_t take_batches(const struct kafka_produce_request *request, struct produced *produced,
-			   struct produce_partition *asked)
+			   struct produce_partition *asked, bool open)
 {
 	size_t count = 0;
 
@@ -149,6 +149,8 @@ static size_t take_batches(const struct kafka_produce_request *request, struct p
 			produced->error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 			if (partition->index >= 0)
 				produced->error = batch_in(partition->records, &one->batch);
+			if (!produced->error && open && one->batch.packed)
+				produced->error = batch_in_open(&one->batch);
 			if (produced->error)
 				continue;
 			one->topic.name = topic->name;
@@ -170,6 +172,7 @@ static void refuse_all(struct kafka_call *call, struct produce *produce, size_t 
 void produce_handle(struct kafka_call *call, const void *message)
 {
 	const struct kafka_produce_request *request = message;
+	const struct kafka_thread *kafka = call->thread;
 	size_t count = partition_count(request);
 	struct produce *produce = kafka_call_alloc(call, sizeof(*produce));
 	struct produced *produced = produce ? kafka_call_alloc(call, count * sizeof(*produced)) : NULL;
@@ -185,7 +188,8 @@ void produce_handle(struct kafka_call *call, const void *message)
 		refuse_all(call, produce, count, KAFKA_INVALID_REQUIRED_ACKS);
 		return;
 	}
-	count = take_batches(request, produced, asked);
+	/* Which topics are compacted the sequencer knows; that there are any, everyone. */
+	count = take_batches(request, produced, asked, kafka->config.keys_count(kafka->ctx));
 	if (count == 0) {
 		answer(call, NULL);
 		return;
