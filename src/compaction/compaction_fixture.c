@@ -17,6 +17,7 @@ int compaction_setup(void **state)
 	fixture_init(&f);
 	f.config.compaction_interval_ms = 1000;
 	f.config.gather_chunks = 1000;
+	f.config.transaction_ms_max = 1000000000;
 	fixture_start(&f);
 	assert_int_equal(make_topic(T_NAME, 1), OUTCOME_OK);
 	assert_int_equal(set_topic(T_NAME, SLICE("cleanup.policy"), SLICE("compact")), OUTCOME_OK);
@@ -245,6 +246,11 @@ void expect_kept(const char *said)
 	expect_kept_from(0, said);
 }
 
+void read_all(void)
+{
+	say_from(0);
+}
+
 size_t aborted_told(void)
 {
 	return say_from(0);
@@ -288,10 +294,11 @@ enum outcome delete_before(uint64_t offset)
 
 void txn_init(struct txn_writer *writer, const char *id)
 {
-	struct ask ask = {
-		.c = {.kind = COMMAND_PRODUCER_ID,
-		      .in.producer_id = {
-			      .transactional_id = slice_str(id), .timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1}}};
+	struct ask ask = {.c = {.kind = COMMAND_PRODUCER_ID,
+				.in.producer_id = {.transactional_id = slice_str(id),
+						   .timeout_ms = 1000000000,
+						   .producer_id = -1,
+						   .producer_epoch = -1}}};
 
 	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
 	*writer = (struct txn_writer){slice_str(id), ask.c.out.producer_id.producer_id, ask.c.out.producer_id.producer_epoch, 0};

@@ -22,6 +22,7 @@ void compact_later(uint64_t ms);   /* time moves, and then that */
 void expect_kept(const char *said);
 /* The same, and the last record ("-") is left out. */
 void expect_kept_from(uint64_t offset, const char *said);
+void read_all(void);                      /* the same into `mine` */
 size_t aborted_told(void);                /* how many aborted transactions a reader of all is told of */
 unsigned compression_at(uint64_t offset); /* of the batch there */
 enum outcome delete_before(uint64_t offset);
