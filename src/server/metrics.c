@@ -119,7 +119,6 @@ static const struct metric metrics[] = {
 	{"bide_kafka_requests_total", "Requests of Kafka clients.", F(kafka.requests_total), COUNTER},
 	{"bide_kafka_received_bytes_total", "Bytes received from Kafka clients.", F(kafka.bytes_in_total), COUNTER},
 	{"bide_kafka_sent_bytes_total", "Bytes sent to Kafka clients.", F(kafka.bytes_out_total), COUNTER},
-	{"bide_kafka_broken_total", "Connections ended for what was sent on them.", F(kafka.broken_total), COUNTER},
 	{"bide_kafka_timeouts_total", "Kafka clients cut for slowness.", F(kafka.timeouts_total), COUNTER},
 	{"bide_kafka_held", "Connections of Kafka clients whose next request waits for memory.", F(kafka.held), GAUGE},
 	{"bide_kafka_fetch_sessions", "Sessions of Kafka clients that fetch.", F(kafka.sessions), GAUGE},
@@ -223,6 +222,12 @@ void server_metrics(void *ctx, struct buf *out)
 		{F(api.parked_job), "job"},     {F(api.parked_result), "result"}, {F(api.parked_submit), "submit"},
 		{F(api.parked_claim), "claim"}, {F(api.parked_many), "many"},     {F(api.parked_stream), "stream"},
 	};
+	static const struct labelled_metric broken[] = {
+		{F(kafka.broken_total[KAFKA_BROKEN_LENGTH]), "length"},
+		{F(kafka.broken_total[KAFKA_BROKEN_UNKNOWN]), "unknown"},
+		{F(kafka.broken_total[KAFKA_BROKEN_MALFORMED]), "malformed"},
+		{F(kafka.broken_total[KAFKA_BROKEN_MEMORY]), "memory"},
+	};
 	static const struct labelled_metric hooks[] = {
 		{F(webhooks.done_total), "done"},
 		{F(webhooks.answered_total), "answered"},
@@ -241,6 +246,9 @@ void server_metrics(void *ctx, struct buf *out)
 	buf_append_str(out, "# HELP bide_refused_total Commands refused, by reason.\n# TYPE bide_refused_total counter\n");
 	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++)
 		labelled(out, "bide_refused_total", "reason", refusals[i].name, f.sequencer.refused_total[refusals[i].outcome]);
+	buf_append_str(out, "# HELP bide_kafka_broken_total Connections of Kafka clients ended for what was sent on them.\n"
+			    "# TYPE bide_kafka_broken_total counter\n");
+	labelled_all(out, &f, "bide_kafka_broken_total", "reason", broken, ARRAY_COUNT(broken));
 	buf_append_str(out, "# HELP bide_webhooks_total Webhooks, by what became of them.\n# TYPE bide_webhooks_total counter\n");
 	labelled_all(out, &f, "bide_webhooks_total", "result", hooks, ARRAY_COUNT(hooks));
 	buf_append_str(out, "# HELP bide_waits_kind Requests parked, by kind.\n# TYPE bide_waits_kind gauge\n");

@@ -33,7 +33,7 @@ uint64_t clock_monotonic_ms(void)
 	return clock_monotonic_us() / 1000;
 }
 
-static void diag(void *ctx, const char *line)
+void server_diag(void *ctx, const char *line)
 {
 	(void)ctx;
 	fprintf(stderr, "bide: %s\n", line);
@@ -89,7 +89,7 @@ static int recover(struct server *server)
 		.segment_bytes = c->segment_bytes,
 		.salvage = c->salvage != 0,
 		.faults = getenv("BIDE_FAULTS"),
-		.diag = diag,
+		.diag = server_diag,
 	};
 	struct journal_replay replaying = {.entry = replay};
 	uint8_t seed[16];

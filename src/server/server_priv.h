@@ -166,6 +166,7 @@ bool server_is_ready(void *thread);
 bool server_is_draining(void *thread);
 uint64_t server_unix_ms(void *thread);
 bool server_compacts(void *thread);
+void server_diag(void *ctx, const char *line); /* tells whoever runs the server */
 
 /* --- signals.c --- */
 int signals_block(void);

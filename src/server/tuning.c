@@ -131,6 +131,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.send_message = turn_send_message,
 		.unix_ms = server_unix_ms,
 		.keys_count = server_compacts,
+		.diag = server_diag,
 	};
 	tuning->sequencer = sequencer_config_of(c);
 	return tuning;

@@ -137,6 +137,7 @@ struct kafka_thread {
 	struct board board; /* waits, by the key of what they wait for */
 	struct buf out;     /* the answer being made */
 	struct kafka_thread_stats stats;
+	uint64_t tell_ms, untold; /* broken.c: when it tells again, and of how many it did not */
 	char read_buffer[READ_BYTES];
 	char write_buffer[WRITE_BYTES];
 };
@@ -155,6 +156,10 @@ void kafka_conn_attend(struct kafka_conn *conn);
 void kafka_conn_end(struct kafka_conn *conn); /* closes and frees it; its calls are gone */
 
 void kafka_memory_given(struct kafka_thread *thread, uint64_t bytes); /* of a long frame that is no more */
+
+/* --- broken.c: connections that end for what was sent on them --- */
+void kafka_conn_broken(struct kafka_conn *conn, enum kafka_broken reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void kafka_call_broken(struct kafka_call *call, int error); /* its request, by what reading it gave */
 
 /* --- output.c --- */
 int kafka_chain_append(struct kafka_thread *thread, struct chain *chain, struct slice bytes) MUST_USE; /* 0 or -ENOMEM */

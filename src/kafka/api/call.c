@@ -359,7 +359,7 @@ void kafka_call_run(struct kafka_call *call)
 	if (handler)
 		r = decode(call, &message);
 	if (r || !handler) {
-		call->thread->stats.broken_total++;
+		kafka_call_broken(call, r);
 		kafka_call_close(call);
 		return;
 	}

@@ -1,6 +1,8 @@
 /* A connection: reading, deadlines, the end. */
 #include "kafka/api/api_priv.h"
 
+#include "kafka/codec/bytes.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
@@ -104,7 +106,6 @@ static void timer_expired(struct wheel_entry *entry)
 /* What was sent is no request: the connection ends behind the answers to those before it. */
 static void refuse_input(struct kafka_conn *conn)
 {
-	conn->thread->stats.broken_total++;
 	conn->flags |= CONN_CLOSING;
 	kafka_conn_need(conn);
 }
@@ -142,6 +143,15 @@ void kafka_memory_given(struct kafka_thread *thread, uint64_t bytes)
 	}
 }
 
+static void refuse_length(struct kafka_conn *conn)
+{
+	struct wire_reader r = wire_reader_of(slice_from(conn->size, KAFKA_SIZE_BYTES));
+
+	kafka_conn_broken(conn, KAFKA_BROKEN_LENGTH, "a request cannot have %d bytes (max-frame is %u); a client of Kafka's?",
+			  (int32_t)kafka_get_u32(&r), conn->thread->config.limits.frame_bytes);
+	refuse_input(conn);
+}
+
 /* Its size is known. */
 static void frame_begin(struct kafka_conn *conn)
 {
@@ -149,7 +159,7 @@ static void frame_begin(struct kafka_conn *conn)
 
 	if (kafka_frame_size(conn->size, conn->thread->config.limits.frame_bytes, &frame_bytes)) {
 		conn->size_len = 0;
-		refuse_input(conn);
+		refuse_length(conn);
 		return;
 	}
 	if (holds_back(conn, frame_bytes))
@@ -180,8 +190,10 @@ static void frame_grew(struct kafka_conn *conn)
 		return;
 	}
 	if (call->frame.len < call->frame_bytes) {
-		if (call->frame_bytes > KAFKA_FRAME_EARLY_MAX_BYTES && !kafka_call_may_be_long(call))
+		if (call->frame_bytes > KAFKA_FRAME_EARLY_MAX_BYTES && !kafka_call_may_be_long(call)) {
+			kafka_call_broken(call, -ENOTSUP);
 			refuse_input(conn);
+		}
 		return;
 	}
 	conn->incoming = NULL;

@@ -34,6 +34,16 @@ struct kafka_config {
 	void (*send_message)(void *ctx, struct message *message);
 	uint64_t (*unix_ms)(void *ctx);
 	bool (*keys_count)(void *ctx); /* there are compacted topics, so whether records have keys must be looked at */
+	void (*diag)(void *ctx, const char *line); /* a message for whoever runs the server; NULL: nobody does */
+};
+
+/* Why a connection was ended for what was sent on it. */
+enum kafka_broken {
+	KAFKA_BROKEN_LENGTH,    /* a request cannot be so long, or so short */
+	KAFKA_BROKEN_UNKNOWN,   /* its key or version is not offered */
+	KAFKA_BROKEN_MALFORMED, /* it does not fit its frame */
+	KAFKA_BROKEN_MEMORY,    /* it would take more than it may */
+	KAFKA_BROKEN_COUNT
 };
 
 struct kafka_thread_stats {
@@ -43,7 +53,7 @@ struct kafka_thread_stats {
 	uint64_t sessions, session_partitions; /* of Fetch, now */
 	uint64_t held;                         /* connections whose next request waits for memory, now */
 	uint64_t bytes_in_total, bytes_out_total;
-	uint64_t broken_total;   /* connections ended for what was sent on them */
+	uint64_t broken_total[KAFKA_BROKEN_COUNT];
 	uint64_t timeouts_total; /* senders and readers cut for slowness */
 };
 
