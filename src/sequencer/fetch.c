@@ -192,33 +192,45 @@ struct search {
 	int64_t time_ms;
 };
 
-/* The chunk with the latest record. */
-static bool chunk_latest(const struct stream *stream, uint64_t end, struct chunk_place *ret_place)
+static bool is_better(const struct search *search, int64_t time_ms, uint64_t offset)
 {
+	if (search->at >= 0)
+		return time_ms >= search->at;
+	return !search->found || time_ms > search->time_ms || (time_ms == search->time_ms && offset < search->offset);
+}
+
+/* The chunk with the latest time, and the first of those with the same, behind *place in that order. */
+static bool chunk_latest(const struct stream *stream, uint64_t end, struct chunk_place *place)
+{
+	const struct chunk *before = place->chunk;
 	uint64_t offset = stream_earliest(stream);
-	struct chunk_place place;
+	struct chunk_place at;
 	bool found = false;
 
-	for (; stream_chunk_from(stream, offset, &place) && place.from < end; offset = place.end) {
-		if (found && place.chunk->max_time_ms <= ret_place->chunk->max_time_ms)
+	for (; stream_chunk_from(stream, offset, &at) && at.from < end; offset = at.end) {
+		uint64_t time_ms = at.chunk->max_time_ms;
+
+		if (before &&
+		    (time_ms > before->max_time_ms || (time_ms == before->max_time_ms && at.chunk->offset <= before->offset)))
 			continue;
-		*ret_place = place;
+		if (found && time_ms <= place->chunk->max_time_ms)
+			continue;
+		*place = at;
 		found = true;
 	}
 	return found;
 }
 
-/* The next chunk to be looked into, from `offset` on. */
-static bool chunk_at(const struct stream *stream, const struct search *search, uint64_t offset, struct chunk_place *ret_place)
+/* The next chunk to be looked into, behind *place; its chunk is NULL at first. A chunk's latest time may be a marker's, or of a
+ * record that is no longer told, or not yet: so whatever was found, a chunk with a later time may have a better one. */
+static bool chunk_next(const struct stream *stream, const struct search *search, struct chunk_place *place)
 {
-	if (search->at < 0)
-		return chunk_latest(stream, search->end, ret_place);
-	return stream_chunk_since(stream, offset, (uint64_t)search->at, ret_place) && ret_place->from < search->end;
-}
+	uint64_t offset = place->chunk ? place->end : search->from;
 
-static bool is_better(const struct search *search, int64_t time_ms)
-{
-	return search->at >= 0 ? time_ms >= search->at : !search->found || time_ms > search->time_ms;
+	if (search->at < 0)
+		return chunk_latest(stream, search->end, place) &&
+		       is_better(search, (int64_t)place->chunk->max_time_ms, place->chunk->offset);
+	return !search->found && stream_chunk_since(stream, offset, (uint64_t)search->at, place) && place->from < search->end;
 }
 
 /* One batch of those in the chunk. */
@@ -230,7 +242,7 @@ static void search_batch(struct search *search, struct slice batch)
 	uint64_t offset;
 
 	if (batch_head_read(batch, &head) || head.control || head.base_offset + head.count <= search->from ||
-	    head.base_offset >= search->end || !is_better(search, head.max_time_ms))
+	    head.base_offset >= search->end || !is_better(search, head.max_time_ms, head.base_offset))
 		return;
 	if (head.compression || head.append_time || batch_open(&reader, batch)) {
 		search->packed = head.compression != 0 && !head.append_time;
@@ -240,7 +252,7 @@ static void search_batch(struct search *search, struct slice batch)
 		return;
 	}
 	while (batch_next(&reader, &record, &offset) == 1) {
-		if (offset < search->from || !is_better(search, (int64_t)reader.record_time_ms))
+		if (offset < search->from || !is_better(search, (int64_t)reader.record_time_ms, offset))
 			continue;
 		search->found = true;
 		search->packed = false;
@@ -267,20 +279,15 @@ static int search_chunk(struct sequencer *s, const struct chunk_place *place, st
 	return 0;
 }
 
-/* By time. A chunk's latest time may be that of a record that is no longer told, or not yet: then the next one is looked at. */
+/* By time: as many chunks are looked into as have times like the one wanted. */
 static enum outcome offset_by_time(struct sequencer *s, const struct stream *stream, uint64_t end, struct offset_partition *p)
 {
 	struct search search = {.at = p->at, .from = stream_earliest(stream), .end = end};
-	uint64_t offset = search.from;
-	struct chunk_place place;
+	struct chunk_place place = {0};
 	int r = 0;
 
-	while (!r && !search.found && chunk_at(stream, &search, offset, &place)) {
+	while (!r && chunk_next(stream, &search, &place))
 		r = search_chunk(s, &place, &search);
-		offset = place.end;
-		if (search.at < 0)
-			break;
-	}
 	if (r)
 		return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_STORAGE;
 	if (!search.found)
@@ -289,7 +296,7 @@ static enum outcome offset_by_time(struct sequencer *s, const struct stream *str
 	p->time_ms = search.time_ms;
 	if (!search.packed)
 		return OUTCOME_OK;
-	p->view = stream_view_from(s, stream, place.chunk->offset, &(struct stream_read_in){.max_chunks = 1});
+	p->view = stream_view_from(s, stream, search.offset, &(struct stream_read_in){.max_chunks = 1});
 	return p->view ? OUTCOME_OK : OUTCOME_NO_MEMORY;
 }
 

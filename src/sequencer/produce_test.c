@@ -248,6 +248,49 @@ static void offsets_by_time(void **state)
 	expect_same_state(false);
 }
 
+static enum outcome in_transaction(enum command_kind kind, struct ask *ask)
+{
+	struct txn_partition p = {.topic.name = T_NAME};
+	struct txn_in *in = &ask->c.in.txn;
+
+	if (kind == COMMAND_PRODUCER_ID)
+		ask->c.in.producer_id =
+			(struct producer_id_in){.transactional_id = SLICE("w"), .timeout_ms = 1000, .producer_id = -1};
+	else
+		*in = (struct txn_in){.transactional_id = SLICE("w"),
+				      .producer_id = 1,
+				      .partitions = &p,
+				      .partition_count = kind == COMMAND_TXN_ADD,
+				      .commit = true};
+	ask->c.kind = kind;
+	return fixture_ask(&f, ask, 0);
+}
+
+/* The marker's time is later than any record's, and there may be no record with it. */
+static void the_latest_time_is_no_markers(void **state)
+{
+	struct produce_partition p;
+	struct ask ask = {0};
+	int64_t start_ms;
+
+	(void)state;
+	assert_int_equal(make_topic(T_NAME, 1), OUTCOME_OK);
+	assert_int_equal(in_transaction(COMMAND_PRODUCER_ID, &ask), OUTCOME_OK);
+	assert_int_equal(in_transaction(COMMAND_TXN_ADD, &(struct ask){0}), OUTCOME_OK);
+	start_ms = (int64_t)f.now_ms;
+	p = batch_by((uint64_t)ask.c.out.producer_id.producer_id, ask.c.out.producer_id.producer_epoch, 0, 2);
+	p.batch.transactional = true;
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	fixture_later(&f, 10);
+	assert_int_equal(in_transaction(COMMAND_TXN_END, &(struct ask){0}), OUTCOME_OK);
+	assert_true(offset_at(OFFSET_LATEST).offset == 3);
+	assert_true(offset_at(OFFSET_MAX_TIME).offset == 0 && offset_at(OFFSET_MAX_TIME).time_ms == start_ms);
+	fixture_later(&f, 10);
+	assert_int_equal(produce("late", NULL), OUTCOME_OK);
+	assert_true(offset_at(OFFSET_MAX_TIME).offset == 3);
+	assert_true(delete_before(4).log_start_offset == 4 && offset_at(OFFSET_MAX_TIME).offset == -1);
+}
+
 static void old_ones_go(void **state)
 {
 	(void)state;
@@ -386,6 +429,7 @@ int main(void)
 		TEST(sequences_begin_again),
 		TEST(producers_are_forgotten),
 		TEST(offsets_by_time),
+		TEST(the_latest_time_is_no_markers),
 		TEST(old_ones_go),
 		TEST(old_when_they_came),
 		TEST(a_random_life),
