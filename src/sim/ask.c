@@ -94,7 +94,9 @@ static void check_answer(struct world *world, struct ask *ask, const struct expe
 
 	CHECK(world, should->outcome == OUTCOME_ANY || c->outcome == should->outcome,
 	      "command of kind %d came to outcome %d, the oracle says %d", (int)c->kind, (int)c->outcome, (int)should->outcome);
-	if (stream_command(ask))
+	if (topic_command(ask))
+		topic_check_answer(world, ask);
+	else if (stream_command(ask))
 		stream_check_answer(world, ask);
 	else if (c->kind == COMMAND_OUTPUT_APPEND)
 		output_check_answer(world, ask);
@@ -176,6 +178,13 @@ void ask_check(struct world *world, struct ask *ask, const struct expected *shou
 		check_answer(world, ask, should);
 }
 
+static void ask_free(struct ask *ask)
+{
+	command_answer_deinit(&ask->command);
+	free(ask->more);
+	free(ask);
+}
+
 void ask_returned(struct world *world, struct ask *ask)
 {
 	world->returned++;
@@ -183,8 +192,7 @@ void ask_returned(struct world *world, struct ask *ask)
 	blob_back(world, ask);
 	if (ask->returned)
 		ask->returned(world, ask);
-	command_answer_deinit(&ask->command);
-	free(ask);
+	ask_free(ask);
 }
 
 void asks_drop(struct world *world)
@@ -193,7 +201,6 @@ void asks_drop(struct world *world)
 		struct ask *ask = container_of(node, struct ask, node);
 
 		list_remove(node);
-		command_answer_deinit(&ask->command);
-		free(ask);
+		ask_free(ask);
 	}
 }

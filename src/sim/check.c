@@ -131,6 +131,10 @@ void check_tap(void *ctx, const struct store_replay *entry)
 
 	CHECK(world, !world->failed, "an event after the journal has failed");
 	CHECK(world, entry->time_ms <= world->now_ms, "an event of the future");
+	if (entry->type >= TOPIC_EVENT_FIRST) {
+		topic_tap(world, entry);
+		return;
+	}
 	if (entry->type >= STREAM_EVENT_FIRST) {
 		check_stream_tap(world, entry);
 		return;
@@ -252,6 +256,8 @@ void check_message(struct world *world, const struct loop *loop, struct message 
 		CHECK(world, offer->lease_count > 0, "an offer of nothing");
 		for (size_t i = 0; i < offer->lease_count; i++)
 			check_lease(world, loop, &offer->leases[i], durable);
+	} else if (message->kind == MESSAGE_STREAM_GREW) {
+		check_growth(world, container_of(message, struct stream_growth, message), durable);
 	} else if (message->kind == MESSAGE_STREAM_WAKE) {
 		check_stream_wake(world, container_of(message, struct stream_wake, message), durable);
 	} else {
@@ -334,6 +340,7 @@ static void check_poll(struct world *world, struct poll *poll)
 void check_turn(struct world *world)
 {
 	check_stream_turn(world);
+	topic_check_turn(world);
 	list_each (node, &world->polls)
 		check_poll(world, container_of(node, struct poll, node));
 	list_each (node, &world->claims) {

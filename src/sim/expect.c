@@ -158,6 +158,8 @@ struct expected expect(struct world *world, const struct ask *ask)
 
 	if (world->failed)
 		return (struct expected){.outcome = OUTCOME_STORAGE};
+	if (topic_command(ask))
+		return topic_expect(world, ask);
 	switch ((unsigned)c->kind) {
 	case COMMAND_SUBMIT:
 		return expect_submit(world, &c->in.submit);
@@ -237,6 +239,8 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 
 	if (c->outcome == OUTCOME_NO_MEMORY || c->outcome == OUTCOME_STORAGE || c->outcome == OUTCOME_NO_SPACE)
 		return 0;
+	if (topic_command(ask))
+		return topic_rests_on(world, ask);
 	switch ((unsigned)c->kind) {
 	case COMMAND_SUBMIT:
 		return submit_end(world, ask, end_before);

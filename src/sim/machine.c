@@ -103,7 +103,7 @@ void machine_free(struct world *world)
 	while ((mail = mail_pop(&world->mailbox))) {
 		struct message *message = container_of(mail, struct message, mail);
 
-		if (message->kind == MESSAGE_RELEASE)
+		if (message->kind != MESSAGE_COMMAND)
 			message_free(message);
 	}
 	world->s = sequencer_free(world->s);
@@ -112,6 +112,7 @@ void machine_free(struct world *world)
 	workers_crash(world);
 	readers_crash(world);
 	writers_crash(world);
+	topics_crash(world);
 	asks_drop(world);
 	for (unsigned i = 0; i < world->theme->loops; i++) {
 		board_deinit(&world->loops[i].board);
@@ -138,6 +139,7 @@ void machine_crash(struct world *world)
 		world->now_ms += random_below(&world->random, 500);
 	machine_start(world, from_checkpoint);
 	told_check(world);
+	topic_told_check(world, false);
 	for (size_t i = 0; i < KNOWN_MAX && i < world->known_count; i++)
 		CHECK(world, model_job(&world->model, world->known[i].number), "job %" PRIu64 " was acknowledged and is lost",
 		      world->known[i].number);
@@ -279,7 +281,12 @@ void machine_loop(struct world *world, struct loop *loop)
 			ask_returned(world, container_of(message, struct ask, command.message));
 			continue;
 		}
-		if (message->kind == MESSAGE_STREAM_WAKE)
+		if (message->kind == MESSAGE_STREAM_GREW) {
+			if (!fetchers_grew(world, loop, container_of(message, struct stream_growth, message))) {
+				mail_push(&world->mailbox, &message->mail); /* no more of it */
+				continue;
+			}
+		} else if (message->kind == MESSAGE_STREAM_WAKE)
 			reader_woken(world, loop, container_of(message, struct stream_wake, message));
 		else if (message->kind == MESSAGE_WAKE)
 			poll_woken(world, loop, container_of(message, struct wake, message));

@@ -25,6 +25,8 @@ void model_deinit(struct model *model)
 	free(model->jobs);
 	free(model->live);
 	model_streams_deinit(&model->streams);
+	model_topics_deinit(&model->topics);
+	model_groups_deinit(&model->groups);
 	*model = (struct model){0};
 }
 
@@ -468,6 +470,19 @@ static const char *job_event(struct model *model, const struct event *e)
 	return NULL;
 }
 
+static const char *stream_told(struct model *model, const struct store_replay *entry)
+{
+	struct stream_event e = {.type = (enum stream_event_type)entry->type, .time_ms = entry->time_ms, .end = entry->end};
+	const char *wrong = model_stream_apply(&model->streams, entry);
+
+	if (wrong)
+		return wrong;
+	ENSURE(stream_event_decode(&e, entry->fields) == 0);
+	if (!(model_stream(&model->streams, e.number)->flags & STREAM_TOPIC))
+		return NULL;
+	return model_partition_apply(model, &e, sim_store_body(entry));
+}
+
 const char *model_apply(struct model *model, const struct store_replay *entry)
 {
 	struct event e = {
@@ -475,8 +490,12 @@ const char *model_apply(struct model *model, const struct store_replay *entry)
 	struct model_queue *queue;
 
 	model->last_end = e.end;
+	if (entry->type >= GROUP_EVENT_FIRST)
+		return model_group_apply(model, entry);
+	if (entry->type >= TOPIC_EVENT_FIRST)
+		return model_topic_apply(model, entry);
 	if (entry->type >= STREAM_EVENT_FIRST)
-		return model_stream_apply(&model->streams, entry);
+		return stream_told(model, entry);
 	if (entry->body_bytes)
 		e.bytes = (struct body_ref){entry->body_place, entry->body_bytes, entry->body_crc, BODY_INLINE};
 	if (event_decode(&e, entry->fields))

@@ -3,8 +3,10 @@
  * crash is to fold anew what the disk kept. Strings are remembered by their hash. */
 #pragma once
 
+#include "sim/group_model.h"
 #include "sim/sim_store.h"
 #include "sim/stream_model.h"
+#include "sim/topic_model.h"
 
 enum { MODEL_QUEUES_MAX = 16, MODEL_TOTALS = 8, MODEL_QUEUE_CHARS = 16, MODEL_LOOPS_MAX = 4 };
 
@@ -51,6 +53,8 @@ struct model {
 	uint64_t next_number, tombstone_ms;
 	uint64_t last_end;
 	struct model_streams streams;
+	struct model_topics topics;
+	struct model_groups groups;
 };
 
 void model_init(struct model *model, uint64_t tombstone_ms);
@@ -95,5 +99,4 @@ const struct version *model_revision(const struct model_job *job, uint32_t revis
 /* Holds the sequencer's whole state against the model's. `claimed`: a bit for each queue that waiting claims may keep alive.
  * Also counts the bodies that are named, and asks the store whether each lives. NULL, or the first difference, in a buffer that
  * the next call overwrites. */
-const char *model_compare(const struct model *model, struct sequencer *s, uint32_t claimed,
-			  const struct sim_store *store) MUST_USE;
+const char *model_compare(struct model *model, struct sequencer *s, uint32_t claimed, const struct sim_store *store) MUST_USE;

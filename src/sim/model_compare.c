@@ -17,6 +17,8 @@ struct comparison {
 	uint64_t jobs, bodies;
 	uint32_t queues; /* a bit for each that was seen */
 	struct stream_comparison streams;
+	struct topic_comparison topics;
+	struct group_comparison groups;
 	char wrong[256];
 };
 
@@ -113,15 +115,26 @@ static void compare_queue(struct comparison *c, const struct event *e)
 		SAME("a queue's total", e->total[i], c->model->queues[q].total[i]);
 }
 
+/* Nobody subscribes in this world. */
+static void compare_later(struct comparison *c, uint8_t type, struct slice fields)
+{
+	if (type >= GROUP_EVENT_FIRST)
+		group_compare(&c->groups, type, fields);
+	else if (type >= TOPIC_EVENT_FIRST || type == STREAM_SNAP_SEQUENCE || type == STREAM_SNAP_ABORTED)
+		topic_compare(&c->topics, type, fields);
+	else if (type < SUB_EVENT_FIRST)
+		stream_compare(&c->streams, type, fields);
+	if (type == STREAM_SNAP)
+		topic_compare_stream(&c->topics, c->streams.stream ? c->streams.stream->number : 0);
+}
+
 static int compare(void *ctx, uint8_t type, struct slice fields)
 {
 	struct comparison *c = ctx;
 	struct event e = {.type = (enum event_type)type};
 
-	if (type >= SUB_EVENT_FIRST) /* nobody subscribes in this world, and there are no topics */
-		return 0;
 	if (type >= STREAM_EVENT_FIRST) {
-		stream_compare(&c->streams, type, fields);
+		compare_later(c, type, fields);
 		return 0;
 	}
 	ENSURE(event_decode(&e, fields) == 0);
@@ -134,15 +147,19 @@ static int compare(void *ctx, uint8_t type, struct slice fields)
 	return 0;
 }
 
-const char *model_compare(const struct model *model, struct sequencer *s, uint32_t claimed, const struct sim_store *store)
+const char *model_compare(struct model *model, struct sequencer *s, uint32_t claimed, const struct sim_store *store)
 {
 	static struct comparison c;
 	int r;
 
 	c = (struct comparison){.model = model, .store = store, .claimed = claimed};
 	c.streams = (struct stream_comparison){.model = &model->streams, .store = store};
+	c.topics = (struct topic_comparison){.model = model};
+	c.groups = (struct group_comparison){.model = &model->groups};
 	r = sequencer_snapshot_whole(s, compare, &c);
 	stream_compare_end(&c.streams);
+	topic_compare_end(&c.topics);
+	group_compare_end(&c.groups);
 	c.bodies += c.streams.bodies;
 	if (r)
 		differ(&c, "the snapshot failed", 0, (uint64_t)-r, 0);
@@ -156,5 +173,7 @@ const char *model_compare(const struct model *model, struct sequencer *s, uint32
 		differ(&c, "how many bodies are retained", 0, sim_store_bodies(store), c.bodies);
 	if (c.streams.wrong[0])
 		return c.streams.wrong;
+	if (c.topics.wrong[0] || c.groups.wrong[0])
+		return c.topics.wrong[0] ? c.topics.wrong : c.groups.wrong;
 	return c.wrong[0] ? c.wrong : NULL;
 }

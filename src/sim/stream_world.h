@@ -92,6 +92,8 @@ void check_stream_wake(struct world *world, const struct stream_wake *wake, uint
 void check_stream_bytes(struct world *world, const struct stream_view *view);                  /* as somebody reads it */
 void check_stream_turn(struct world *world);
 void check_stream_memory(struct world *world); /* memory was short in this step */
+void tap_kept(struct world *world, const struct stream_event *e, const struct model_stream *stream); /* what the core lets go */
+void told_append(struct world *world, const struct model_stream *stream, uint64_t offset);           /* the one at that offset */
 struct told *told_of(struct world *world, uint64_t number);
 void told_chunk(struct world *world, uint64_t number, uint64_t offset, uint64_t count, uint64_t content);
 void told_closed(struct world *world, uint64_t number, uint64_t at);

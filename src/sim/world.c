@@ -146,6 +146,28 @@ const struct theme themes[] = {
 	 .sync_fail_permille = 2,
 	 .memory_permille = 10,
 	 .sync_ms = 10},
+	/* What the Kafka door asks of topics, their producers and transactions. */
+	{.name = "topics",
+	 .topic = 6,
+	 .produce = 50,
+	 .fetch = 30,
+	 .leave = 2,
+	 .turn = 40,
+	 .loop = 70,
+	 .time = 24,
+	 .replay = 1,
+	 .steps = 60000,
+	 .loops = 3,
+	 .jobs = 10,
+	 .keep_ms = 300,
+	 .snapshot = 2,
+	 .checkpoint = 6,
+	 .tidy = 6,
+	 .crash_permyriad = 15,
+	 .sync_fail_permille = 3,
+	 .full_permille = 2,
+	 .memory_permille = 15,
+	 .sync_ms = 15},
 };
 const unsigned theme_count = ARRAY_COUNT(themes);
 
@@ -200,7 +222,9 @@ static void any_loop_runs(struct world *world)
 
 static void somebody_leaves(struct world *world)
 {
-	if (world->theme->read && random_permille(&world->random, 500))
+	if (world->theme->fetch)
+		fetcher_leaves(world);
+	else if (world->theme->read && random_permille(&world->random, 500))
 		reader_leaves(world);
 	else if (random_permille(&world->random, 500))
 		poller_leaves(world);
@@ -216,21 +240,15 @@ static void step(struct world *world)
 		unsigned weight;
 		void (*act)(struct world *world);
 	} acts[] = {
-		{"submit", t->submit, submitter_acts},
-		{"poll", t->poll, poller_acts},
-		{"claim", t->claim, worker_claims},
-		{"work", t->work, worker_works},
-		{"cancel", t->cancel, canceler_acts},
-		{"operate", t->operate, operator_acts},
-		{"leave", t->leave, somebody_leaves},
-		{"turn", t->turn, machine_turn},
-		{"loop", t->loop, any_loop_runs},
-		{"time", t->time, machine_time},
-		{"append", t->append, writer_acts},
-		{"read", t->read, reader_acts},
-		{"stream", t->stream, stream_operator_acts},
-		{"tidy", t->tidy, machine_tidy},
-		{"checkpoint", t->checkpoint, machine_checkpoint},
+		{"submit", t->submit, submitter_acts},    {"poll", t->poll, poller_acts},
+		{"claim", t->claim, worker_claims},       {"work", t->work, worker_works},
+		{"cancel", t->cancel, canceler_acts},     {"operate", t->operate, operator_acts},
+		{"leave", t->leave, somebody_leaves},     {"turn", t->turn, machine_turn},
+		{"loop", t->loop, any_loop_runs},         {"time", t->time, machine_time},
+		{"topic", t->topic, topic_operator_acts}, {"produce", t->produce, producer_acts},
+		{"fetch", t->fetch, fetcher_acts},        {"append", t->append, writer_acts},
+		{"read", t->read, reader_acts},           {"stream", t->stream, stream_operator_acts},
+		{"tidy", t->tidy, machine_tidy},          {"checkpoint", t->checkpoint, machine_checkpoint},
 	};
 	uint64_t sum = 0, drawn;
 	unsigned i = 0;
@@ -330,6 +348,8 @@ static void say_what_was(const struct world *world)
 		       world->model.streams.next_number, streams->appends, streams->longest, streams->repeats, streams->reads,
 		       streams->records, streams->wakes, streams->others, streams->expired, streams->moved, streams->forks,
 		       streams->trimmed, streams->dropped, streams->gathered, streams->behind);
+	if (world->theme->produce)
+		topics_say(world);
 	fflush(stdout);
 }
 
@@ -344,6 +364,13 @@ static void config_set(struct world *world)
 	world->config.queue_jobs_max = world->theme->jobs;
 	world->config.streams_max = STREAM_COUNT_MAX;
 	world->config.producers_max = STREAM_PRODUCERS;
+	if (world->theme->produce) {
+		world->config.streams_max = 1000;
+		world->config.producers_max = TOPIC_PRODUCERS_KNOWN;
+		world->config.topic_partitions_max = TOPIC_PARTITIONS_ASKED;
+		world->config.topics_max = TOPIC_NAMES - 1;
+		world->config.transaction_ms_max = 5000;
+	}
 	if (world->seed % 4) { /* else as the server does */
 		world->config.gather_chunks = (uint32_t)random_between(&world->random, 2, 12);
 		world->config.gather_bytes = (uint32_t)random_between(&world->random, 600, 4000);
@@ -369,10 +396,12 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	sim_store_tap(world->store, check_tap, world);
 	present = world;
 	streams_begin(world);
+	topics_begin(world);
 	machine_start(world, false);
 	while (world->step < world->steps)
 		step_checked(world);
 	quiesce(world);
+	topic_told_check(world, !world->failed);
 	check_replay(world);
 	machine_crash(world);
 	check_replay(world);
@@ -383,6 +412,7 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 		free(container_of(node, struct holding, node));
 	}
 	streams_end(world);
+	topics_end(world);
 	sim_store_free(world->store);
 	model_deinit(&world->model);
 	present = NULL;

@@ -9,6 +9,7 @@
 #include "sim/model.h"
 #include "sim/random.h"
 #include "sim/stream_world.h"
+#include "sim/topic_world.h"
 #include "wait/board.h"
 #include "wait/wheel.h"
 
@@ -26,6 +27,7 @@ enum {
 struct theme {
 	const char *name;
 	unsigned submit, poll, claim, work, cancel, operate, leave; /* what people do */
+	unsigned topic, produce, fetch;                             /* of topics */
 	unsigned append, read, stream, idle_permille;               /* of streams that go when they are left alone, and so are */
 	unsigned turn, loop, time;                                  /* how the machine moves */
 	unsigned checkpoint, tidy, replay;
@@ -65,6 +67,7 @@ struct ask {
 	struct slice slices[ASK_SLICES];
 	size_t used;
 	char text[TEXT_MAX];
+	void *more; /* of the Kafka door: a struct question, freed with it; or NULL */
 };
 
 /* A job somebody was told of. */
@@ -159,6 +162,7 @@ struct world {
 	uint64_t checked_end, step_end; /* the journal's end as of the last check, and before this step */
 
 	struct stream_world streams;
+	struct topic_world topics;
 	struct list asks, polls, claims, deliveries, holdings;
 	struct known known[KNOWN_MAX];
 	size_t known_count; /* in all; the last KNOWN_MAX are remembered */
