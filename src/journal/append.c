@@ -18,7 +18,6 @@ enum {
 	BATCH_KEEP_MAX_BYTES = 8 << 20, /* and one larger than this at once */
 	BATCH_FIRST_PIECES = 4,
 };
-_Static_assert((int)ENTRY_BODY_MAX == (int)STORE_BODY_MAX, "an entry takes what a store promises to take");
 
 void batch_deinit(struct batch *batch)
 {
@@ -133,7 +132,7 @@ int journal_append(struct store *store, const struct store_entry *entry, struct 
 	ENSURE(journal->recovered && entry->type != 0);
 	if (atomic_load_explicit(&journal->failed, memory_order_relaxed))
 		return -EIO;
-	if (entry->fields.len > ENTRY_FIELDS_MAX || entry->body.len > ENTRY_BODY_MAX)
+	if (entry->fields.len > ENTRY_FIELDS_MAX || entry->body.len > store_body_max(store))
 		return -EMSGSIZE;
 	r = append_room(journal, total, entry->reserve, &position);
 	if (r != 0)

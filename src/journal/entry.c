@@ -104,14 +104,27 @@ enum entry_verdict entry_peek(struct slice header, uint64_t room, uint64_t posit
 	flags = (uint8_t)header.ptr[AT_FLAGS];
 	if (length == 0 && all_zero(header.ptr, ENTRY_HEADER_BYTES))
 		return ENTRY_NONE;
-	if (length < ENTRY_HEADER_BYTES || length > room || fields > ENTRY_FIELDS_MAX || fields > length - ENTRY_HEADER_BYTES ||
-	    length - ENTRY_HEADER_BYTES - fields > ENTRY_BODY_MAX)
+	if (length < ENTRY_HEADER_BYTES || length > room || fields > ENTRY_FIELDS_MAX || fields > length - ENTRY_HEADER_BYTES)
 		return ENTRY_BAD;
 	if ((flags & ~ENTRY_CLOSE) || (header.ptr[AT_TYPE] == 0) != ((flags & ENTRY_CLOSE) != 0))
 		return ENTRY_BAD;
 	if (wire_load_u64(header.ptr + AT_DURABLE) > position)
 		return ENTRY_BAD;
 	*ret_length = length;
+	return ENTRY_VALID;
+}
+
+enum entry_verdict entry_peek_fields(struct slice bytes, uint64_t room, uint64_t salt, uint64_t position, uint32_t *ret_length)
+{
+	enum entry_verdict verdict = entry_peek(bytes, room, position, ret_length);
+	uint32_t fields;
+
+	if (verdict != ENTRY_VALID)
+		return verdict;
+	fields = wire_load_u32(bytes.ptr + AT_FIELDS);
+	if (bytes.len - ENTRY_HEADER_BYTES < fields ||
+	    wire_load_u32(bytes.ptr + AT_CRC) != entry_crc(bytes.ptr, fields, salt, position))
+		return ENTRY_BAD;
 	return ENTRY_VALID;
 }
 

@@ -31,7 +31,7 @@
  *
  * An entry is valid iff
  *   1. at least 36 bytes are left in its file and its length is 36 … what is left;
- *   2. fields length <= 256 KiB, body length (length - 36 - fields length) <= 1 MiB;
+ *   2. fields length <= 256 KiB, and there is no more than the entry's length of them;
  *   3. no flag but bit 0 is set, and type is 0 exactly when bit 0 is;
  *   4. durable <= its position;
  *   5. both checksums agree.
@@ -50,8 +50,6 @@ enum {
 	ENTRY_ALIGN_BYTES = 8,
 	ENTRY_ROOM_MIN_BYTES = 40, /* where fewer are left, nothing stands */
 	ENTRY_FIELDS_MAX = 256 * 1024,
-	ENTRY_BODY_MAX = (1024 + 64) * 1024,
-	ENTRY_MAX_BYTES = ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX + ENTRY_BODY_MAX,
 	FILE_HEADER_BYTES = 64,
 	FILE_FORMAT_VERSION = 1,
 };
@@ -107,6 +105,10 @@ enum entry_verdict {
 
 /* Rules 1 to 4, looking at the header alone; `room` = bytes left in the file from here. *ret_length only with ENTRY_VALID. */
 enum entry_verdict entry_peek(struct slice header, uint64_t room, uint64_t position, uint32_t *ret_length) MUST_USE;
+
+/* Rules 1 to 4, and the checksum of header and fields; `bytes` begins at the entry and holds at least these. */
+enum entry_verdict entry_peek_fields(struct slice bytes, uint64_t room, uint64_t salt, uint64_t position,
+				     uint32_t *ret_length) MUST_USE;
 
 /* All rules. `bytes` begins at the entry and holds at least what entry_peek found (fewer: ENTRY_BAD, or ENTRY_NONE for zeros).
  * Slices point into `bytes`. */

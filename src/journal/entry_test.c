@@ -121,22 +121,32 @@ static void zeros_are_nothing(void **state)
 
 static void limits_hold(void **state)
 {
-	static char bytes[ENTRY_MAX_BYTES + 8];
-	struct entry entry = {.type = 1, .fields = {bytes, ENTRY_FIELDS_MAX}, .body = {bytes, ENTRY_BODY_MAX}}, back;
+	enum { BODY = 3 << 20, WHOLE = ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX + BODY };
+	static char bytes[WHOLE + 8];
+	struct entry entry = {.type = 1, .fields = {bytes, ENTRY_FIELDS_MAX}, .body = {bytes, BODY}}, back;
 	char *out = malloc(sizeof(bytes));
 	size_t len;
 
 	(void)state;
-	entry.body_crc = crc32c(0, bytes, ENTRY_BODY_MAX);
+	entry.body_crc = crc32c(0, bytes, BODY);
 	len = entry_encode(&entry, out);
-	assert_int_equal(len, entry_aligned(ENTRY_MAX_BYTES));
+	assert_int_equal(len, entry_aligned(WHOLE));
 	entry_seal(out, SALT, POSITION, 0);
 	assert_int_equal(entry_decode(slice_from(out, len), SALT, POSITION, &back), ENTRY_VALID);
-	/* One byte more in the fields, one in the body, a length that wraps round. */
+	assert_int_equal(
+		entry_peek_fields(slice_from(out, ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX), len, SALT, POSITION, &back.length),
+		ENTRY_VALID);
+	assert_int_equal(
+		entry_peek_fields(slice_from(out, ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX - 1), len, SALT, POSITION, &back.length),
+		ENTRY_BAD);
+	assert_int_equal(
+		entry_peek_fields(slice_from(out, ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX), len, SALT, POSITION + 8, &back.length),
+		ENTRY_BAD);
+	/* One byte more in the fields, one less, a length that wraps round. */
 	wire_store_u32(out + 12, ENTRY_FIELDS_MAX + 1);
 	assert_int_equal(entry_peek(slice_from(out, 36), len, POSITION, &back.length), ENTRY_BAD);
 	wire_store_u32(out + 12, ENTRY_FIELDS_MAX - 1);
-	assert_int_equal(entry_peek(slice_from(out, 36), len, POSITION, &back.length), ENTRY_BAD);
+	assert_int_equal(entry_decode(slice_from(out, len), SALT, POSITION, &back), ENTRY_BAD);
 	wire_store_u32(out, 0xfffffff8u);
 	wire_store_u32(out + 12, 0xffffffffu);
 	assert_int_equal(entry_peek(slice_from(out, 36), len, POSITION, &back.length), ENTRY_BAD);

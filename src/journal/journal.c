@@ -105,7 +105,7 @@ static int configure(struct journal *journal, const struct journal_config *confi
 	journal->diag_ctx = config->diag_ctx;
 	journal->sync = config->sync;
 	journal->sync_interval_ms = config->sync_interval_ms ? config->sync_interval_ms : 1;
-	journal->segment_bytes = config->segment_bytes;
+	journal_set_segment(journal, config->segment_bytes);
 	journal->salvage = config->salvage;
 	if (journal->segment_bytes < JOURNAL_SEGMENT_MIN || journal->segment_bytes > JOURNAL_SEGMENT_MAX ||
 	    journal->segment_bytes % 4096 != 0) {

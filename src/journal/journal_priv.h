@@ -28,6 +28,8 @@ enum {
 };
 
 #define JOURNAL_SEGMENT_MIN ((uint64_t)2 << 20)
+_Static_assert((2 << 20) - FILE_HEADER_BYTES - ENTRY_HEADER_BYTES - ENTRY_FIELDS_MAX - ENTRY_ALIGN_BYTES >= (int)STORE_BODY_MAX,
+	       "the shortest segment takes what any store promises to take");
 #define JOURNAL_SEGMENT_MAX ((uint64_t)1 << 30)
 
 /* A file with bodies in it (a segment, a blob), counted by those who need it. */
@@ -175,6 +177,7 @@ uint64_t journal_clock_ms(void);                       /* unix */
 int journal_fdatasync(struct journal *journal, int fd) MUST_USE;
 
 /* --- segment.c --- */
+void journal_set_segment(struct journal *journal, uint64_t segment_bytes); /* and what fits in one */
 static inline uint64_t journal_number(const struct journal *journal, uint64_t position)
 {
 	return position / journal->segment_bytes;

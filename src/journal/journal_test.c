@@ -187,19 +187,24 @@ static void segment_ends(void **state)
 static void largest_and_too_large(void **state)
 {
 	struct fixture *f = *state;
-	char *body = malloc(STORE_BODY_MAX + 1);
+	enum { LONG = FIXTURE_SEGMENT_BYTES };
+	char *body = malloc(LONG);
 	struct store_appended appended[4];
-	struct store_entry entry = {.type = 1, .body = {body, STORE_BODY_MAX + 1}};
+	struct store_entry entry = {.type = 1};
+	size_t most;
 
 	fixture_start(f);
-	fixture_fill(body, STORE_BODY_MAX + 1, 3);
+	most = (size_t)store_body_max(f->store);
+	assert_true(most >= STORE_BODY_MAX && most < LONG);
+	entry.body = slice_from(body, most + 1);
+	fixture_fill(body, LONG, 3);
 	for (int i = 0; i < 4; i++)
-		appended[i] = fixture_append(f, 1, "", slice_from(body, STORE_BODY_MAX));
+		appended[i] = fixture_append(f, 1, "", slice_from(body, most));
 	fixture_commit(f);
 	assert_int_equal(f->store->ops->append(f->store, &entry, &appended[0]), -EMSGSIZE);
 	fixture_restart(f);
 	assert_int_equal(f->seen_count, 4);
-	fixture_expect_body(f, &appended[3].body, slice_from(body, STORE_BODY_MAX));
+	fixture_expect_body(f, &appended[3].body, slice_from(body, most));
 	free(body);
 }
 

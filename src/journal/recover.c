@@ -52,7 +52,7 @@ static void window_leave(struct recovery *r)
 static int window_enter(struct recovery *r, uint64_t position)
 {
 	struct segment *segment = segment_find(r->journal, journal_number(r->journal, position));
-	int fd;
+	int fd, e;
 
 	if (!segment)
 		return 1;
@@ -62,7 +62,10 @@ static int window_enter(struct recovery *r, uint64_t position)
 	if (fd < 0)
 		return fd;
 	r->segment = segment;
-	return window_open(&r->window, fd);
+	e = window_open(&r->window, fd);
+	if (e == 0 && r->window.end > r->journal->segment_bytes)
+		r->window.end = r->journal->segment_bytes; /* a file that has grown is not believed for that */
+	return e;
 }
 
 /* In the window's segment, behind `offset`. 1 = an entry proves that `position` was safe, 0 = none does, -errno. */

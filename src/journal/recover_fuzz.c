@@ -433,7 +433,7 @@ static void check_disk(const struct store_replay *entry)
 	MUST(pread(fd, salt, 8, 32) == 8 && pread(fd, header, sizeof(header), at) == sizeof(header));
 	MUST(wire_load_u32(header) == ENTRY_HEADER_BYTES + fields_len + entry->body_bytes &&
 	     wire_load_u32(header + 12) == fields_len);
-	MUST(fields_len <= 256 * 1024 && entry->body_bytes <= STORE_BODY_MAX);
+	MUST(fields_len <= 256 * 1024 && entry->body_bytes <= SEGMENT_BYTES);
 	fields = malloc(fields_len + entry->body_bytes + 1);
 	MUST(fields);
 	body = fields + fields_len;

@@ -18,6 +18,14 @@ enum { SEGMENT_SPAN_MAX = 1 << 24 };
 
 static char zeros[JOURNAL_ZERO_BYTES]; /* never written: not const, so that it costs no room in the program's file */
 
+void journal_set_segment(struct journal *journal, uint64_t segment_bytes)
+{
+	const uint64_t around = FILE_HEADER_BYTES + ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX + ENTRY_ALIGN_BYTES;
+
+	journal->segment_bytes = segment_bytes;
+	journal->store.body_max = segment_bytes > around ? segment_bytes - around : 0;
+}
+
 uint64_t journal_place(const struct journal *journal, uint64_t position)
 {
 	uint64_t offset = position % journal->segment_bytes, first = position - offset;

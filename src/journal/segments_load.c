@@ -104,7 +104,7 @@ static int load_one(struct journal *journal, uint64_t position, bool *first)
 			journal_say(journal,
 				    "segments here have %" PRIu64 " bytes, not %" PRIu64 " as configured, and will go on so",
 				    header.segment_bytes, journal->segment_bytes);
-		journal->segment_bytes = header.segment_bytes;
+		journal_set_segment(journal, header.segment_bytes);
 		*first = false;
 	}
 	if (r != 0 || header.segment_bytes != journal->segment_bytes || header.position != position ||

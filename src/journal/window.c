@@ -16,7 +16,7 @@ int window_open(struct window *window, int fd)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	window->fd = fd;
-	window->size = (uint64_t)st.st_size;
+	window->size = window->end = (uint64_t)st.st_size;
 	window->start = 0;
 	window->len = 0;
 	return 0;
@@ -49,7 +49,7 @@ int window_get(struct window *window, uint64_t offset, size_t len, struct slice 
 			window->cap = want;
 		}
 		window->len = 0;
-		r = disk_read(window->fd, window->bytes, window->cap, offset, &window->len);
+		r = disk_read(window->fd, window->bytes, want, offset, &window->len);
 		if (r < 0)
 			return r;
 		window->start = offset;
@@ -62,7 +62,7 @@ int window_get(struct window *window, uint64_t offset, size_t len, struct slice 
 
 int window_entry(struct window *window, uint64_t salt, uint64_t base, uint64_t offset, struct entry *ret_entry)
 {
-	uint64_t room = offset < window->size ? window->size - offset : 0;
+	uint64_t room = offset < window->end ? window->end - offset : 0;
 	enum entry_verdict verdict;
 	struct slice bytes;
 	uint32_t length = 0;
@@ -73,6 +73,13 @@ int window_entry(struct window *window, uint64_t salt, uint64_t base, uint64_t o
 	verdict = entry_peek(bytes, room, base + offset, &length);
 	if (verdict != ENTRY_VALID)
 		return (int)verdict;
+	/* Bytes of a client's may look like the head of a long entry: the body is read when that is no accident. */
+	if (length > WINDOW_BYTES) {
+		r = window_get(window, offset, ENTRY_HEADER_BYTES + ENTRY_FIELDS_MAX, &bytes);
+		verdict = r < 0 ? ENTRY_BAD : entry_peek_fields(bytes, room, salt, base + offset, &length);
+		if (r < 0 || verdict != ENTRY_VALID)
+			return r < 0 ? r : (int)verdict;
+	}
 	r = window_get(window, offset, length, &bytes);
 	if (r < 0)
 		return r;

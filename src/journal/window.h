@@ -6,6 +6,7 @@
 struct window {
 	int fd;
 	uint64_t size; /* of the file */
+	uint64_t end;  /* of what entries may lie in: as much, unless it is set to less */
 	uint64_t start;
 	size_t len;
 	char *bytes;

@@ -27,9 +27,9 @@ static enum outcome judge_sequence(const struct sequence *sequence, const struct
 	return (uint64_t)batch->base_sequence == sequence_next(sequence) ? OUTCOME_OK : OUTCOME_GAP;
 }
 
-static enum outcome judge(const struct topic *topic, const struct produce_batch *batch)
+static enum outcome judge(const struct sequencer *s, const struct topic *topic, const struct produce_batch *batch)
 {
-	if (batch->size_bytes > topic->limits.max_message_bytes || batch->size_bytes > TOPIC_BATCH_MAX)
+	if (batch->size_bytes > topic->limits.max_message_bytes || batch->size_bytes > topic_message_max(s))
 		return OUTCOME_TOO_LARGE;
 	if (batch->no_key && topic->limits.compact)
 		return OUTCOME_RECORD;
@@ -103,7 +103,7 @@ static enum outcome produce(struct sequencer *s, const struct produce_in *in, st
 	if (!stream)
 		return OUTCOME_NOT_FOUND;
 	p->base_offset = stream->next_offset;
-	outcome = judge(topic, batch);
+	outcome = judge(s, topic, batch);
 	if (outcome == OUTCOME_OK)
 		outcome = txn_may_produce(s, in, batch, stream);
 	if (outcome == OUTCOME_OK && batch->producer_id >= 0)

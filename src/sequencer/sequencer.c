@@ -15,6 +15,7 @@ const struct sequencer_config sequencer_defaults = {
 	.producers_max = 10000,
 	.topics_max = 10000,
 	.topic_partitions_max = 1000,
+	.message_bytes_max = 64 << 20,
 	.transactional_ids_max = 100000,
 	.transaction_ms_max = 900000,
 	.output_bytes_max = 64 << 20,

@@ -34,6 +34,7 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t topics_max;
 	uint64_t transactional_ids_max;
 	uint64_t transaction_ms_max;   /* the longest that a transaction may take */
+	uint64_t message_bytes_max;    /* the most that a topic's max.message.bytes may be, if the store takes it */
 	uint64_t topic_partitions_max; /* of one; at most TOPIC_PARTITIONS_MAX */
 	uint64_t output_bytes_max;     /* of one job's output, as they lie in the store */
 	uint64_t subscriptions_max;

@@ -233,6 +233,7 @@ void command_stream_list(struct sequencer *s, struct command *c);
 /* As emit, for topics. A DELETED one's pointer is void afterwards. */
 enum outcome topic_emit(struct sequencer *s, struct topic_event *e, struct topic *topic) MUST_USE;
 void topic_follow(struct sequencer *s, const struct topic *topic); /* its partitions do as is set of it; NULL is fine */
+uint64_t topic_message_max(const struct sequencer *s);             /* the longest batch that any topic may take */
 void topics_start(struct sequencer *s);                            /* once all is replayed: partitions without a topic go */
 struct topic *topic_of(const struct sequencer *s, const struct topic_ref *ref);        /* NULL: there is none */
 struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream); /* NULL: no partition */

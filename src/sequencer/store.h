@@ -11,7 +11,9 @@
 
 enum {
 	BODY_INLINE_MAX = 1 << 20, /* the longest body that lies in the journal itself; longer ones are blobs */
-	STORE_BODY_MAX = BODY_INLINE_MAX + (1 << 16), /* of an entry: what was sent may have got frames around it */
+	/* Of an entry, whatever the store: what was sent may have got frames around it. Some take longer ones (store_body_max).
+	 */
+	STORE_BODY_MAX = BODY_INLINE_MAX + (1 << 16),
 	BLOB_CHUNK_BYTES = 1 << 16, /* a blob is held against checksums chunk by chunk; the last one may be shorter */
 };
 
@@ -19,7 +21,7 @@ enum {
 struct store_entry {
 	uint64_t time_ms;
 	struct slice fields;
-	struct slice body; /* at most STORE_BODY_MAX bytes; may be empty */
+	struct slice body; /* at most store_body_max bytes; may be empty */
 	uint8_t type;
 	uint16_t shard;
 	bool reserve; /* may use the space kept back for leases, completions and deletes */
@@ -91,7 +93,13 @@ struct blob_ops {
 
 struct store {
 	const struct store_ops *ops;
+	uint64_t body_max; /* the longest body of an entry, if that is more than STORE_BODY_MAX */
 };
+
+static inline uint64_t store_body_max(const struct store *store)
+{
+	return store->body_max > STORE_BODY_MAX ? store->body_max : STORE_BODY_MAX;
+}
 
 struct store_ops {
 	/* Never blocks on the disk. 0, STORE_NO_SPACE, -ENOMEM, or -EIO once a sync has failed (then nothing more will ever

@@ -437,7 +437,7 @@ void sequencer_compact_give(struct sequencer *s, struct compact_step *step)
 	if (stream && c->stream == step->stream && stream->number == step->stream && !s->failed) {
 		if (step->error == -ENOMEM) {
 			leave(s, stream, s->now_ms + RETRY_COMPACT_MS);
-		} else if (step->error || step->bytes.len > STORE_BODY_MAX) {
+		} else if (step->error || step->bytes.len > store_body_max(s->store)) {
 			s->stats.compactions_failed_total++;
 			leave(s, stream, UINT64_MAX);
 		} else if (step->phase == COMPACT_MAP) {

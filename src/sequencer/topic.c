@@ -232,6 +232,29 @@ static enum outcome judge_create(struct sequencer *s, const struct topic_change 
 	return partitions_can(s, change->topic.name, 0, change->partitions);
 }
 
+uint64_t topic_message_max(const struct sequencer *s)
+{
+	uint64_t most = store_body_max(s->store);
+
+	return s->config.message_bytes_max < most ? s->config.message_bytes_max : most;
+}
+
+/* What is set anew asks for no longer batches than there may be. */
+static enum outcome settings_judge(const struct sequencer *s, struct topic_change *change)
+{
+	for (size_t i = 0; i < change->setting_count; i++) {
+		const struct topic_setting *setting = &change->settings[i].setting;
+		uint64_t bytes;
+
+		if (!slice_eq(setting->key, SLICE("max.message.bytes")) || !setting->value.ptr ||
+		    slice_u64(setting->value, &bytes) || bytes <= topic_message_max(s))
+			continue;
+		change->bad_key = setting->key;
+		return OUTCOME_SETTING;
+	}
+	return OUTCOME_OK;
+}
+
 static enum outcome topic_create(struct sequencer *s, struct topic_change *change, const struct topics_change_in *in)
 {
 	struct topic_event e = {.type = TOPIC_CREATED, .name = change->topic.name, .count = change->partitions};
@@ -240,6 +263,8 @@ static enum outcome topic_create(struct sequencer *s, struct topic_change *chang
 
 	if (outcome == OUTCOME_OK)
 		outcome = topic_settings_change(NULL, change, false, &settings);
+	if (outcome == OUTCOME_OK)
+		outcome = settings_judge(s, change);
 	id_make(s, s->topics.next_number, &change->id);
 	if (outcome != OUTCOME_OK || in->validate_only)
 		goto out;
@@ -293,6 +318,8 @@ static enum outcome topic_configure(struct sequencer *s, struct topic_change *ch
 		return OUTCOME_NOT_FOUND;
 	change->id = topic->id;
 	outcome = topic_settings_change(topic, change, in->incremental, &settings);
+	if (outcome == OUTCOME_OK)
+		outcome = settings_judge(s, change);
 	if (outcome == OUTCOME_OK && !in->validate_only && !slice_eq(buf_slice(&settings), topic_settings(topic)))
 		outcome = topic_emit(s, &(struct topic_event){.type = TOPIC_CONFIGURED, .settings = buf_slice(&settings)}, topic);
 	buf_deinit(&settings);

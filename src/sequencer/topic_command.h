@@ -15,7 +15,6 @@
 
 enum {
 	TOPIC_LEADER_EPOCH = 0, /* of every partition, always */
-	TOPIC_BATCH_MAX = STORE_BODY_MAX,
 };
 
 /* A topic by its name, or, when that is empty, by its id. */

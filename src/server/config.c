@@ -78,6 +78,8 @@ const struct setting settings[] = {
 	 "a Kafka client's connection without a request"},
 	{"max-frame", SETTING_SIZE, AT(frame_bytes), "100M", 64 * KIB, 1024 * MIB, true, "SIZE",
 	 "longest request of a Kafka client"},
+	{"max-message", SETTING_SIZE, AT(message_bytes), "64M", 2 * MIB, 1024 * MIB, true, "SIZE",
+	 "most that a topic's max.message.bytes may be; a batch must fit in a journal file, too (segment-size)"},
 	{"kafka-memory", SETTING_SIZE, AT(kafka_memory_bytes), "256M", 64 * KIB, UINT64_MAX / 4, true, "SIZE",
 	 "requests of Kafka clients over 64K, on one loop thread together; the next ones wait"},
 	{"max-fetch", SETTING_SIZE, AT(fetch_bytes), "55M", 64 * KIB, 1024 * MIB, true, "SIZE",

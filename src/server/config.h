@@ -27,7 +27,7 @@ struct config {
 		subscriptions, subscription_links, wait_items, job_output_bytes;
 	uint64_t webhook_allow; /* enum hook_allow */
 	uint64_t webhook_timeout_ms, webhooks;
-	uint64_t compaction_interval_ms, compaction_bytes;
+	uint64_t compaction_interval_ms, compaction_bytes, message_bytes;
 	uint64_t kafka_idle_ms, kafka_memory_bytes, frame_bytes, fetch_bytes, topic_partitions;
 	uint64_t fetch_sessions, fetch_session_partitions;
 	uint64_t auto_create; /* 0: yes */

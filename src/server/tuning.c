@@ -62,6 +62,7 @@ static struct sequencer_config sequencer_config_of(const struct config *c)
 	of.claims_max = c->claims;
 	of.streams_max = c->streams;
 	of.producers_max = c->producers;
+	of.message_bytes_max = c->message_bytes;
 	of.topics_max = c->topics;
 	of.topic_partitions_max = c->partitions;
 	of.transactional_ids_max = c->transactional_ids;

@@ -4,9 +4,6 @@
 
 #include <errno.h>
 
-/* What one entry of the journal holds (sequencer/store.h). */
-enum { MESSAGE_BYTES_MAX = (1 << 20) + (1 << 16) };
-
 #define LONG_MAX_TEXT "9223372036854775807"
 #define ALIKE_NOTE    " The server has no use for it; it is kept as it was set."
 
@@ -29,7 +26,8 @@ const struct topic_key topic_keys[] = {
 	{"local.retention.ms", "-2", NULL, TOPIC_KEY_LONG, -2, INT64_MAX, "Of tiers." ALIKE_NOTE},
 	{"max.compaction.lag.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 1, INT64_MAX,
 	 "A record is compacted no later than so long after its time."},
-	{"max.message.bytes", "1048588", NULL, TOPIC_KEY_INT, 0, MESSAGE_BYTES_MAX, "The longest batch, compressed as it comes."},
+	{"max.message.bytes", "1048588", NULL, TOPIC_KEY_INT, 0, 1 << 30,
+	 "The longest batch, compressed as it comes; the server's max-message bounds it."},
 	{"message.downconversion.enable", "true", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of old formats." ALIKE_NOTE},
 	{"message.timestamp.after.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},
 	{"message.timestamp.before.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." ALIKE_NOTE},

@@ -1,8 +1,11 @@
 /* Where records stand: ListOffsets, OffsetForLeaderEpoch, DeleteRecords. */
 #include "kafka/api/api_priv.h"
 
+#include "base/mem.h"
 #include "kafka/api/batch_look.h"
 #include "kafka/codec/messages_records.h"
+
+#include <errno.h>
 
 /* One of the request's partitions. */
 struct asked {
@@ -73,6 +76,21 @@ static enum kafka_error listed_error(const struct kafka_ask *ask, const struct a
 	return kafka_error_of(ask->command.outcome == OUTCOME_OK ? asked->partition->outcome : ask->command.outcome);
 }
 
+/* In the thread's buffer, or, of one that is longer, in memory of its own. */
+static int look(struct kafka_call *call, struct store_pin *pin, struct batch_wanted *wanted)
+{
+	size_t len = (size_t)pin->ref.size_bytes;
+	char *room;
+	int r;
+
+	if (len <= WRITE_BYTES)
+		return batch_look(pin, call->thread->write_buffer, WRITE_BYTES, wanted);
+	room = mem_alloc(len);
+	r = room ? batch_look(pin, room, len, wanted) : -ENOMEM;
+	mem_free(room);
+	return r;
+}
+
 static enum kafka_error listed_inside(struct kafka_call *call, struct offset_partition *partition)
 {
 	struct batch_wanted wanted = {.batch_offset = (uint64_t)partition->offset,
@@ -80,7 +98,7 @@ static enum kafka_error listed_inside(struct kafka_call *call, struct offset_par
 				      .time_ms = partition->at};
 	struct stream_chunk_view *chunk = partition->view->chunk_count ? &partition->view->chunks[0] : NULL;
 
-	if (!chunk || !chunk->pin || batch_look(chunk->pin, call->thread->write_buffer, WRITE_BYTES, &wanted))
+	if (!chunk || !chunk->pin || look(call, chunk->pin, &wanted))
 		return KAFKA_STORAGE_ERROR;
 	partition->offset = wanted.found_offset;
 	partition->time_ms = wanted.found_time_ms;
