@@ -53,7 +53,8 @@ static enum kafka_error head_check(const struct head_in *head, struct slice reco
 	if (head->attributes & BATCH_CONTROL || head->count == 0 || head->count > INT32_MAX ||
 	    head->last_delta != head->count - 1)
 		return KAFKA_INVALID_RECORD;
-	if (produced != ((int16_t)head->producer_epoch >= 0) || (produced && (int32_t)head->base_sequence < 0))
+	/* Without a producer, its epoch and sequence say nothing; kafkajs has zeros there. */
+	if (produced && ((int16_t)head->producer_epoch < 0 || (int32_t)head->base_sequence < 0))
 		return KAFKA_INVALID_RECORD;
 	if (head->attributes & BATCH_TRANSACTIONAL && !produced)
 		return KAFKA_INVALID_RECORD;
