@@ -16,6 +16,16 @@ export const python_lacks = (module) => () => answers(debian_python, "-c", `impo
 export const pip = () => place.pip("the clients for Python")
 export const python = join(place.work, "python/bin/python3")
 
+// Their programs stand where the packages do.
+export function npm() {
+	place.npm("the clients for JavaScript")
+	place.copy(["node/tap.mjs", "node/kafkajs.mjs", "node/platformatic.mjs"])
+}
+
+const node = process.versions.node.split(".").map(Number)
+export const node_lacks = (major, minor) => () =>
+	node[0] > major || (node[0] === major && node[1] >= minor) ? "" : `it needs Node.js ${major}.${minor}, and this is ${process.versions.node}`
+
 // --- Java ------------------------------------------------------------------------------------------------------------------
 export const java_lacks = () => (answers("javac", "-version") && answers("mvn", "-v") ? "" : "there is no javac, or no mvn")
 

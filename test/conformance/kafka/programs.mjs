@@ -2,9 +2,10 @@
 // program skips, and says so.
 import { join } from "node:path"
 
-import { debian_python, java_install, java_lacks, java_path, pip, place, python, python_lacks } from "./languages.mjs"
+import { debian_python, java_install, java_lacks, java_path, node_lacks, npm, pip, place, python, python_lacks } from "./languages.mjs"
 
 const python_program = (interpreter, name) => () => [interpreter, "-B", join(place.here, "python", name)]
+const node_program = (name) => () => [process.execPath, join(place.work, "node", name)]
 const java = (version) => ({
 	lacks: java_lacks,
 	install: () => java_install(version),
@@ -27,5 +28,10 @@ export const programs = [
 	{
 		name: "confluent-python-debian", title: "confluent-kafka for Python, as Debian has it", lacks: python_lacks("confluent_kafka"),
 		command: python_program(debian_python, "confluent.py"),
+	},
+	{ name: "kafkajs", title: "kafkajs", install: npm, command: node_program("kafkajs.mjs") },
+	{
+		name: "platformatic", title: "@platformatic/kafka", lacks: node_lacks(20, 19), install: npm,
+		command: node_program("platformatic.mjs"),
 	},
 ]
