@@ -25,8 +25,8 @@ const version = "4.0.0"
 // Some count rebalances, and start several members at once: a group's first member waits for more, as with Kafka's settings.
 const common = ["--group-initial-delay", "1s"]
 const scenarios = { default: [], noautocreate: ["--auto-create-topics", "no"] }
-// Of one test not everything applies: it is run part by part.
-const in_parts = { "0081_admin": "0081-admin.c" }
+// Run part by part: of one not everything applies, the other takes long.
+const in_parts = { "0081_admin": "0081-admin.c", "0113_cooperative_rebalance": "0113-cooperative_rebalance.cpp" }
 
 // --- installing ------------------------------------------------------------------------------------------------------------
 function unpack() {
@@ -80,14 +80,17 @@ function listed() {
 		return { name, number: name.slice(0, 4), scenario, local: rest.includes("TEST_F_LOCAL"), manual: rest.includes("TEST_F_MANUAL") }
 	})
 	if (found.length < 100) give_up(`${tests}/test.c: its table of tests reads otherwise than expected`)
-	return found.filter(({ local, manual }) => !local && !manual)
+	// Those named so bring a broker of their own, as do those that are said to be local.
+	return found.filter(({ name, local, manual }) => !local && !manual && !name.endsWith("_mock"))
 }
 
 // Their parts, where a test is to be run part by part: the functions that say of themselves that they are one.
 function parts(name, file) {
 	const text = readFileSync(join(tests, file), "utf8")
 	const functions = [...text.matchAll(/^(?:static )?void\s+(\w+)\(([\s\S]*?)^\}/gm)]
-	return functions.filter(([, , body]) => /\bSUB_TEST(_QUICK)?\(/.test(body)).map(([, part]) => ({ name: `${name} ${part}`, part }))
+	const found = functions.filter(([, , body]) => /\bSUB_TEST(_QUICK)?\(/.test(body)).map(([, part]) => part)
+	if (!found.length) give_up(`${tests}/${file}: its parts read otherwise than expected`)
+	return [...new Set(found)].map((part) => ({ name: `${name} ${part}`, part }))
 }
 
 // What runs together in one process: tests of one number, or a part of one.
@@ -102,7 +105,8 @@ function grouped(wanted) {
 			groups.set(key, group)
 		}
 	}
-	return [...groups.values()]
+	// What takes long begins first.
+	return [...groups.values()].sort((a, b) => (b.part !== "") - (a.part !== ""))
 }
 
 const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "")
@@ -111,8 +115,15 @@ const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "")
 function ending(text, name, part) {
 	const row = new RegExp(`^\\| ${name.split(" ")[0]} +\\| +(\\w+) \\| +([0-9.]+)s \\|(.*)$`, "m").exec(text)
 	if (!row || row[1] === "RUNNING") return undefined
-	if (part && !new RegExp(`\\[ ${part}:.*(PASS|SKIP)`).test(text)) return { name, state: "FAILED", seconds: 0, why: "it did not run" }
-	return { name, state: row[1], seconds: Number(row[2]), why: row[3].trim() }
+	const ended = { name, state: row[1], seconds: Number(row[2]), why: row[3].trim() }
+	return part && ended.state === "PASSED" ? ending_of_part(text, part, ended) : ended
+}
+
+// Functions that the test does not call in this form are no parts of it: null.
+function ending_of_part(text, part, ended) {
+	const said = [...text.matchAll(new RegExp(`\\[ ${part}:.*: (PASS \\(|SKIP: (.*))`, "g"))]
+	if (!said.length) return null
+	return said.some(([, how]) => how === "PASS (") ? ended : { ...ended, state: "SKIPPED", why: said[0][2] }
 }
 
 // A test that fails ends the runner then and there: what it said of it.
@@ -121,7 +132,7 @@ function failure(text) {
 	return at < 0 ? undefined : lines.slice(at + 1, at + 3).join(" ").trim()
 }
 
-async function run_group({ number, scenario, part, names }, server) {
+async function run_group({ number, scenario, part, names }, server, flags) {
 	const said = join(out, `${[number, scenario, part].filter(Boolean).join("-")}.txt`)
 	const env = {
 		...process.env, ...(part && { SUBTESTS: `${part}:` }),
@@ -129,22 +140,26 @@ async function run_group({ number, scenario, part, names }, server) {
 		TESTS: number, TEST_KAFKA_VERSION: version, TEST_SCENARIO: scenario, RDKAFKA_TEST_CONF: join(out, `${scenario}.conf`),
 		KAFKA_PATH: kafka_path, BROKERS: server.broker, BIDE: program, BIDE_SERVER: server.url,
 	}
-	const child = start(join(tests, "test-runner"), ["-p1", "-L"], { cwd: tests, env, diagnostics: said, all: true })
+	const child = start(join(tests, "test-runner"), ["-p1", "-L", ...flags], { cwd: tests, env, diagnostics: said, all: true })
 	const how = await Promise.race([child.ended, later(withinMs, "late")])
 	if (how === "late") child.kill("SIGKILL")
 	const text = plain(readFileSync(said, "utf8"))
-	return names.map((name) => {
-		const why = how === "late" ? `no end within ${withinMs / 1000} s` : (failure(text) ?? how)
-		return { ...(ending(text, name, part) ?? { name, state: "FAILED", seconds: 0, why }), said }
+	const why = how === "late" ? `no end within ${withinMs / 1000} s` : (failure(text) ?? how)
+	const ended = names.map((name) => {
+		const how_it_ended = ending(text, name, part)
+		return how_it_ended === undefined ? { name, state: "FAILED", seconds: 0, why } : how_it_ended
 	})
+	return ended.filter(Boolean).map((test) => ({ ...test, said }))
 }
 
 // --- the run ---------------------------------------------------------------------------------------------------------------
+// Numbers of tests, and flags for the runner, as -P, which makes all producers idempotent, or -Q, which is quicker.
 async function run(args) {
+	const flags = args.filter((arg) => arg.startsWith("-")), numbers = args.filter((arg) => !arg.startsWith("-"))
 	rmSync(out, { recursive: true, force: true })
 	mkdirSync(out, { recursive: true })
 	for (const name of readdirSync(tests)) if (/^stats_.*\.json$/.test(name)) rmSync(join(tests, name))
-	const wanted = listed().filter(({ number }) => !args.length || args.includes(number))
+	const wanted = listed().filter(({ number }) => !numbers.length || numbers.includes(number))
 	if (!wanted.length) give_up(`no such test: ${args.join(" ")}`)
 	const servers = {}
 	for (const [scenario, flags] of Object.entries(scenarios)) {
@@ -156,7 +171,7 @@ async function run(args) {
 	const groups = grouped(wanted), results = []
 	const worker = async () => {
 		for (let group; (group = groups.shift()); ) {
-			const ended = await run_group(group, servers[group.scenario])
+			const ended = await run_group(group, servers[group.scenario], flags)
 			process.stdout.write(ended.map(({ state }) => ({ PASSED: ".", SKIPPED: "-" })[state] ?? "x").join(""))
 			results.push(...ended)
 		}
