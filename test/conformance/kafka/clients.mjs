@@ -75,6 +75,25 @@ export const clients = programs.map((client) => ({
 	run: (wanted) => run(client, wanted),
 }))
 
+// --- the quick part: a few clients at the same time, a part of their checks --------------------------------------------------
+const quick_checks = ["topic", "none", "gzip", "idempotent", "resume", "group", "commit", "txn-offsets", "configs", "offsets", "groups", "delete-topic"]
+const quick_clients = programs.filter((client) => client.quick)
+
+async function run_quick() {
+	const outcomes = await Promise.all(quick_clients.map((client) => run(client, quick_checks)))
+	const sum = (what) => outcomes.reduce((total, outcome) => total + outcome[what], 0)
+	const note = quick_clients.map(({ name }, i) => `${name} ${outcomes[i].note}`).join(", ")
+	return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped"), wrong: outcomes.flatMap(({ wrong }) => wrong), note }
+}
+
+export const quick = {
+	name: "quick",
+	title: "a few clients, quickly",
+	extra: true, // all of it is in the others
+	install: async () => quick_clients.forEach((client) => client.lacks?.() || client.install?.()),
+	run: run_quick,
+}
+
 // --- the table -------------------------------------------------------------------------------------------------------------
 const marks = { ok: "ok", "not ok": "FAILED", skip: "·", "not yet": "not yet" }
 

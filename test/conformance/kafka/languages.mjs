@@ -9,9 +9,10 @@ import { jars } from "./maven.mjs"
 
 export const place = new Place("kafka")
 
-const answers = (command, ...args) => spawnSync(command, args, { stdio: "ignore" }).status === 0
+export const answers = (command, ...args) => spawnSync(command, args, { stdio: "ignore" }).status === 0
 export const debian_python = "/usr/bin/python3"
-export const python_lacks = (module) => () => answers(debian_python, "-c", `import ${module}`) ? "" : `Debian's python3 has no ${module}`
+export const python_lacks = (module) => () =>
+	answers(debian_python, "-c", `import ${module}`) ? "" : `Debian's python3 has no ${module}`
 
 export const pip = () => place.pip("the clients for Python")
 export const python = join(place.work, "python/bin/python3")
@@ -23,14 +24,16 @@ export function npm() {
 }
 
 const node = process.versions.node.split(".").map(Number)
-export const node_lacks = (major, minor) => () =>
-	node[0] > major || (node[0] === major && node[1] >= minor) ? "" : `it needs Node.js ${major}.${minor}, and this is ${process.versions.node}`
+export const node_lacks = (major, minor) => () => {
+	const enough = node[0] > major || (node[0] === major && node[1] >= minor)
+	return enough ? "" : `it needs Node.js ${major}.${minor}, and this is ${process.versions.node}`
+}
 
 // --- Java ------------------------------------------------------------------------------------------------------------------
 export const java_lacks = () => (answers("javac", "-version") && answers("mvn", "-v") ? "" : "there is no javac, or no mvn")
 
 // The classpath of the program compiled against this version's jars.
-export const java_path = (version) => [join(place.work, `java-${version}`, "classes"), `${join(place.work, `java-${version}`, "libs")}/*`].join(":")
+export const java_path = (version) => ["classes", "libs/*"].map((name) => join(place.work, `java-${version}`, name)).join(":")
 
 export function java_install(version) {
 	const libs = jars(`java/clients-${version}`, `java-${version}`), classes = join(place.work, `java-${version}`, "classes")

@@ -3,20 +3,21 @@
 //
 // Idea: a way is { name, title, install(), run(args) }. `install` brings what it needs, in build/conformance/kafka, once, and gives up
 // if it cannot. `run` resolves to { passed, failed, skipped, wrong, note }: counts, what is wrong a line each, and what is to be told
-// in the table. Ways run one after the other, since some measure time. Arguments are for the only way that is asked for.
+// in the table. `extra`: only where it is asked for. Ways run one after the other, since some measure time. Arguments are for the
+// only way that is asked for.
 //   BIDE_BIN=PATH               another program than build/release/bide
 //   BIDE_CONFORMANCE_FLAGS=…    more flags for the server, separated by blanks
 // Exit code: 0 as expected, 1 not, 2 the run itself did not come about.
 import { give_up, say } from "../processes.mjs"
-import { clients, clients_table } from "./clients.mjs"
+import { clients, clients_table, quick } from "./clients.mjs"
 import { librdkafka } from "./rdkafka.mjs"
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => give_up("interrupted"))
 
 // --- what is asked for -----------------------------------------------------------------------------------------------------
-const ways = [librdkafka, ...clients]
+const ways = [librdkafka, ...clients, quick]
 const args = process.argv.slice(2)
-let wanted = ways
+let wanted = ways.filter(({ extra }) => !extra)
 if (args[0] === "--only") {
 	wanted = (args[1] ?? "").split(",").map((name) => {
 		const names = ways.map((way) => way.name).join(", ")
