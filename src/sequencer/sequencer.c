@@ -14,6 +14,7 @@ const struct sequencer_config sequencer_defaults = {
 	.streams_max = 10000000,
 	.producers_max = 10000,
 	.topics_max = 10000,
+	.views_bytes_max = 256 << 20,
 	.topic_partitions_max = 1000,
 	.message_bytes_max = 64 << 20,
 	.transactional_ids_max = 100000,

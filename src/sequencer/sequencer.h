@@ -32,6 +32,7 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t streams_max;
 	uint64_t producers_max; /* of one stream */
 	uint64_t topics_max;
+	uint64_t views_bytes_max; /* of one answer about topics, transactions or producers; more is NO_MEMORY */
 	uint64_t transactional_ids_max;
 	uint64_t transaction_ms_max;   /* the longest that a transaction may take */
 	uint64_t message_bytes_max;    /* the most that a topic's max.message.bytes may be, if the store takes it */

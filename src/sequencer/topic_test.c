@@ -346,6 +346,25 @@ static const char *page_of(uint64_t *after, uint32_t limit)
 	return mine.ptr;
 }
 
+/* However often a topic is named, the answer has its limit. */
+static void answers_have_a_limit(void **state)
+{
+	struct topic_ref refs[100] = {0};
+	struct ask ask = {.c = {.kind = COMMAND_TOPICS, .in.topics = {.topics = refs, .count = ARRAY_COUNT(refs)}}};
+
+	(void)state;
+	make_topic(T_NAME, 8);
+	for (size_t i = 0; i < ARRAY_COUNT(refs); i++)
+		refs[i].name = T_NAME;
+	f.config.views_bytes_max = 10000;
+	sequencer_configure(f.s, &f.config);
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_NO_MEMORY);
+	ask_deinit(&ask);
+	ask.c = (struct command){.kind = COMMAND_TOPICS, .in.topics = {.topics = refs, .count = 10}};
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	ask_deinit(&ask);
+}
+
 static void listed_in_pages(void **state)
 {
 	uint64_t after = 0;
@@ -418,6 +437,7 @@ int main(void)
 		TEST(half_a_topic_is_none),
 		TEST(the_key_chooses),
 		TEST(listed_in_pages),
+		TEST(answers_have_a_limit),
 		TEST(every_allocation),
 	};
 

@@ -143,13 +143,14 @@ static void view_partitions(const struct sequencer *s, const struct topic *topic
 	}
 }
 
-/* One block: the view, the partitions, the settings, then the texts. NULL: no memory. */
-static struct topic_view *topic_view_new(const struct sequencer *s, const struct topic *topic, bool with_settings)
+/* One block: the view, the partitions, the settings, then the texts. *room is what such views may take yet. NULL: no memory. */
+static struct topic_view *topic_view_new(const struct sequencer *s, const struct topic *topic, bool with_settings, uint64_t *room)
 {
 	size_t setting_count = with_settings ? count_settings(topic) : 0;
 	size_t texts = topic->name_len + (with_settings ? topic->settings_len : 0);
-	struct topic_view *view = mem_zalloc(sizeof(*view) + topic->partition_count * sizeof(struct partition_view) +
-					     setting_count * sizeof(struct topic_setting) + texts);
+	size_t bytes = sizeof(struct topic_view) + topic->partition_count * sizeof(struct partition_view) +
+		       setting_count * sizeof(struct topic_setting) + texts;
+	struct topic_view *view = bytes <= *room ? mem_zalloc(bytes) : NULL;
 	struct partition_view *partitions;
 	struct topic_setting *settings;
 	struct slice rest;
@@ -157,6 +158,7 @@ static struct topic_view *topic_view_new(const struct sequencer *s, const struct
 
 	if (!view)
 		return NULL;
+	*room -= bytes;
 	partitions = (struct partition_view *)(view + 1);
 	settings = (struct topic_setting *)(partitions + topic->partition_count);
 	text = (char *)(settings + setting_count);
@@ -179,16 +181,16 @@ static struct topic_view *topic_view_new(const struct sequencer *s, const struct
 	return view;
 }
 
-static bool view_add(struct sequencer *s, struct command *c, const struct topic *topic)
+static bool view_add(struct sequencer *s, struct command *c, const struct topic *topic, uint64_t *room)
 {
-	struct topic_view *view = topic ? topic_view_new(s, topic, c->in.topics.settings) : NULL;
+	struct topic_view *view = topic ? topic_view_new(s, topic, c->in.topics.settings, room) : NULL;
 
 	c->out.topics[c->out.topic_count++] = view;
 	return view || !topic;
 }
 
-/* One page of all, or all; c->out.topics has room for them. */
-static bool views_add(struct sequencer *s, struct command *c, size_t room)
+/* One page of all, or all: `count`, for which c->out.topics has room. */
+static bool views_add(struct sequencer *s, struct command *c, size_t count, uint64_t *room)
 {
 	const struct topics_in *in = &c->in.topics;
 	const struct topic *last = NULL;
@@ -198,11 +200,11 @@ static bool views_add(struct sequencer *s, struct command *c, size_t room)
 
 		if (topic->number <= in->after)
 			continue;
-		if (c->out.topic_count == room) {
+		if (c->out.topic_count == count) {
 			c->out.next = last ? last->number : 0;
 			break;
 		}
-		if (!view_add(s, c, topic))
+		if (!view_add(s, c, topic, room))
 			return false;
 		last = topic;
 	}
@@ -213,6 +215,7 @@ void command_topics(struct sequencer *s, struct command *c)
 {
 	const struct topics_in *in = &c->in.topics;
 	size_t count = in->topics ? in->count : s->topics.count;
+	uint64_t room = s->config.views_bytes_max;
 	bool ok;
 
 	if (!in->topics && in->limit && in->limit < count)
@@ -220,9 +223,9 @@ void command_topics(struct sequencer *s, struct command *c)
 	c->out.topics = mem_zalloc(count * sizeof(*c->out.topics));
 	ok = c->out.topics != NULL;
 	for (size_t i = 0; in->topics && i < count && ok; i++)
-		ok = view_add(s, c, topic_of(s, &in->topics[i]));
+		ok = view_add(s, c, topic_of(s, &in->topics[i]), &room);
 	if (!in->topics)
-		ok = ok && views_add(s, c, count);
+		ok = ok && views_add(s, c, count, &room);
 	if (!ok)
 		command_answer_deinit(c);
 	reply(s, c, ok ? OUTCOME_OK : OUTCOME_NO_MEMORY, ok ? s->appended_end : 0);

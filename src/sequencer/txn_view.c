@@ -82,6 +82,7 @@ static struct txns_view *txns_view_new(const struct sequencer *s, const struct t
 	size_t count = in->ids ? in->count : s->topics.txn_count;
 	struct txns_room room = {0};
 	struct txns_fill fill;
+	size_t bytes;
 
 	list_each (node, &s->topics.txns) {
 		if (!in->ids)
@@ -93,8 +94,9 @@ static struct txns_view *txns_view_new(const struct sequencer *s, const struct t
 		if (txn)
 			room_add(s, txn, true, &room);
 	}
-	fill.view = mem_zalloc(sizeof(*fill.view) + count * sizeof(fill.view->at[0]) +
-			       room.partitions * sizeof(struct txn_partition_view) + room.text_bytes);
+	bytes = sizeof(*fill.view) + count * sizeof(fill.view->at[0]) + room.partitions * sizeof(struct txn_partition_view) +
+		room.text_bytes;
+	fill.view = bytes <= s->config.views_bytes_max ? mem_zalloc(bytes) : NULL;
 	if (!fill.view)
 		return NULL;
 	fill.partition = (struct txn_partition_view *)(fill.view->at + count);
@@ -136,7 +138,8 @@ static struct producer_view producer_of(const struct sequence *sequence)
 	};
 }
 
-static bool look_at_producers(const struct sequencer *s, struct producers_partition *p)
+/* *room: what those of all partitions may take yet. False: no memory. */
+static bool look_at_producers(const struct sequencer *s, struct producers_partition *p, uint64_t *room)
 {
 	const struct stream *stream = partition_find(s, topic_of(s, &p->topic), p->partition);
 	const struct stream_sequences *sequences = stream ? stream_more(stream)->sequences : NULL;
@@ -146,9 +149,11 @@ static bool look_at_producers(const struct sequencer *s, struct producers_partit
 	p->count = 0;
 	if (!sequences || !sequences->count)
 		return true;
-	p->producers = mem_alloc(sequences->count * sizeof(*p->producers));
+	if (sequences->count * sizeof(*p->producers) <= *room)
+		p->producers = mem_alloc(sequences->count * sizeof(*p->producers));
 	if (!p->producers)
 		return false;
+	*room -= sequences->count * sizeof(*p->producers);
 	list_each (node, &sequences->all)
 		p->producers[p->count++] = producer_of(container_of(node, struct sequence, peers));
 	return true;
@@ -157,10 +162,11 @@ static bool look_at_producers(const struct sequencer *s, struct producers_partit
 void command_producers(struct sequencer *s, struct command *c)
 {
 	const struct producers_in *in = &c->in.producers;
+	uint64_t room = s->config.views_bytes_max;
 	bool ok = true;
 
 	for (size_t i = 0; i < in->count && ok; i++)
-		ok = look_at_producers(s, &in->partitions[i]);
+		ok = look_at_producers(s, &in->partitions[i], &room);
 	if (!ok)
 		command_answer_deinit(c);
 	reply(s, c, ok ? OUTCOME_OK : OUTCOME_NO_MEMORY, ok ? s->appended_end : 0);

@@ -82,6 +82,8 @@ const struct setting settings[] = {
 	 "most that a topic's max.message.bytes may be; a batch must fit in a journal file, too (segment-size)"},
 	{"kafka-memory", SETTING_SIZE, AT(kafka_memory_bytes), "256M", 64 * KIB, UINT64_MAX / 4, true, "SIZE",
 	 "requests of Kafka clients over 64K, on one loop thread together; the next ones wait"},
+	{"max-answer", SETTING_SIZE, AT(answer_bytes), "256M", 64 * KIB, UINT64_MAX / 4, true, "SIZE",
+	 "what it may take to answer one request of a Kafka client, records left out"},
 	{"max-fetch", SETTING_SIZE, AT(fetch_bytes), "55M", 64 * KIB, 1024 * MIB, true, "SIZE",
 	 "most that a Kafka client is sent for one Fetch"},
 	{"max-fetch-sessions", SETTING_COUNT, AT(fetch_sessions), "10000", 0, UINT32_MAX, true, "N",

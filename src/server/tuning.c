@@ -36,6 +36,7 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 	return (struct kafka_limits){
 		.frame_bytes = (uint32_t)c->frame_bytes,
 		.memory_bytes = c->kafka_memory_bytes,
+		.answer_bytes = c->answer_bytes,
 		.fetch_bytes = (uint32_t)c->fetch_bytes,
 		.wait_items = (uint32_t)c->wait_items,
 		.sessions = (uint32_t)c->fetch_sessions,
@@ -64,6 +65,7 @@ static struct sequencer_config sequencer_config_of(const struct config *c)
 	of.producers_max = c->producers;
 	of.message_bytes_max = c->message_bytes;
 	of.topics_max = c->topics;
+	of.views_bytes_max = c->answer_bytes;
 	of.topic_partitions_max = c->partitions;
 	of.transactional_ids_max = c->transactional_ids;
 	of.transaction_ms_max = c->transaction_ms;

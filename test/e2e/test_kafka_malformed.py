@@ -25,7 +25,7 @@ ANSWER_S = 20
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data", "--group-initial-delay", "0").start()
+    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data", "--max-answer", "64M").start()
     yield running
     assert running.running, f"the server died: {running.stderr()}"
     assert running.stop() == 0, running.stderr()
@@ -155,6 +155,24 @@ def test_what_becomes_large_when_it_is_decompressed(server, policy):
         # Whoever reads over HTTP is told, or given what there is; none of it is taken for records.
         for offset in ("-1", "now"):
             server.api.call("GET", f"/v1/stream/{topic}/0?offset={offset}")
+
+
+def test_short_questions_with_long_answers(server):
+    """The same thing asked for a hundred thousand times in one request."""
+    body = b'{"partitions":1000}'
+    assert server.api.call("PUT", "/v1/topics/wide", body, {"Content-Type": "application/json"}).status == 201
+    many = 100_000
+    before = server.metrics()['bide_kafka_broken_total{reason="memory"}']
+    questions = (
+        frame(3, 1, 1, struct.pack(">i", many) + b"\x00\x04wide" * many),  # Metadata
+        frame(32, 0, 1, struct.pack(">i", many) + b"\x02\x00\x04wide\xff\xff\xff\xff" * many),  # DescribeConfigs
+        frame(15, 0, 1, struct.pack(">i", many * 10) + b"\x00\x01g" * many * 10),  # DescribeGroups
+    )
+    for question in questions:
+        ends(server, question)
+    assert server.running, server.stderr()
+    assert server.status_kib("VmHWM") < 1 << 20
+    assert server.metrics()['bide_kafka_broken_total{reason="memory"}'] >= before + 1
 
 
 def test_the_reason_is_told(server):

@@ -225,8 +225,13 @@ void *kafka_call_response(struct kafka_call *call)
 
 void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes)
 {
-	void *memory = arena_zalloc(&call->arena, size_bytes);
+	uint64_t most = call->thread->config.limits.answer_bytes, left = most > call->taken_bytes ? most - call->taken_bytes : 0;
+	void *memory = size_bytes <= left ? arena_zalloc(&call->arena, size_bytes) : NULL;
 
+	call->taken_bytes += memory ? size_bytes : 0;
+	if (size_bytes > left && !kafka_call_is_gone(call) && call->state != CALL_ANSWERED)
+		kafka_conn_broken(call->conn, KAFKA_BROKEN_MEMORY, "%s %d would take more memory to answer than max-answer",
+				  call->request.api->name, call->request.format.version);
 	if (!memory && !kafka_call_is_gone(call) && call->state != CALL_ANSWERED)
 		kafka_call_close(call);
 	return memory;

@@ -25,7 +25,8 @@ static void send_nothing(void *ctx, struct command *command)
 static int setup(void **state)
 {
 	static const struct kafka_config config = {
-		.limits = {.frame_bytes = 1 << 20,
+		.limits = {.answer_bytes = 1 << 20,
+			   .frame_bytes = 1 << 20,
 			   .memory_bytes = 1 << 20,
 			   .pipeline = 4,
 			   .read_timeout_ms = 60000,

@@ -70,6 +70,7 @@ void door_init(void)
 		.limits = {.frame_bytes = 1 << 20,
 			   .memory_bytes = 1 << 20,
 			   .fetch_bytes = 1 << 20,
+			   .answer_bytes = 64 << 20,
 			   .pipeline = 16,
 			   .read_timeout_ms = 60000,
 			   .idle_timeout_ms = 60000,

@@ -115,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.limits = {.frame_bytes = 1 << 20,
 			   .memory_bytes = 1 << 20,
 			   .fetch_bytes = 1 << 20,
+			   .answer_bytes = 64 << 20,
 			   .pipeline = 16,
 			   .read_timeout_ms = 60000,
 			   .idle_timeout_ms = 60000,

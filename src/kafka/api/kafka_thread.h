@@ -18,6 +18,7 @@ struct kafka_limits {                /* each is a configuration key; all have a 
 	uint32_t output_bytes;       /* answers waiting for a slow reader; beyond it reading stops */
 	uint64_t max_wait_ms;        /* longer waits are cut to it */
 	uint64_t memory_bytes;       /* long requests of one thread together; the next ones wait */
+	uint64_t answer_bytes;       /* what it may take to answer one request, records left out */
 	uint32_t topic_partitions;   /* of a topic whose maker does not say how many */
 	uint32_t sessions;           /* of Fetch, on one thread */
 	uint32_t session_partitions; /* in all of these */
