@@ -382,6 +382,21 @@ def test_a_reader_who_takes_nothing_is_cut_and_keeps_nothing(fresh):
         assert len(fetched(conn.send(fetch(1, "t", 0, 0, max_bytes=10 << 20)).answer()[1])[2]) > 8 * 900_000
 
 
+def test_a_slow_reader_gets_long_batches_as_they_were(server, topic):
+    long = batch(bytes(range(256)) * 3500)
+    with server.open_kafka() as conn, server.open_kafka(receive_buffer=4096) as slow:
+        conn.send(metadata(1, topic)).answer()
+        for n in range(5):
+            conn.send(produce(2 + n, topic, 0, long)).answer()
+        slow.send(fetch(1, topic, 0, 0, max_bytes=10 << 20) + fetch(2, topic, 0, 3, max_bytes=10 << 20))
+        for offset, count in ((0, 5), (3, 2)):
+            error, high, records = fetched(slow.answer()[1])
+            assert (error, high, len(records)) == (0, 5, count * len(long))
+            for n in range(count):
+                one = records[n * len(long) : (n + 1) * len(long)]
+                assert one[:8] == struct.pack(">q", offset + n) and one[12:] == b"\0\0\0\0" + long[16:]
+
+
 def test_a_session_names_its_partitions_once(server, topic):
     with server.open_kafka() as reader, server.open_kafka() as writer:
         writer.send(metadata(1, topic)).answer()

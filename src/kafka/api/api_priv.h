@@ -63,6 +63,7 @@ struct piece {
 	struct buf bytes;
 	struct store_pin *pin; /* NULL: `bytes` */
 	uint64_t at, end;      /* what is left of either */
+	bool checked;          /* some of the body was written, so all of it was read and is right */
 };
 
 struct chain {

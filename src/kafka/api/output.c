@@ -1,11 +1,17 @@
 /* What a connection has to write: bytes, and parts of bodies that lie in the store, in the order of the requests. Both are
- * gathered in the thread's buffer for each write; what the socket does not take of it is gathered again, so that a reader who
- * stalls costs its pieces and nothing else. */
+ * gathered in the thread's buffer for each write, so that a reader who stalls costs its pieces and nothing else.
+ *
+ * A body is read as a whole before its first byte is written, since that is how it is held against its checksum; the bytes that
+ * the socket takes at once go from there. The rest of it, which is known to be right, is sent from the file and not copied any
+ * more. To check a body through a mapping and to send all of it from the file was measured, and costs more than the copy. */
 #include "kafka/api/api_priv.h"
 
 #include <errno.h>
 
-enum { COPY_BYTES = 16 * 1024 }; /* answers up to this share a piece */
+enum {
+	COPY_BYTES = 16 * 1024, /* answers up to this share a piece */
+	FILE_BYTES = 16 * 1024, /* less of a file is copied along with what comes behind it */
+};
 
 static struct piece *piece_new(struct kafka_thread *thread, struct chain *chain)
 {
@@ -97,14 +103,14 @@ void kafka_chain_drop(struct kafka_thread *thread, struct chain *chain)
 		chain_pop(thread, chain);
 }
 
-/* What is left of a body into `out`, as much as there is room for. What lies in the journal is held against its checksum when its
- * first byte is read, which asks for room for all of it. Returns how much, or -EIO. */
+/* What is left of a body into `out`, as much as there is room for. What lies in the journal is held against its checksum before
+ * its first byte is written, which asks for room for all of it. Returns how much, or -EIO. */
 static ssize_t read_part(const struct piece *piece, uint64_t at, char *out, size_t room)
 {
 	struct store_pin *pin = piece->pin;
 	uint64_t left = piece->end - at;
 	size_t len = left < room ? (size_t)left : room;
-	bool check = pin->ref.kind == BODY_INLINE && at == piece->at && pin->ref.size_bytes <= WRITE_BYTES;
+	bool check = pin->ref.kind == BODY_INLINE && !piece->checked && pin->ref.size_bytes <= WRITE_BYTES;
 
 	if (!check)
 		return pin->ops->read(pin, at, out, len) ? -EIO : (ssize_t)len;
@@ -112,8 +118,27 @@ static ssize_t read_part(const struct piece *piece, uint64_t at, char *out, size
 		return 0;
 	if (pin->ops->read_whole(pin, out))
 		return -EIO;
-	memmove(out, out + at, (size_t)left);
+	if (at)
+		memmove(out, out + at, (size_t)left);
 	return (ssize_t)left;
+}
+
+/* The rest of a body whose beginning has been written. */
+static bool goes_from_file(const struct piece *piece)
+{
+	return piece->pin && piece->checked && piece->end - piece->at >= FILE_BYTES;
+}
+
+/* -ENOTSUP: it has to be read. */
+static ssize_t write_from_file(struct kafka_conn *conn)
+{
+	const struct piece *piece = conn->out.first;
+	uint64_t base = 0;
+	int file = goes_from_file(piece) && piece->pin->ops->file ? piece->pin->ops->file(piece->pin, &base) : -ENOTSUP;
+
+	if (file < 0)
+		return -ENOTSUP;
+	return conn->stream.ops->send_file(&conn->stream, file, base + piece->at, (size_t)(piece->end - piece->at));
 }
 
 /* Fills the thread's buffer from the front of what there is. Returns how much, or -EIO. */
@@ -148,6 +173,7 @@ static void consume(struct kafka_conn *conn, size_t sent)
 
 		if (sent < left) {
 			piece->at += sent;
+			piece->checked |= sent > 0 && piece->pin && piece->pin->ref.kind == BODY_INLINE;
 			return;
 		}
 		sent -= (size_t)left;
@@ -157,15 +183,16 @@ static void consume(struct kafka_conn *conn, size_t sent)
 
 static bool write_some(struct kafka_conn *conn)
 {
-	ssize_t len = collect(conn), sent;
-	struct iovec part;
+	ssize_t sent = write_from_file(conn), len;
 
-	if (len < 0) {
-		kafka_conn_break(conn); /* too late for an error: its length was promised */
-		return false;
+	if (sent == -ENOTSUP) {
+		len = collect(conn);
+		if (len < 0) {
+			kafka_conn_break(conn); /* too late for an error: its length was promised */
+			return false;
+		}
+		sent = conn->stream.ops->write(&conn->stream, &(struct iovec){conn->thread->write_buffer, (size_t)len}, 1, false);
 	}
-	part = (struct iovec){conn->thread->write_buffer, (size_t)len};
-	sent = conn->stream.ops->write(&conn->stream, &part, 1, false);
 	if (sent > 0) {
 		conn->thread->stats.bytes_out_total += (uint64_t)sent;
 		conn->flags |= CONN_SENT;
