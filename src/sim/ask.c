@@ -158,27 +158,33 @@ void ask_applied(struct world *world, struct ask *ask, uint64_t end_before)
 	struct command *c = &ask->command;
 
 	ask->applied = true;
-	CHECK(world, (unsigned)c->outcome < OUTCOME_COUNT, "a command of kind %d was applied and has no outcome", (int)c->kind);
+	CHECK(world, (unsigned)c->outcome < OUTCOME_COUNT || group_waits(ask),
+	      "a command of kind %d was applied and has no outcome", (int)c->kind);
 	if (c->kind == COMMAND_CLAIM)
 		claim_applied(world, ask);
 	if (c->kind == COMMAND_CLAIM_CANCEL && c->outcome == OUTCOME_OK)
 		left_the_line(world, c->in.claim_cancel.claim_id);
 	if (stream_command(ask))
 		stream_applied(world, ask, end_before);
-	ask->rests_on = expect_rests_on(world, ask, end_before);
+	if (!group_waits(ask))
+		ask->rests_on = expect_rests_on(world, ask, end_before);
+	if (world->theme->group)
+		group_applied(world, ask);
 	world_trace(world, "applied: kind %d, job %" PRIu64 ", outcome %d, rests on %" PRIu64, (int)c->kind, ask->numbers[0],
 		    (int)c->outcome, ask->rests_on);
 }
 
 void ask_check(struct world *world, struct ask *ask, const struct expected *should)
 {
+	if (group_waits(ask))
+		return;
 	if (lacks_memory(world, ask))
 		world->refused_memory++;
 	else
 		check_answer(world, ask, should);
 }
 
-static void ask_free(struct ask *ask)
+void ask_free(struct ask *ask)
 {
 	command_answer_deinit(&ask->command);
 	free(ask->more);
@@ -192,7 +198,9 @@ void ask_returned(struct world *world, struct ask *ask)
 	blob_back(world, ask);
 	if (ask->returned)
 		ask->returned(world, ask);
-	ask_free(ask);
+	ask->is_back = true;
+	if (!ask->is_held)
+		ask_free(ask);
 }
 
 void asks_drop(struct world *world)
@@ -200,6 +208,8 @@ void asks_drop(struct world *world)
 	list_each_safe (node, &world->asks) {
 		struct ask *ask = container_of(node, struct ask, node);
 
+		if (ask->command.kind == COMMAND_GROUP_CANCEL && ((struct ask *)ask->who)->is_back)
+			ask_free(ask->who);
 		list_remove(node);
 		ask_free(ask);
 	}

@@ -341,6 +341,7 @@ void check_turn(struct world *world)
 {
 	check_stream_turn(world);
 	topic_check_turn(world);
+	group_check_turn(world);
 	list_each (node, &world->polls)
 		check_poll(world, container_of(node, struct poll, node));
 	list_each (node, &world->claims) {

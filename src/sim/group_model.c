@@ -179,6 +179,8 @@ const char *model_group_apply(struct model *model, const struct store_replay *en
 		return begun(group, &e);
 	case GROUP_COMMITTED:
 	case GROUP_FORGOT:
+		if (e.type == GROUP_FORGOT)
+			group->forgot_end = e.end;
 		return offsets_told(model, group, &e);
 	case GROUP_DELETED:
 		group->deleted_end = model->groups.deleted_end = e.end;

@@ -16,7 +16,7 @@ struct model_offset {
 };
 
 struct model_group {
-	uint64_t number, used_ms, changed_end, deleted_end;
+	uint64_t number, used_ms, changed_end, deleted_end, forgot_end;
 	uint64_t generation, members, session_ms;
 	uint64_t begun_end, begun_ms; /* of that generation */
 	char id[MODEL_STREAM_CHARS], protocol_type[MODEL_STREAM_CHARS], protocol[MODEL_STREAM_CHARS];

@@ -76,6 +76,7 @@ void machine_start(struct world *world, bool from_checkpoint)
 	CHECK(world, sequencer_start(world->s, world->now_ms) == 0, "the start failed");
 	world->cause = CAUSE_NONE;
 	model_streams_started(&world->model.streams, world->now_ms);
+	group_crashed(world);
 	for (unsigned i = 0; i < world->theme->loops; i++) {
 		struct loop *loop = &world->loops[i];
 
@@ -113,6 +114,7 @@ void machine_free(struct world *world)
 	readers_crash(world);
 	writers_crash(world);
 	topics_crash(world);
+	groups_crash(world);
 	asks_drop(world);
 	for (unsigned i = 0; i < world->theme->loops; i++) {
 		board_deinit(&world->loops[i].board);
@@ -140,6 +142,7 @@ void machine_crash(struct world *world)
 	machine_start(world, from_checkpoint);
 	told_check(world);
 	topic_told_check(world, false);
+	group_told_check(world);
 	for (size_t i = 0; i < KNOWN_MAX && i < world->known_count; i++)
 		CHECK(world, model_job(&world->model, world->known[i].number), "job %" PRIu64 " was acknowledged and is lost",
 		      world->known[i].number);
@@ -254,6 +257,7 @@ void machine_turn(struct world *world)
 	if (armed)
 		memory_disarm(world);
 	world->cause = CAUSE_NONE;
+	group_waits_over(world);
 	read_mailbox(world);
 	armed = memory_arm(world);
 	world->cause = CAUSE_SETTLE;

@@ -152,6 +152,7 @@ static void tap_group(struct world *world, const struct store_replay *entry)
 	struct group_event e = {.type = (enum group_event_type)entry->type};
 
 	CHECK(world, group_event_decode(&e, entry->fields) == 0, "an event of a group that nobody can read");
+	group_tap(world, &e);
 	if (e.type == GROUP_COMMITTED) {
 		CHECK(world, asks(world, COMMAND_GROUP_COMMIT) || may_end(world), "offsets were committed by nobody");
 		world->topics.offsets++;

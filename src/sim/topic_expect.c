@@ -436,8 +436,11 @@ void topic_check_answer(struct world *world, struct ask *ask)
 		else
 			check_txn_end(world, c);
 		return;
+	case COMMAND_GROUP_JOIN:
+	case COMMAND_GROUP_SYNC:
+		return; /* once it is over */
 	default:
-		return;
+		group_check_word(world, ask);
 	}
 }
 
@@ -451,6 +454,8 @@ uint64_t topic_rests_on(struct world *world, const struct ask *ask)
 
 	if (c->outcome == OUTCOME_NO_MEMORY || c->outcome == OUTCOME_STORAGE || c->outcome == OUTCOME_NO_SPACE)
 		return 0;
+	if (group_command(ask))
+		return group_rests_on(world, ask);
 	if (c->kind != COMMAND_FETCH && c->kind != COMMAND_LIST_OFFSETS)
 		return sim_store_end(world->store);
 	for (size_t i = 0; i < count; i++) {

@@ -98,6 +98,8 @@ struct model_topic *model_topic(const struct model_topics *topics, const struct 
 struct model_partition *model_partition_of(const struct model_topics *topics, const struct topic_ref *ref, uint32_t partition);
 struct model_txn *model_txn(struct model_topics *topics, struct slice id);
 struct model_txn *model_txn_producer(struct model_topics *topics, uint64_t producer_id);
+/* An open transaction will commit it, or will not. */
+bool model_txn_holds(const struct model_topics *topics, struct slice group, struct slice topic, uint32_t partition);
 bool model_txn_has(const struct model_txn *txn, uint64_t stream);
 struct model_sequence *model_sequence(struct model_partition *partition, uint64_t producer_id);
 uint64_t model_sequence_next(const struct model_sequence *sequence);

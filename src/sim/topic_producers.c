@@ -354,6 +354,29 @@ static void adds(struct world *world, struct topic_producer *producer)
 	ask_send(world, ask);
 }
 
+static void offsets_sent(struct world *world, struct ask *ask)
+{
+	struct topic_producer *producer = ask->who;
+
+	if (!producer)
+		return;
+	producer->ask = NULL;
+	if (ask->command.outcome == OUTCOME_FENCED || ask->command.outcome == OUTCOME_NOT_FOUND)
+		lost_it(world, producer, ask->command.outcome);
+}
+
+static void sends_offsets(struct world *world, struct topic_producer *producer)
+{
+	struct ask *ask = question_new(world, any_loop(world), COMMAND_TXN_OFFSETS);
+
+	ask->command.in.txn_offsets.txn = txn_in(ask, producer);
+	offsets_in_transaction(world, ask, producer->txn);
+	ask->who = producer;
+	ask->returned = offsets_sent;
+	producer->ask = ask;
+	ask_send(world, ask);
+}
+
 static void ended(struct world *world, struct ask *ask)
 {
 	struct topic_producer *producer = ask->who;
@@ -398,6 +421,8 @@ static void transaction_goes_on(struct world *world, struct topic_producer *prod
 		says(world, producer);
 	} else if (producer->state == CLIENT_NONE || random_permille(random, 100)) {
 		adds(world, producer);
+	} else if (world->theme->group && random_permille(random, 200)) {
+		sends_offsets(world, producer);
 	} else if (random_permille(random, 250)) {
 		if (random_permille(random, 50)) /* time will end it */
 			producer->rests_until_ms = world->now_ms + random_below(random, 3000);

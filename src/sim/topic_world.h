@@ -37,7 +37,12 @@ struct question {
 	struct group_place places[PARTS_MAX];
 	struct group_protocol protocols[PARTS_MAX];
 	struct group_assignment assignments[PARTS_MAX * 2];
+	char ids[PARTS_MAX * 2][80], whats[PARTS_MAX * 2][48];
 	struct group_leaving leaving;
+	unsigned consumer;                               /* who asks */
+	uint64_t parked_ms;                              /* JOIN, SYNC: since when it waits; 0: it did not */
+	bool seen;                                       /* … and that it is over */
+	uint64_t group_number, topic_number, commit_end; /* GROUP_COMMIT: what it was about, and the end of its event */
 	enum outcome should[PARTS_MAX];
 	enum outcome should_all;
 	uint64_t should_offset[PARTS_MAX];

@@ -94,3 +94,20 @@ const char *model_txn_apply(struct model *model, const struct topic_event *e)
 	txn->offsets_len = e->offsets.len;
 	return wrong;
 }
+
+bool model_txn_holds(const struct model_topics *topics, struct slice group, struct slice topic, uint32_t partition)
+{
+	for (size_t i = 0; i < topics->txn_count; i++) {
+		const struct model_txn *txn = &topics->txns[i];
+		struct slice rest = slice_from(txn->offsets, txn->offsets_len);
+		struct txn_offset one;
+
+		if (txn->state != TXN_ONGOING && txn->state != TXN_COMMITTING && txn->state != TXN_ABORTING)
+			continue;
+		while (txn_offset_get(&rest, &one) == 1) {
+			if (slice_eq(one.group, group) && slice_eq(one.topic, topic) && one.partition == partition)
+				return true;
+		}
+	}
+	return false;
+}

@@ -168,6 +168,28 @@ const struct theme themes[] = {
 	 .full_permille = 2,
 	 .memory_permille = 15,
 	 .sync_ms = 15},
+	/* Consumers in groups, and what they read is produced in transactions that commit their offsets. */
+	{.name = "groups",
+	 .topic = 2,
+	 .produce = 12,
+	 .fetch = 2,
+	 .group = 80,
+	 .turn = 40,
+	 .loop = 70,
+	 .time = 24,
+	 .replay = 1,
+	 .steps = 60000,
+	 .loops = 3,
+	 .jobs = 10,
+	 .keep_ms = 300,
+	 .snapshot = 2,
+	 .checkpoint = 6,
+	 .tidy = 2,
+	 .crash_permyriad = 6,
+	 .sync_fail_permille = 2,
+	 .full_permille = 1,
+	 .memory_permille = 10,
+	 .sync_ms = 15},
 };
 const unsigned theme_count = ARRAY_COUNT(themes);
 
@@ -240,15 +262,25 @@ static void step(struct world *world)
 		unsigned weight;
 		void (*act)(struct world *world);
 	} acts[] = {
-		{"submit", t->submit, submitter_acts},    {"poll", t->poll, poller_acts},
-		{"claim", t->claim, worker_claims},       {"work", t->work, worker_works},
-		{"cancel", t->cancel, canceler_acts},     {"operate", t->operate, operator_acts},
-		{"leave", t->leave, somebody_leaves},     {"turn", t->turn, machine_turn},
-		{"loop", t->loop, any_loop_runs},         {"time", t->time, machine_time},
-		{"topic", t->topic, topic_operator_acts}, {"produce", t->produce, producer_acts},
-		{"fetch", t->fetch, fetcher_acts},        {"append", t->append, writer_acts},
-		{"read", t->read, reader_acts},           {"stream", t->stream, stream_operator_acts},
-		{"tidy", t->tidy, machine_tidy},          {"checkpoint", t->checkpoint, machine_checkpoint},
+		{"submit", t->submit, submitter_acts},
+		{"poll", t->poll, poller_acts},
+		{"claim", t->claim, worker_claims},
+		{"work", t->work, worker_works},
+		{"cancel", t->cancel, canceler_acts},
+		{"operate", t->operate, operator_acts},
+		{"leave", t->leave, somebody_leaves},
+		{"turn", t->turn, machine_turn},
+		{"loop", t->loop, any_loop_runs},
+		{"time", t->time, machine_time},
+		{"topic", t->topic, topic_operator_acts},
+		{"produce", t->produce, producer_acts},
+		{"fetch", t->fetch, fetcher_acts},
+		{"group", t->group, consumer_acts},
+		{"append", t->append, writer_acts},
+		{"read", t->read, reader_acts},
+		{"stream", t->stream, stream_operator_acts},
+		{"tidy", t->tidy, machine_tidy},
+		{"checkpoint", t->checkpoint, machine_checkpoint},
 	};
 	uint64_t sum = 0, drawn;
 	unsigned i = 0;
@@ -350,6 +382,8 @@ static void say_what_was(const struct world *world)
 		       streams->trimmed, streams->dropped, streams->gathered, streams->behind);
 	if (world->theme->produce)
 		topics_say(world);
+	if (world->theme->group)
+		groups_say(world);
 	fflush(stdout);
 }
 
@@ -370,6 +404,12 @@ static void config_set(struct world *world)
 		world->config.topic_partitions_max = TOPIC_PARTITIONS_ASKED;
 		world->config.topics_max = TOPIC_NAMES - 1;
 		world->config.transaction_ms_max = 5000;
+		world->config.group_session_min_ms = 100;
+		world->config.group_members_max = GROUP_MEMBERS_MOST;
+		world->config.group_first_delay_ms = world->seed % 3 * 50;
+		world->config.group_retention_ms = GROUP_KEPT_MS;
+		world->config.group_metadata_max = 40;
+		world->config.group_offsets_max = 40;
 	}
 	if (world->seed % 4) { /* else as the server does */
 		world->config.gather_chunks = (uint32_t)random_between(&world->random, 2, 12);
@@ -397,9 +437,11 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	present = world;
 	streams_begin(world);
 	topics_begin(world);
+	groups_begin(world);
 	machine_start(world, false);
 	while (world->step < world->steps)
 		step_checked(world);
+	groups_leave(world);
 	quiesce(world);
 	topic_told_check(world, !world->failed);
 	check_replay(world);
@@ -413,6 +455,7 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	}
 	streams_end(world);
 	topics_end(world);
+	groups_end(world);
 	sim_store_free(world->store);
 	model_deinit(&world->model);
 	present = NULL;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "sim/group_world.h"
 #include "sim/model.h"
 #include "sim/random.h"
 #include "sim/stream_world.h"
@@ -27,7 +28,7 @@ enum {
 struct theme {
 	const char *name;
 	unsigned submit, poll, claim, work, cancel, operate, leave; /* what people do */
-	unsigned topic, produce, fetch;                             /* of topics */
+	unsigned topic, produce, fetch, group;                      /* of topics, and of groups that read them */
 	unsigned append, read, stream, idle_permille;               /* of streams that go when they are left alone, and so are */
 	unsigned turn, loop, time;                                  /* how the machine moves */
 	unsigned checkpoint, tidy, replay;
@@ -67,7 +68,8 @@ struct ask {
 	struct slice slices[ASK_SLICES];
 	size_t used;
 	char text[TEXT_MAX];
-	void *more; /* of the Kafka door: a struct question, freed with it; or NULL */
+	void *more;            /* of the Kafka door: a struct question, freed with it; or NULL */
+	bool is_held, is_back; /* something else is about it: it stays until that is back, too */
 };
 
 /* A job somebody was told of. */
@@ -163,6 +165,7 @@ struct world {
 
 	struct stream_world streams;
 	struct topic_world topics;
+	struct group_world groups;
 	struct list asks, polls, claims, deliveries, holdings;
 	struct known known[KNOWN_MAX];
 	size_t known_count; /* in all; the last KNOWN_MAX are remembered */
@@ -211,6 +214,7 @@ void ask_check(struct world *world, struct ask *ask, const struct expected *shou
 void ask_applied(struct world *world, struct ask *ask, uint64_t end_before);
 void ask_returned(struct world *world, struct ask *ask);
 void asks_drop(struct world *world);
+void ask_free(struct ask *ask);
 
 /* --- expect.c: what the oracle says to a command --- */
 struct expected expect(struct world *world, const struct ask *ask);
