@@ -8,7 +8,7 @@
 
 struct compaction *worker;
 
-static struct buf batches[8], packed;
+static struct buf batches[8];
 static unsigned batch_at;
 
 int compaction_setup(void **state)
@@ -32,56 +32,23 @@ int compaction_teardown(void **state)
 	worker = compaction_free(worker);
 	for (size_t i = 0; i < ARRAY_COUNT(batches); i++)
 		buf_deinit(&batches[i]);
-	buf_deinit(&packed);
 	fixture_drop_sent(&f);
 	fixture_deinit(&f);
 	buf_deinit(&mine);
 	return 0;
 }
 
-static size_t records_read(const char *text, struct batch_record *records)
-{
-	size_t count = 0;
-
-	while (*text) {
-		size_t len = strcspn(text, " "), key = strcspn(text, "= ");
-
-		records[count++] = (struct batch_record){
-			.key = key ? slice_from(text, key) : (struct slice){0},
-			.value = key < len ? slice_from(text + key + 1, len - key - 1) : (struct slice){0},
-		};
-		text += len + (text[len] == ' ');
-	}
-	return count;
-}
-
-struct produce_partition keyed(const char *text)
-{
-	struct buf *bytes = &batches[batch_at++ % ARRAY_COUNT(batches)];
-	struct batch_record records[256];
-	size_t count = records_read(text, records);
-	struct produce_partition p = batch_of(0, 1, "");
-
-	buf_clear(bytes);
-	batch_encode(bytes, f.now_ms, records, count);
-	assert_false(bytes->failed);
-	p.batch.bytes = bytes->ptr;
-	p.batch.size_bytes = bytes->len;
-	p.batch.count = (uint32_t)count;
-	return p;
-}
-
 struct produce_partition keyed_packed(const char *records, unsigned compression)
 {
 	struct produce_partition p = keyed(records);
-	struct buf *bytes = &batches[(batch_at - 1) % ARRAY_COUNT(batches)];
+	struct buf *bytes = &batches[batch_at++ % ARRAY_COUNT(batches)];
 
-	buf_clear(&packed);
-	assert_int_equal(
-		kafka_compress(compression, slice_from(bytes->ptr + BATCH_HEAD_BYTES, bytes->len - BATCH_HEAD_BYTES), &packed),
-		0);
-	bytes->len = BATCH_HEAD_BYTES;
-	buf_append_slice(bytes, buf_slice(&packed));
+	buf_clear(bytes);
+	buf_append(bytes, p.batch.bytes, BATCH_HEAD_BYTES);
+	assert_int_equal(kafka_compress(compression,
+					slice_from(p.batch.bytes + BATCH_HEAD_BYTES, p.batch.size_bytes - BATCH_HEAD_BYTES),
+					bytes),
+			 0);
 	batch_set_plain(bytes->ptr, bytes->len); /* for its length */
 	bytes->ptr[22] = (char)compression;
 	batch_set_append_time(bytes->ptr, bytes->len, f.now_ms);
@@ -288,56 +255,4 @@ enum outcome delete_before(uint64_t offset)
 	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
 	ask_deinit(&ask);
 	return p.outcome;
-}
-
-/* --- transactions --- */
-
-void txn_init(struct txn_writer *writer, const char *id)
-{
-	struct ask ask = {.c = {.kind = COMMAND_PRODUCER_ID,
-				.in.producer_id = {.transactional_id = slice_str(id),
-						   .timeout_ms = 1000000000,
-						   .producer_id = -1,
-						   .producer_epoch = -1}}};
-
-	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
-	*writer = (struct txn_writer){slice_str(id), ask.c.out.producer_id.producer_id, ask.c.out.producer_id.producer_epoch, 0};
-	ask_deinit(&ask);
-}
-
-static struct txn_in txn_of(const struct txn_writer *writer)
-{
-	return (struct txn_in){
-		.transactional_id = writer->id, .producer_id = writer->producer_id, .producer_epoch = writer->epoch};
-}
-
-void txn_put(struct txn_writer *writer, const char *records)
-{
-	struct txn_partition partition = {.topic.name = T_NAME};
-	struct ask ask = {.c = {.kind = COMMAND_TXN_ADD, .in.txn = txn_of(writer)}};
-	struct produce_partition p = keyed(records);
-
-	ask.c.in.txn.partitions = &partition;
-	ask.c.in.txn.partition_count = 1;
-	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
-	ask_deinit(&ask);
-	p.batch.producer_id = writer->producer_id;
-	p.batch.producer_epoch = writer->epoch;
-	p.batch.base_sequence = (int32_t)writer->seq;
-	p.batch.transactional = true;
-	for (unsigned i = 0; i < 8; i++)
-		p.batch.bytes[43 + i] = (char)((uint64_t)writer->producer_id >> (56 - 8 * i));
-	p.batch.bytes[22] |= 16;
-	batch_set_append_time(p.batch.bytes, p.batch.size_bytes, f.now_ms); /* and the checksum */
-	assert_int_equal(produce_as(&p), OUTCOME_OK);
-	writer->seq += p.batch.count;
-}
-
-void txn_finish(struct txn_writer *writer, bool commit)
-{
-	struct ask ask = {.c = {.kind = COMMAND_TXN_END, .in.txn = txn_of(writer)}};
-
-	ask.c.in.txn.commit = commit;
-	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
-	ask_deinit(&ask);
 }

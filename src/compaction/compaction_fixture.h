@@ -9,8 +9,7 @@ extern struct compaction *worker; /* NULL: the next step makes one, with memory 
 int compaction_setup(void **state);
 int compaction_teardown(void **state);
 
-/* "k1=v k2=w k3" and so on: a batch, a key without '=' has a null value; without a letter before '=' it has no key. */
-struct produce_partition keyed(const char *records);
+/* As keyed, compressed. */
 struct produce_partition keyed_packed(const char *records, unsigned compression);
 uint64_t put(const char *records); /* must work; where it lies */
 void put_last(void);               /* the last chunk, which compaction leaves alone: the key "-" */
@@ -27,16 +26,3 @@ size_t aborted_told(void);                /* how many aborted transactions a rea
 unsigned compression_at(uint64_t offset); /* of the batch there */
 enum outcome delete_before(uint64_t offset);
 uint64_t passes(void); /* that were done */
-
-/* --- transactions --- */
-
-struct txn_writer {
-	struct slice id;
-	int64_t producer_id;
-	int16_t epoch;
-	uint64_t seq;
-};
-
-void txn_init(struct txn_writer *writer, const char *id);
-void txn_put(struct txn_writer *writer, const char *records); /* begins one if none is open */
-void txn_finish(struct txn_writer *writer, bool commit);

@@ -36,7 +36,7 @@ static int append(struct sequencer *s, struct stream_event *e, struct slice body
 
 enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct stream *stream, struct slice body)
 {
-	struct stream_waking waking = {.from = stream ? stream->next_offset : 0, .deleted = e->type == STREAM_DELETED};
+	struct stream_waking waking = {.from = stream ? stream_readable(stream) : 0, .deleted = e->type == STREAM_DELETED};
 	bool followed = stream && stream->followed;
 	struct stream_prepared prepared;
 	int r;
@@ -62,7 +62,9 @@ enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct str
 		stream_wake_watchers(s, stream, &waking);
 	}
 	streams_commit(&s->streams, e, &prepared);
-	if (stream && (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED))
+	/* Of a partition what came may be told later, or never. */
+	if (stream && (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED) &&
+	    (!(stream->flags & STREAM_TOPIC) || stream_shows(stream, waking.from)))
 		stream_wake_watchers(s, stream, &waking);
 	if (followed)
 		follow_event(s, e, body.len);

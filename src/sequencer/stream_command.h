@@ -94,7 +94,8 @@ struct stream_read_in {
 	bool across;             /* the one with which max_bytes are reached comes, too */
 	bool watch;              /* at the end of an open stream: OUTCOME_PARKED, and a wake follows to the asker's thread */
 	uint32_t waits;          /* for how many waits it is watched; 0: one */
-	bool look;               /* no records, and no sign of life for its TTL: HEAD */
+	bool committed; /* of the view alone: up to the readable end, and what was aborted is told; stream_look sets it */
+	bool look;      /* no records, and no sign of life for its TTL: HEAD */
 };
 
 /* Of MANY. What fits into one answer is shared out among those that have something, and one of them has its first chunk however
@@ -139,6 +140,9 @@ struct stream_view {
 	uint64_t bytes; /* that its own records take */
 	uint32_t waits; /* how many wait there */
 	bool has_ttl, closed, json;
+	bool topic;              /* a topic's partition */
+	struct aborted *aborted; /* whose records in the chunks are void (stream/sequence.h) */
+	size_t aborted_count;
 	struct slice path, content_type;       /* in this same memory */
 	bool producer_known;                   /* APPEND with a producer that has been here before */
 	uint64_t producer_epoch, producer_seq; /* … and what holds of it now */

@@ -46,6 +46,7 @@ void stream_view_fill(struct stream_view *view, const struct stream *stream, siz
 	view->max_bytes = more->max_bytes;
 	view->has_ttl = (stream->flags & STREAM_HAS_TTL) != 0;
 	view->closed = (stream->flags & STREAM_CLOSED) != 0;
+	view->topic = (stream->flags & STREAM_TOPIC) != 0;
 	view->json = (stream->flags & STREAM_JSON) != 0;
 	view->path = put(&at, path);
 	view->content_type = put(&at, type);
@@ -75,7 +76,13 @@ struct stream_view *stream_view_unref(struct stream_view *view)
 		if (view->chunks[i].pin)
 			view->chunks[i].pin->ops->unpin(view->chunks[i].pin);
 	}
+	mem_free(view->aborted);
 	return mem_free(view);
+}
+
+static uint64_t end_of(const struct stream *stream, const struct stream_read_in *in)
+{
+	return in->committed ? stream_readable(stream) : stream->next_offset;
 }
 
 /* How many chunks from `offset` on are to be told. */
@@ -85,7 +92,7 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 	struct chunk_place place;
 	uint64_t bytes = 0;
 
-	while (count < most && stream_chunk_from(stream, offset, &place) &&
+	while (count < most && stream_chunk_from(stream, offset, &place) && place.from < end_of(stream, in) &&
 	       (!in->until_offset || place.from < in->until_offset)) {
 		bytes += place.chunk->size_bytes;
 		if (in->across && bytes >= in->max_bytes)
@@ -98,11 +105,32 @@ static size_t chunks_wanted(const struct stream *stream, uint64_t offset, const 
 	return count;
 }
 
+/* Of what lies at [from, end). 0 or -ENOMEM. */
+static int tell_aborted(const struct stream *stream, uint64_t from, uint64_t end, struct stream_view *view)
+{
+	const struct stream_sequences *sequences = stream_more(stream)->sequences;
+	uint32_t count = sequences ? sequences->aborted_count : 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct aborted *one = &sequences->aborted->items[i];
+
+		if (one->last < from || one->first >= end)
+			continue;
+		if (!view->aborted)
+			view->aborted = mem_alloc((count - i) * sizeof(*view->aborted));
+		if (!view->aborted)
+			return -ENOMEM;
+		view->aborted[view->aborted_count++] = *one;
+	}
+	return 0;
+}
+
 struct stream_view *stream_view_from(struct sequencer *s, const struct stream *stream, uint64_t offset,
 				     const struct stream_read_in *in)
 {
 	size_t count = chunks_wanted(stream, offset, in);
 	struct stream_view *view = stream_view_new(s, stream, count);
+	uint64_t end = end_of(stream, in);
 	struct chunk_place place;
 
 	if (!view)
@@ -112,6 +140,8 @@ struct stream_view *stream_view_from(struct sequencer *s, const struct stream *s
 	for (size_t i = 0; i < count && stream_chunk_from(stream, view->after_offset, &place); i++) {
 		struct stream_chunk_view *chunk = &view->chunks[i];
 
+		if (place.end > end)
+			place.end = end;
 		*chunk = (struct stream_chunk_view){
 			.first_offset = place.chunk->offset,
 			.count = (uint32_t)(place.end - place.chunk->offset),
@@ -125,9 +155,11 @@ struct stream_view *stream_view_from(struct sequencer *s, const struct stream *s
 		view->after_offset = place.end;
 	}
 	/* Behind the last one there may be a gap, up to the end. */
-	if (!stream_chunk_from(stream, view->after_offset, &place))
-		view->after_offset = stream->next_offset;
-	return view;
+	if ((!stream_chunk_from(stream, view->after_offset, &place) || place.from >= end) && view->after_offset < end)
+		view->after_offset = end;
+	if (in->committed)
+		view->next_offset = end > offset ? end : offset;
+	return in->committed && tell_aborted(stream, offset, view->after_offset, view) ? stream_view_unref(view) : view;
 }
 
 static bool wake(struct sequencer *s, const struct stream *stream, const struct stream_waking *w, unsigned thread)
@@ -140,7 +172,8 @@ static bool wake(struct sequencer *s, const struct stream *stream, const struct 
 	wake->key = stream_key(stream->number);
 	if (!w->deleted) {
 		/* Whoever waited stood at the end before this append. */
-		wake->view = stream_view_from(s, stream, w->from, &(struct stream_read_in){.max_bytes = UINT64_MAX});
+		wake->view = stream_view_from(s, stream, w->from,
+					      &(struct stream_read_in){.max_bytes = UINT64_MAX, .committed = true});
 		if (!wake->view) {
 			mem_free(wake);
 			return false;
@@ -197,8 +230,16 @@ static enum outcome from_time(struct sequencer *s, const struct stream *stream, 
 			return OUTCOME_OK;
 		/* Of a source's chunk, and the late ones lie behind what is inherited. */
 	}
-	*ret_offset = stream->next_offset;
+	*ret_offset = stream_readable(stream);
 	return OUTCOME_OK;
+}
+
+/* So many before the end; what cannot be read yet does not count. */
+static uint64_t tail_of(const struct stream *stream, uint64_t count)
+{
+	uint64_t more = stream->next_offset - stream_readable(stream);
+
+	return stream_offset_before_end(stream, count < UINT64_MAX - more ? count + more : UINT64_MAX);
 }
 
 /* Where reading begins; OUTCOME_OTHER: the cursor is not of this stream, or of what it no longer has. */
@@ -210,10 +251,10 @@ static enum outcome from_of(struct sequencer *s, const struct stream *stream, co
 		*ret_offset = stream_earliest(stream);
 		return OUTCOME_OK;
 	case STREAM_FROM_NOW:
-		*ret_offset = stream->next_offset;
+		*ret_offset = stream_readable(stream);
 		return OUTCOME_OK;
 	case STREAM_FROM_TAIL:
-		*ret_offset = stream_offset_before_end(stream, in->count);
+		*ret_offset = tail_of(stream, in->count);
 		return OUTCOME_OK;
 	case STREAM_FROM_TIME:
 		return from_time(s, stream, in->time_ms, ret_offset);
@@ -233,7 +274,7 @@ static bool has_enough(const struct stream *stream, uint64_t offset, uint64_t mi
 	struct chunk_place place;
 	uint64_t bytes = 0;
 
-	while (stream_chunk_from(stream, offset, &place)) {
+	while (stream_chunk_from(stream, offset, &place) && place.from < stream_readable(stream)) {
 		bytes += place.chunk->size_bytes;
 		if (bytes >= min_bytes)
 			return true;
@@ -247,6 +288,7 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 {
 	struct stream *stream = stream_find(&s->streams, in->path);
 	uint64_t end = stream ? stream->changed_end : s->forgotten_end, offset = 0;
+	struct stream_read_in bounds = *in;
 	enum outcome outcome;
 
 	if (end > *gate)
@@ -256,6 +298,8 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 	if (in->look || stream->flags & STREAM_GONE) {
 		outcome = stream->flags & STREAM_GONE ? OUTCOME_GONE : OUTCOME_OK;
 		*ret_view = stream_view_new(s, stream, 0);
+		if (*ret_view)
+			(*ret_view)->next_offset = stream_readable(stream);
 		return *ret_view ? outcome : OUTCOME_NO_MEMORY;
 	}
 	stream_touch(&s->streams, stream, s->now_ms);
@@ -264,7 +308,8 @@ enum outcome stream_look(struct sequencer *s, const struct stream_read_in *in, u
 		return outcome;
 	if (outcome != OUTCOME_OK)
 		offset = stream->next_offset;
-	*ret_view = stream_view_from(s, stream, offset, in);
+	bounds.committed = true;
+	*ret_view = stream_view_from(s, stream, offset, &bounds);
 	if (!*ret_view)
 		return OUTCOME_NO_MEMORY;
 	if (outcome == OUTCOME_OK && in->watch && !(stream->flags & STREAM_CLOSED) &&

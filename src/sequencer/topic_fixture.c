@@ -105,6 +105,90 @@ enum outcome produce(const char *text, uint64_t *ret_offset)
 	return outcome;
 }
 
+static size_t records_read(const char *text, struct batch_record *records)
+{
+	size_t count = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, " "), key = strcspn(text, "= ");
+
+		records[count++] = (struct batch_record){
+			.key = key ? slice_from(text, key) : (struct slice){0},
+			.value = key < len ? slice_from(text + key + 1, len - key - 1) : (struct slice){0},
+		};
+		text += len + (text[len] == ' ');
+	}
+	return count;
+}
+
+struct produce_partition keyed(const char *text)
+{
+	struct buf *bytes = &batches[batch_at++ % 8];
+	struct batch_record records[256];
+	size_t count = records_read(text, records);
+	struct produce_partition p = batch_of(0, 1, "");
+
+	buf_clear(bytes);
+	batch_encode(bytes, f.now_ms, records, count);
+	assert_false(bytes->failed);
+	p.batch.bytes = bytes->ptr;
+	p.batch.size_bytes = bytes->len;
+	p.batch.count = (uint32_t)count;
+	return p;
+}
+
+/* --- transactions --- */
+
+void txn_init(struct txn_writer *writer, const char *id)
+{
+	struct ask ask = {.c = {.kind = COMMAND_PRODUCER_ID,
+				.in.producer_id = {.transactional_id = slice_str(id),
+						   .timeout_ms = 1000000000,
+						   .producer_id = -1,
+						   .producer_epoch = -1}}};
+
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	*writer = (struct txn_writer){slice_str(id), ask.c.out.producer_id.producer_id, ask.c.out.producer_id.producer_epoch, 0};
+	ask_deinit(&ask);
+}
+
+static struct txn_in txn_of(const struct txn_writer *writer)
+{
+	return (struct txn_in){
+		.transactional_id = writer->id, .producer_id = writer->producer_id, .producer_epoch = writer->epoch};
+}
+
+void txn_put(struct txn_writer *writer, const char *records)
+{
+	struct txn_partition partition = {.topic.name = T_NAME};
+	struct ask ask = {.c = {.kind = COMMAND_TXN_ADD, .in.txn = txn_of(writer)}};
+	struct produce_partition p = keyed(records);
+
+	ask.c.in.txn.partitions = &partition;
+	ask.c.in.txn.partition_count = 1;
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	ask_deinit(&ask);
+	p.batch.producer_id = writer->producer_id;
+	p.batch.producer_epoch = writer->epoch;
+	p.batch.base_sequence = (int32_t)writer->seq;
+	p.batch.transactional = true;
+	for (unsigned i = 0; i < 8; i++)
+		p.batch.bytes[43 + i] = (char)((uint64_t)writer->producer_id >> (56 - 8 * i));
+	p.batch.bytes[22] |= 16;
+	batch_set_append_time(p.batch.bytes, p.batch.size_bytes, f.now_ms); /* and the checksum */
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	writer->seq += p.batch.count;
+}
+
+void txn_finish(struct txn_writer *writer, bool commit)
+{
+	struct ask ask = {.c = {.kind = COMMAND_TXN_END, .in.txn = txn_of(writer)}};
+
+	ask.c.in.txn.commit = commit;
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	ask_deinit(&ask);
+}
+
 /* --- fetch --- */
 
 static void say_chunk(const struct stream_chunk_view *chunk, uint64_t offset, uint64_t end)

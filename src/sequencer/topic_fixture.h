@@ -17,6 +17,22 @@ struct produce_partition batch_by(uint64_t producer_id, int16_t epoch, uint64_t 
 enum outcome produce_as(struct produce_partition *p);
 enum outcome produce(const char *text, uint64_t *ret_offset); /* one record to partition 0 */
 
+/* "k1=v k2=w k3" and so on: a batch, a key without '=' has a null value; without a letter before '=' it has no key. */
+struct produce_partition keyed(const char *records);
+
+/* --- transactions --- */
+
+struct txn_writer {
+	struct slice id;
+	int64_t producer_id;
+	int16_t epoch;
+	uint64_t seq;
+};
+
+void txn_init(struct txn_writer *writer, const char *id);
+void txn_put(struct txn_writer *writer, const char *records); /* begins one if none is open */
+void txn_finish(struct txn_writer *writer, bool commit);
+
 /* All records that a Fetch from there gives, "offset=value " each, in `mine`; what a client would skip is left out. */
 enum outcome fetch_all(uint32_t partition, uint64_t offset, bool committed);
 void expect_fetch(uint32_t partition, uint64_t offset, const char *said);

@@ -315,6 +315,8 @@ static void commit_append(struct streams *streams, struct stream *stream, const 
 	stream->flags |= (uint8_t)(e->flags & STREAM_CLOSED);
 	if (e->type == STREAM_PRODUCED)
 		sequence_commit(streams, e, p);
+	if (e->count && stream_more(stream)->sequences && e->txn == STREAM_TXN_NONE)
+		sequences_shown(stream->more->sequences, e->offset, stream->next_offset);
 	if (append)
 		producer_set(streams, stream, e, p);
 	seq_set(stream, e, p);

@@ -38,7 +38,8 @@ uint64_t stream_stable(const struct stream *stream)
 
 /* --- prepare --- */
 
-static int prepare_sequences(struct stream_prepared *p)
+/* What a checkpoint does not tell counts as not shown yet. */
+static int prepare_sequences(const struct stream_event *e, struct stream_prepared *p)
 {
 	if (stream_more(p->stream)->sequences)
 		return 0;
@@ -47,6 +48,7 @@ static int prepare_sequences(struct stream_prepared *p)
 		return -ENOMEM;
 	list_init(&p->sequences->all);
 	list_init(&p->sequences->open);
+	p->sequences->shown_first = e->type == STREAM_PRODUCED ? UINT64_MAX : 0;
 	return 0;
 }
 
@@ -100,7 +102,7 @@ int sequence_prepare(struct streams *streams, const struct stream_event *e, stru
 		return -EBADMSG;
 	if (e->type == STREAM_PRODUCED && e->txn == STREAM_TXN_ABORT && known && known->txn_first != UINT64_MAX)
 		aborted = 1;
-	r = prepare_sequences(p);
+	r = prepare_sequences(e, p);
 	if (!r && aborted)
 		r = prepare_aborted(p, aborted);
 	if (r || known || e->type == STREAM_SNAP_ABORTED)
@@ -178,6 +180,8 @@ static void end_txn(struct stream_sequences *sequences, struct sequence *sequenc
 	if (e->txn == STREAM_TXN_ABORT)
 		sequences->aborted->items[sequences->aborted_count++] =
 			(struct aborted){e->producer_id, sequence->txn_first, e->offset};
+	else
+		sequences_shown(sequences, sequence->txn_first, e->offset);
 	sequence->txn_first = UINT64_MAX;
 	list_remove(&sequence->open);
 }
@@ -267,6 +271,30 @@ void aborted_forget(struct stream *stream, struct slice list)
 	}
 	if (sequences)
 		sequences->aborted_count = kept;
+}
+
+/* --- what readers of committed records see --- */
+
+void sequences_shown(struct stream_sequences *sequences, uint64_t offset, uint64_t end)
+{
+	if (offset < sequences->shown_first)
+		sequences->shown_first = offset;
+	if (end > sequences->shown_end)
+		sequences->shown_end = end;
+}
+
+bool stream_shows(struct stream *stream, uint64_t from)
+{
+	struct stream_sequences *sequences = stream_more(stream)->sequences;
+	uint64_t end = stream_readable(stream);
+	bool shows;
+
+	if (end <= from || !sequences)
+		return end > from;
+	shows = sequences->shown_first < end;
+	if (shows)
+		sequences->shown_first = sequences->shown_end > end ? end : UINT64_MAX;
+	return shows;
 }
 
 /* --- the end, and invariants --- */

@@ -43,6 +43,9 @@ struct aborted_array {
 struct stream_sequences {
 	struct list all;
 	struct list open; /* by txn_first */
+	/* Of the records that readers of committed ones see, as far as they have not been shown yet: none lies before, none at or
+	 * behind. Not journalled. */
+	uint64_t shown_first, shown_end;
 	uint32_t count;
 	uint32_t aborted_count;
 	struct aborted_array *aborted; /* by last; NULL: there never was one */

@@ -183,6 +183,16 @@ struct sequence *sequence_find(const struct streams *streams, const struct strea
 /* Where the first open transaction begins; the end when none is open. */
 uint64_t stream_stable(const struct stream *stream);
 
+/* Where what has been decided ends: of a topic's partition readers other than Kafka's are told no more than that. */
+static inline uint64_t stream_readable(const struct stream *stream)
+{
+	return stream->flags & STREAM_TOPIC ? stream_stable(stream) : stream->next_offset;
+}
+
+/* That end was at `from` and may have moved: whether there is something to be seen between (true also where that is not known).
+ * To be asked after each append, once. */
+bool stream_shows(struct stream *stream, uint64_t from);
+
 /* Another retention. Of a topic's partition only; cannot fail. */
 void stream_retain(struct streams *streams, struct stream *stream, uint64_t max_age_ms, uint64_t max_bytes);
 

@@ -26,9 +26,10 @@ int sequence_prepare(struct streams *streams, const struct stream_event *e, stru
 void sequence_commit(struct streams *streams, const struct stream_event *e, struct stream_prepared *p);
 void aborted_commit(const struct stream_event *e, struct stream_prepared *p); /* SNAP_ABORTED */
 void aborted_trim(struct stream *stream);
-void aborted_forget(struct stream *stream, struct slice list);        /* these, which are in the order of their markers */
-void sequences_leave(struct streams *streams, struct stream *stream); /* its tables */
-void sequences_free(struct stream_sequences *sequences);              /* NULL is fine */
+void aborted_forget(struct stream *stream, struct slice list); /* these, which are in the order of their markers */
+void sequences_shown(struct stream_sequences *sequences, uint64_t offset, uint64_t end); /* once nothing before them is open */
+void sequences_leave(struct streams *streams, struct stream *stream);                    /* its tables */
+void sequences_free(struct stream_sequences *sequences);                                 /* NULL is fine */
 void sequences_check(const struct streams *streams, const struct stream *stream);
 
 /* --- chunk.c: a stream's chunks, and their bytes in the store --- */

@@ -19,10 +19,10 @@ struct values {
 	uint64_t left, until; /* until: an offset */
 };
 
-static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, uint64_t time_ms)
+static void value_add(struct values *v, const struct batch_record *record, uint64_t offset, const struct batch_reader *reader)
 {
 	if (v->part->format == FORMAT_RECORDS)
-		stream_record_json(v->out, v->view, record, offset, time_ms);
+		stream_record_json(v->out, v->view, record, offset, reader);
 	else if (v->view->json)
 		json_raw(v->out, record->value.len ? record->value : SLICE("null"));
 	else if (v->part->format == FORMAT_STRINGS)
@@ -53,7 +53,7 @@ static int batch_values(struct values *v, const struct stream_chunk_view *chunk,
 			continue;
 		if (record.value.len > chunk->value_bytes)
 			record.value.len = (size_t)chunk->value_bytes;
-		value_add(v, &record, offset, reader->record_time_ms);
+		value_add(v, &record, offset, reader);
 		v->left--;
 		v->part->count++;
 	}
@@ -79,6 +79,10 @@ static int chunk_values(struct values *v, const struct stream_chunk_view *chunk)
 	if (r)
 		return -EIO;
 	while (!r && (r = batch_cut(&rest, &batch)) > 0) {
+		if (stream_batch_is_void(v->view, batch)) {
+			r = 0;
+			continue;
+		}
 		r = stream_batch_open(&reader, batch, &v->unpacked);
 		if (!r)
 			r = batch_values(v, chunk, &reader);

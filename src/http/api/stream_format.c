@@ -1,6 +1,7 @@
 /* format=records: what is read comes as JSON objects, a record each, with its offset, the one behind it, time and key. Whatever
  * the stream's type is, one answer is one array. A value is JSON in a stream of JSON, else a string, or {"base64":…} where it is
- * no UTF-8. A record that lies in a blob tells its size instead: it is read by itself, from its offset. */
+ * no UTF-8. Of a topic's partition its headers are told, too. A record that lies in a blob tells its size instead: it is read by
+ * itself, from its offset. */
 #include "http/api/stream_priv.h"
 
 #include "base/json.h"
@@ -64,11 +65,30 @@ static void record_open(struct buf *out, const struct stream_view *view, uint64_
 	json_key(out, "timestamp");
 }
 
+/* Names may come more than once, and in an order. */
+static void headers_json(struct buf *out, struct slice headers)
+{
+	struct batch_header header;
+	uint32_t left = UINT32_MAX;
+
+	json_key(out, "headers");
+	json_open(out, '[');
+	while (batch_header_next(&headers, &left, &header)) {
+		json_open(out, '{');
+		json_key(out, "key");
+		stream_bytes_json(out, header.key);
+		json_key(out, "value");
+		stream_bytes_json(out, header.value);
+		json_close(out, '}');
+	}
+	json_close(out, ']');
+}
+
 void stream_record_json(struct buf *out, const struct stream_view *view, const struct batch_record *record, uint64_t offset,
-			uint64_t time_ms)
+			const struct batch_reader *reader)
 {
 	record_open(out, view, offset);
-	json_time(out, time_ms);
+	json_time(out, reader->record_time_ms);
 	json_key(out, "key");
 	stream_bytes_json(out, record->key);
 	json_key(out, "value");
@@ -76,6 +96,8 @@ void stream_record_json(struct buf *out, const struct stream_view *view, const s
 		json_raw(out, record->value);
 	else
 		stream_bytes_json(out, record->value);
+	if (view->topic)
+		headers_json(out, reader->record_headers);
 	json_close(out, '}');
 }
 

@@ -271,8 +271,8 @@ static bool find_hits(struct api_thread *api, const struct stream_view *view, st
 			return false;
 		}
 		while (batch_cut(&rest, &batch) == 1 && !stream_batch_open(&reader, batch, &room)) {
-			while (batch_next(&reader, &record, &offset) == 1) {
-				if (record.key.ptr)
+			while (!stream_batch_is_void(view, batch) && batch_next(&reader, &record, &offset) == 1) {
+				if (record.key.ptr && offset < chunk->first_offset + chunk->count)
 					hit(api, view->key, record.key, hits);
 			}
 		}

@@ -94,6 +94,8 @@ int stream_body(struct buf *out, const struct stream_view *view, struct stream_p
 /* batch_open_checked, also of a compressed batch; that lies decompressed in `room` then, until the next one. 0, -EBADMSG,
  * -ENOMEM, or -E2BIG: it holds more than may be. */
 int stream_batch_open(struct batch_reader *reader, struct slice batch, struct buf *room) MUST_USE;
+/* What it holds is of a transaction that was aborted. */
+bool stream_batch_is_void(const struct stream_view *view, struct slice batch);
 int stream_body_add(struct buf *out, const struct stream_view *view, struct stream_part *part) MUST_USE;
 /* Of that body, the values of one chunk once more, behind what is there: `part` is what came back. */
 int stream_body_chunk(struct buf *out, const struct stream_view *view, const struct stream_part *part, size_t chunk) MUST_USE;
@@ -128,9 +130,9 @@ bool input_stream_format(struct exchange *ex, struct ask *ask); /* false: it mak
 void stream_place_json(struct buf *out, const char *key, uint64_t number, uint64_t offset);
 /* Bytes as a string; {"base64":…} where they are no UTF-8; null where there are none. */
 void stream_bytes_json(struct buf *out, struct slice bytes);
-/* One record as an object. */
+/* One record, which the reader has read last, as an object. */
 void stream_record_json(struct buf *out, const struct stream_view *view, const struct batch_record *record, uint64_t offset,
-			uint64_t time_ms);
+			const struct batch_reader *reader);
 void stream_blob_json(struct buf *out, const struct stream_view *view, const struct stream_chunk_view *chunk);
 /* Whether a chunk's bytes flow from its pin instead of being put together. */
 static inline bool stream_flows(const struct stream_chunk_view *chunk, enum format format)

@@ -213,18 +213,21 @@ static void answer_flow(struct exchange *ex, const struct reading *reading, stru
 	reply_send(ex, &reply, NULL);
 }
 
-/* One who waits for a key goes on while nothing with it has come, and there is time. */
+/* One who waits for a key goes on while nothing with it has come, and there is time; so does one who waits for anything, where
+ * what came was aborted. */
 static bool goes_on(struct exchange *ex, struct ask *ask, const struct stream_view *view, const struct stream_part *part)
 {
 	struct stream_read_in *in = &ask->command.in.stream_read;
 	uint64_t now_ms = http_thread_now_ms(exchange_thread(ex));
 
-	if (!part->key.ptr || part->count || !ask->wait_ms || (part->after == view->next_offset && view->closed))
+	if (part->count || !ask->wait_ms || (part->after == view->next_offset && view->closed))
 		return false;
 	if (!ask->until_ms)
 		ask->until_ms = now_ms + ask->wait_ms;
 	if (now_ms >= ask->until_ms || api_of(ex)->draining)
 		return false;
+	if (!part->key.ptr)
+		ask->wait_ms = ask->until_ms - now_ms;
 	in->from = STREAM_FROM_OFFSET;
 	in->number = view->number;
 	in->offset = part->after;

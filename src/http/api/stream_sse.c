@@ -247,9 +247,11 @@ static int event_make(struct exchange *ex, struct sse *sse, struct stream_view *
 		if (error)
 			return error;
 		after = part.after;
-		sse_data_begin(&sse->data, out, base64);
-		sse_data_add(&sse->data, out, buf_slice(values));
-		sse_data_end(&sse->data, out);
+		if (part.count) {
+			sse_data_begin(&sse->data, out, base64);
+			sse_data_add(&sse->data, out, buf_slice(values));
+			sse_data_end(&sse->data, out);
+		}
 		if (values->cap > SSE_EVENT_KEEP)
 			buf_deinit(values);
 	}
@@ -360,9 +362,11 @@ static bool has_event(struct sse_waking *w, enum format format)
 	made->none = stream_flows(&w->view->chunks[0], format) || stream_body(values, w->view, &part);
 	if (made->none)
 		return false;
-	sse_data_begin(&data, &made->event, tells_base64(w->view, format));
-	sse_data_add(&data, &made->event, buf_slice(values));
-	sse_data_end(&data, &made->event);
+	if (part.count) { /* else all was aborted */
+		sse_data_begin(&data, &made->event, tells_base64(w->view, format));
+		sse_data_add(&data, &made->event, buf_slice(values));
+		sse_data_end(&data, &made->event);
+	}
 	if (values->cap > SSE_EVENT_KEEP)
 		buf_deinit(values);
 	made->data_bytes = made->event.len;

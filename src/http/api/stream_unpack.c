@@ -1,12 +1,29 @@
-/* Batches that a Kafka client compressed, to be read as all others. */
+/* Batches that Kafka clients wrote, compressed or in transactions, to be read as all others. */
 #include "http/api/stream_priv.h"
 
 #include "kafka/codec/compression.h"
 #include "stream/batch.h"
+#include "stream/sequence.h"
 
 #include <errno.h>
 
 enum { UNPACKED_BYTES_MAX = 64 << 20 };
+
+bool stream_batch_is_void(const struct stream_view *view, struct slice batch)
+{
+	struct batch_head head;
+
+	if (!view->aborted_count || batch_head_read(batch, &head) || !head.transactional)
+		return false;
+	for (size_t i = 0; i < view->aborted_count; i++) {
+		const struct aborted *one = &view->aborted[i];
+
+		if (one->producer_id == (uint64_t)head.producer_id && one->first <= head.base_offset &&
+		    head.base_offset < one->last)
+			return true;
+	}
+	return false;
+}
 
 int stream_batch_open(struct batch_reader *reader, struct slice batch, struct buf *room)
 {

@@ -50,9 +50,9 @@ struct stream_waking {
 	uint64_t unix_ms, chance, answered;
 	struct {
 		struct buf bytes;
-		uint64_t after; /* where that ends */
-		bool made, none;
-	} body[FORMAT_COUNT]; /* what was appended, as an answer's body */
+		uint64_t after;  /* where that ends */
+		bool made, none; /* none: it cannot be made, or has nothing, since all was aborted */
+	} body[FORMAT_COUNT];    /* what was appended, as an answer's body */
 	struct {
 		struct shared_answer *answer;
 		uint64_t cursor; /* that it tells */
@@ -73,7 +73,7 @@ static bool has_body(struct stream_waking *w, const struct stream_place *place, 
 		return false;
 	if (w->body[format].made)
 		return true;
-	if (stream_flows(&view->chunks[0], format) || stream_body(&w->body[format].bytes, view, &part))
+	if (stream_flows(&view->chunks[0], format) || stream_body(&w->body[format].bytes, view, &part) || !part.count)
 		w->body[format].none = true;
 	else
 		w->body[format].made = true;
@@ -114,10 +114,11 @@ static struct shared_answer *shared_find(struct stream_waking *w, struct exchang
 	return answer;
 }
 
-/* The stream's bytes from the reader's place on, for this reader alone. */
+/* The stream's bytes from the reader's place on, for this reader alone; if there are none after all it waits on. */
 static void read_again(struct exchange *ex, const struct stream_view *view, const struct reading *reading,
-		       const struct stream_place *place)
+		       const struct stream_place *place, uint64_t until_ms)
 {
+	uint64_t now_ms = http_thread_now_ms(exchange_thread(ex));
 	struct ask *ask = ask_new(ex, COMMAND_STREAM_READ, stream_was_read);
 	struct slice path = ask ? arena_dup(&ex->arena, view->path) : (struct slice){0};
 
@@ -128,6 +129,8 @@ static void read_again(struct exchange *ex, const struct stream_view *view, cons
 		return;
 	}
 	ask->kind = WAIT_STREAM;
+	ask->until_ms = until_ms;
+	ask->wait_ms = until_ms > now_ms && !api_of(ex)->draining ? until_ms - now_ms : 0;
 	ask->told_s = reading->told_s;
 	ask->cursor = reading->cursor;
 	ask->limit = reading->limit;
@@ -139,6 +142,7 @@ static void read_again(struct exchange *ex, const struct stream_view *view, cons
 		.number = place->number,
 		.offset = place->offset,
 		.max_bytes = READ_BYTES_MAX,
+		.watch = ask->wait_ms > 0,
 	};
 	ask_send(ex, ask);
 }
@@ -148,6 +152,7 @@ static void wake_one(struct stream_waking *w, struct call *call, bool alone)
 	struct exchange *ex = call_exchange(call);
 	struct stream_place place = stream_place_of(call);
 	struct reading reading = reading_of(call);
+	uint64_t until_ms = ex->deadline.deadline_ms;
 	struct shared_answer *answer;
 	struct reply reply;
 
@@ -164,7 +169,7 @@ static void wake_one(struct stream_waking *w, struct call *call, bool alone)
 		return;
 	}
 	if (!has_body(w, &place, reading.format)) {
-		read_again(ex, w->view, &reading, &place);
+		read_again(ex, w->view, &reading, &place, until_ms);
 		return;
 	}
 	answer = alone ? NULL : shared_find(w, ex, &reading, &place);
