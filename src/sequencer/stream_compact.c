@@ -58,14 +58,19 @@ static void look_out(const struct sequencer *s, const struct stream *stream, con
 {
 	uint64_t stable = stream_stable(stream), durable = s->store->ops->durable_position(s->store);
 
-	*ret = (struct outlook){.until = stream->more->clean_offset, .first_ms = UINT64_MAX, .lag_ms = UINT64_MAX};
-	for (uint32_t i = 0; i < stream->chunk_count; i++) {
+	uint32_t first = chunk_index(stream, stream->more->clean_offset);
+
+	*ret = (struct outlook){
+		.until = stream->more->clean_offset,
+		.clean_bytes = stream->bytes,
+		.first_ms = UINT64_MAX,
+		.lag_ms = UINT64_MAX,
+	};
+	for (uint32_t i = first; i < stream->chunk_count; i++)
+		ret->clean_bytes -= stream_chunks(stream)[i].size_bytes;
+	for (uint32_t i = first; i < stream->chunk_count; i++) {
 		const struct chunk *chunk = &stream_chunks(stream)[i];
 
-		if (chunk_end(chunk) <= stream->more->clean_offset) {
-			ret->clean_bytes += chunk->size_bytes;
-			continue;
-		}
 		if (!is_within(stream, i, stable) || chunk->place + chunk->size_bytes > durable)
 			return;
 		if (chunk->max_time_ms + limits->compaction_lag_ms > s->now_ms) {

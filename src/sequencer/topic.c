@@ -203,10 +203,18 @@ void topics_start(struct sequencer *s)
 
 /* --- create, grow --- */
 
-/* "__jobs/…" is what jobs write, and other paths that begin so may become the server's own. */
+/* What lies below the first two is the server's own. The others are where Apache Kafka keeps what is kept elsewhere here: whoever
+ * looks for it there is not to find a topic that has just been made, and is empty. */
 static bool is_reserved(struct slice name)
 {
-	return slice_eq(name, SLICE("__jobs")) || slice_eq(name, SLICE("__ds"));
+	static const char *const names[] = {
+		"__jobs", "__ds", "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+		if (slice_eq(name, slice_str(names[i])))
+			return true;
+	}
+	return false;
 }
 
 static void id_make(const struct sequencer *s, uint64_t number, struct topic_id *ret_id)

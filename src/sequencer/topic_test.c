@@ -96,6 +96,9 @@ static void names_and_numbers_are_looked_at(void **state)
 	assert_int_equal(make_topic(SLICE("a/b"), 1), OUTCOME_NAME);
 	assert_int_equal(make_topic(SLICE("a b"), 1), OUTCOME_NAME);
 	assert_int_equal(make_topic(SLICE("__jobs"), 1), OUTCOME_NAME);
+	assert_int_equal(make_topic(SLICE("__ds"), 1), OUTCOME_NAME);
+	assert_int_equal(make_topic(SLICE("__consumer_offsets"), 1), OUTCOME_NAME);
+	assert_int_equal(make_topic(SLICE("__transaction_state"), 1), OUTCOME_NAME);
 	assert_int_equal(make_topic(slice_from(longest, sizeof(longest)), 1), OUTCOME_NAME);
 	assert_int_equal(make_topic(slice_from(longest, TOPIC_NAME_MAX), 1), OUTCOME_OK);
 	assert_int_equal(make_topic(SLICE("a"), 0), OUTCOME_PARTITIONS);

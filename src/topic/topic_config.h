@@ -24,6 +24,8 @@ struct topic_key {
 	int64_t min, max; /* of numbers */
 	const char *help;
 };
+/* What the help of those that nothing follows from says last. */
+#define TOPIC_KEY_IDLE " The server has no use for it; it is kept as it was set."
 
 extern const struct topic_key topic_keys[];
 extern const size_t topic_key_count;
