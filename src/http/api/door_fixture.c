@@ -122,6 +122,7 @@ int door_setup(void **state)
 		.many_items = 1000,
 		.body_bytes = 1 << 30,
 		.output_bytes = 1 << 20,
+		.topic_partitions = 2,
 		.delivery_lease_ms = 5000,
 		.version = "test",
 		.send = send_command,
