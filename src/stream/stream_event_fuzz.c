@@ -36,7 +36,8 @@ static void apply(struct streams *streams, struct stream_event *e, struct slice 
 {
 	struct stream_prepared prepared;
 
-	if (stream_event_decode(e, fields) || (e->count && !e->blob.kind && !e->bytes.kind) ||
+	if (stream_event_decode(e, fields) ||
+	    (e->count && !e->blob.kind && !e->bytes.kind && (e->type != STREAM_COMPACTED || e->kept_count)) ||
 	    streams_prepare(streams, e, &prepared))
 		return;
 	if (fields.len % 16 == 15) /* as if there had been no room for it in the journal */
