@@ -2,7 +2,11 @@
  *
  * A producer with an id counts its records, partition by partition. What it sends twice is appended once: the stream knows its
  * last batches (stream/sequence.h), and the second time it is told where the first one lies. One that is not known here, perhaps
- * since it was forgotten, may begin anywhere (KIP-360). */
+ * since it was forgotten, may begin anywhere (KIP-360).
+ *
+ * Nobody repeats a batch of a transaction that is over: its producer has had an answer to it, or has given it up. A producer that
+ * counts as if it had never sent one that it gave up (librdkafka does, when it aborts while a connection is down) sends another
+ * batch under its number; called a repetition, that one would be acknowledged, and lost. */
 #include "sequencer/sequencer_priv.h"
 
 #include "stream/batch.h"
@@ -21,6 +25,8 @@ static enum outcome judge_sequence(const struct sequence *sequence, const struct
 		return batch->base_sequence == 0 ? OUTCOME_OK : OUTCOME_GAP;
 	repeated = sequence_repeated(sequence, (uint32_t)batch->base_sequence, batch->count);
 	if (repeated) {
+		if (batch->transactional && repeated->offset < sequence->txn_first)
+			return OUTCOME_GAP; /* of an earlier transaction; UINT64_MAX: none is open */
 		*ret_offset = repeated->offset;
 		return OUTCOME_SAME;
 	}

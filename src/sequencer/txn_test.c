@@ -58,6 +58,31 @@ static void committed_or_aborted(void **state)
 	expect_same_after_replay(true);
 }
 
+/* librdkafka 2.0 gives up a batch whose answer it did not hear when it aborts, and gives its number to the next one. */
+static void a_number_used_again_in_the_next_transaction_is_no_repetition(void **state)
+{
+	struct writer a = {0};
+
+	(void)state;
+	assert_int_equal(init(&a, SLICE("a")), OUTCOME_OK);
+	assert_int_equal(add(&a, 0), OUTCOME_OK);
+	assert_int_equal(write_to(&a, 0, "given up"), OUTCOME_OK);
+	a.seq[0]--;
+	assert_int_equal(write_to(&a, 0, "given up"), OUTCOME_SAME);
+	assert_int_equal(end(&a, false), OUTCOME_OK);
+	assert_int_equal(add(&a, 0), OUTCOME_OK);
+	a.seq[0] = 0;
+	assert_int_equal(write_to(&a, 0, "another"), OUTCOME_GAP);
+	a.seq[0] = 1;
+	assert_int_equal(write_to(&a, 0, "next"), OUTCOME_OK);
+	a.seq[0] = 0;
+	assert_int_equal(write_to(&a, 0, "another"), OUTCOME_GAP);
+	a.seq[0] = 1;
+	assert_int_equal(write_to(&a, 0, "next"), OUTCOME_SAME);
+	assert_int_equal(end(&a, true), OUTCOME_OK);
+	expect_committed(0, "next ");
+}
+
 static void a_marker_wakes_who_waits(void **state)
 {
 	struct fetch_partition p = {.topic.name = T_NAME, .max_bytes = 1 << 20};
@@ -400,6 +425,7 @@ int main(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, txn_setup, txn_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(committed_or_aborted),
+		TEST(a_number_used_again_in_the_next_transaction_is_no_repetition),
 		TEST(a_marker_wakes_who_waits),
 		TEST(who_takes_over_fences_who_was_there),
 		TEST(what_takes_too_long_is_aborted),

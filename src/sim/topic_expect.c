@@ -52,6 +52,8 @@ static enum outcome expect_sequence(const struct model_sequence *sequence, const
 
 		if (last->seq != (uint32_t)batch->base_sequence || last->count != batch->count)
 			continue;
+		if (batch->transactional && last->offset < sequence->txn_first) /* of an earlier one; UINT64_MAX: none is open */
+			return OUTCOME_GAP;
 		*ret_offset = last->offset;
 		return OUTCOME_SAME;
 	}

@@ -1,5 +1,7 @@
 """librdkafka, by confluent-kafka 1.7 or newer."""
 
+import os
+
 import confluent_kafka as rd
 
 from client import BACKOFF_MS, BLOCK_S, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS, Abortable, Broken, split
@@ -9,11 +11,12 @@ ISOLATIONS = ("read_committed", "read_uncommitted")
 
 
 def common(server):
+    debug = os.environ.get("RDKAFKA_DEBUG")
     return {
+        **({"debug": debug} if debug else {"log_level": 0}),
         "bootstrap.servers": server,
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": BACKOFF_MS,
-        "log_level": 0,
         "topic.metadata.refresh.interval.ms": 5000,
     }
 
@@ -189,7 +192,10 @@ class Reader:
 
     def ends(self, key):
         """The first offset, and the one behind the last."""
-        return self.consumer.get_watermark_offsets(rd.TopicPartition(*split(key)), BLOCK_S)
+        try:
+            return self.consumer.get_watermark_offsets(rd.TopicPartition(*split(key)), BLOCK_S)
+        except rd.KafkaException as error:
+            raise Broken(error) from error
 
     def close(self):
         self.consumer.close()

@@ -20,7 +20,7 @@ class Final:
         return [f"{topic}/{n}" for topic in topics or self.topics for n in range(self.topics[topic])]
 
     def make_topics(self):
-        admin = AdminClient(common(self.server.kafka))
+        admin = AdminClient(common(self.server))
         config = {"retention.ms": "-1"}
         for future in admin.create_topics([NewTopic(name, n, 1, config=config) for name, n in self.topics.items()]).values():
             future.result(END_S)
@@ -29,15 +29,15 @@ class Final:
         for isolation in ("read_committed", "read_uncommitted"):
             self._read(isolation)
         for group, topics in GROUPS.items():
-            reader = Reader(self.server.kafka, "read_committed", group)
+            reader = Reader(self.server, "read_committed", group)
             self.recorder.note("committed", group=group, offsets=reader.committed(self.keys(*topics)))
             reader.close()
 
     def _read(self, isolation):
         """Until the end is reached, as those who read everything see it; what is still open must be over by its own time."""
         life, deadline = f"final-{isolation}", time.monotonic() + END_S
-        reader = Reader(self.server.kafka, isolation)
-        raw = Reader(self.server.kafka, "read_uncommitted")
+        reader = Reader(self.server, isolation)
+        raw = Reader(self.server, "read_uncommitted")
         ends = {key: raw.ends(key) for key in self.keys()}
         positions = {key: first for key, (first, _) in ends.items()}
         self.recorder.note("assign", life=life, positions=positions)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Clients of two kinds work on a server that is killed every few seconds; then their history is checked.
 
-    run.py [--time 120] [--seed N] [--folder DIR] [--few] [--plant tail|lie]
+    run.py [--time 120] [--seed N] [--folder DIR] [--few] [--only ROLE,…] [--days kill,stop,cut]
+           [--plant tail|lie]
 
-In the end the server is killed once more and started again, and everything is read to the end. `--few`: as many clients as fit a
+`--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end it
+is killed once more and started again, and everything is read to the end. `--few`: as many clients as fit a
 short test. `--plant` makes the server lose what it had acknowledged, or a client lie: the checker must find that.
 """
 
@@ -12,6 +14,8 @@ import collections
 import json
 import os
 import random
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../e2e")]
 sys.dont_write_bytecode = True
 
 from bide_kafka import KafkaServer  # noqa: E402
+from bide_relay import Relay  # noqa: E402
 from bide_server import SLOW  # noqa: E402
 from checker import check  # noqa: E402
 from final import Final  # noqa: E402
@@ -47,7 +52,7 @@ class Client:
         self.path = os.path.join(run.folder, f"{self.name}.jsonl")
         self.stderr = open(os.path.join(run.folder, f"{self.name}.stderr"), "w")
         lie = ["lie"] if run.plant == "lie" and role == "follow" else []
-        command = [sys.executable, os.path.join(HERE, "worker.py"), library, role, self.name, run.folder, str(run.server.kafka_port)]
+        command = [sys.executable, os.path.join(HERE, "worker.py"), library, role, self.name, run.folder, str(run.port)]
         self.process = subprocess.Popen(command + [f"{run.seed}/{self.name}"] + lie, stdin=subprocess.PIPE, stderr=self.stderr)
         self.read = self.part = None
         self.progress_at = 0
@@ -69,32 +74,57 @@ class Client:
         try:
             return self.process.wait(max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.process.send_signal(signal.SIGABRT)  # it says where, in its .stderr
             self.process.wait()
             return "hangs"
 
 
 class Run:
-    def __init__(self, folder, seed=None, few=False, plant=None):
+    def __init__(self, folder, seed=None, few=False, plant=None, only=None, days=("kill",)):
         self.folder, self.plant = str(folder), plant
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 32)
         self.rng, self.stop = random.Random(self.seed), threading.Event()
-        self.roles = FEW if few else ALL
+        chosen = FEW if few else ALL
+        self.roles = {library: [role for role in roles.split() if not only or role in only] for library, roles in chosen.items()}
         flags = FLAGS + (("--sync", "os") if plant == "tail" else ())
         self.server = KafkaServer(os.path.join(self.folder, "data"), *flags)
         self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
+        self.days, self.stops, self.relay = days, 0, None
         self.kills, self.checkpoints, self.most_segments, self.problems, self.clients = 0, set(), 0, [], []
 
     def begin(self):
         with open(os.path.join(self.folder, "topics.json"), "w") as file:
             json.dump(TOPICS, file)
+        if "cut" in self.days:
+            self.stand_between()
         self.server.start()
-        self.final = Final(self.server, TOPICS, self.recorder)
+        self.final = Final(f"127.0.0.1:{self.port}", TOPICS, self.recorder)
         self.final.make_topics()
         for library, roles in self.roles.items():
-            self.clients += [Client(self, library, role, n) for n, role in enumerate(roles.split())]
+            self.clients += [Client(self, library, role, n) for n, role in enumerate(roles)]
+
+    @property
+    def port(self):
+        return self.relay.port if self.relay else self.server.kafka_port
 
     # -- bad days
+
+    def stand_between(self):
+        """Clients come through a relay, which breaks each of their connections sooner or later."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.server.kafka_port = free.getsockname()[1]
+        means = (2_000, 50_000, 1_000_000)  # bytes of answers: writers are told little, readers much
+        self.relay = Relay(self.server.kafka_port, [int(self.rng.expovariate(1 / self.rng.choice(means))) for _ in range(100_000)])
+        self.server.flags += ["--advertise", f"127.0.0.1:{self.relay.port}"]
+
+    def stand_still(self):
+        """As a machine that is moved to another: longer than a session, sometimes."""
+        self.stops += 1
+        self.recorder.note("stop")
+        self.server.signal(signal.SIGSTOP)
+        self.stop.wait(self.rng.choice((0.5, 3, 8, 12)))
+        self.server.signal(signal.SIGCONT)
+        self.recorder.note("go on")
 
     def kill(self):
         self.kills += 1
@@ -111,11 +141,15 @@ class Run:
         self.server.start()
         self.recorder.note("start")
 
-    def kill_for(self, seconds):
+    def bad_days(self, seconds):
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.stop.wait(min(left, self.rng.choice((self.rng.uniform(0.2, 2), self.rng.uniform(2, 7)))))
-            self.kill()
+            day = self.rng.choice(self.days)
+            if day == "kill":
+                self.kill()
+            elif day == "stop":
+                self.stand_still()
 
     def all_go_on(self):
         """Since the last start, each client was told that something was done."""
@@ -141,6 +175,8 @@ class Run:
             code = client.leave(deadline)
             if code != 0:
                 self.problems.append(f"{client.name} ended with {code}")
+        if self.relay:
+            self.relay.limits.clear()  # from here on, none is cut
         self.kill()
         self.final.read()
         if self.server.stop() != 0:
@@ -149,7 +185,7 @@ class Run:
     def go(self, seconds):
         self.begin()
         try:
-            self.kill_for(seconds)
+            self.bad_days(seconds)
             if not self.plant:
                 self.all_go_on()
             self.end()
@@ -184,7 +220,7 @@ def summary(run):
         rows.append(f"{f:14}" + "".join(f"{counts[f, kind]:>9}" for kind in ("ok", "fail", "info")))
     read = sum(len(records) for op in run.ops if op["f"] == "poll" for records in op.get("records", {}).values())
     rows.append(f"{read} records read; {counts['assigned', 'ok']} assignments by rebalances, {counts['assign', 'ok']} by readers")
-    rows.append(f"{len(run.clients)} clients, {counts['broken', 'ok']} lives of them broken; {run.kills} kills, "
+    rows.append(f"{len(run.clients)} clients, {counts['broken', 'ok']} lives of them broken; {run.kills} kills, {run.stops} stops, "
                 f"{len(run.checkpoints)} checkpoints or more, up to {run.most_segments:.0f} segments")
     return rows
 
@@ -206,11 +242,13 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--folder")
     parser.add_argument("--few", action="store_true")
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="ROLE,…")
+    parser.add_argument("--days", type=lambda text: text.split(","), metavar="kill,stop,cut", default=["kill"])
     parser.add_argument("--plant", choices=("tail", "lie"))
     args = parser.parse_args()
     folder = args.folder or tempfile.mkdtemp(prefix="history-")
     os.makedirs(folder, exist_ok=True)
-    run = Run(folder, args.seed, args.few, args.plant)
+    run = Run(folder, args.seed, args.few, args.plant, args.only, args.days)
     print(f"seed {run.seed}, in {folder}", flush=True)
     report(run.go(args.time))
     sys.exit(1 if run.found or run.problems else 0)

@@ -4,6 +4,7 @@
 With `lie` it says of itself that it reads what is committed, and reads everything: a fault planted, which the checker must find.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -36,6 +37,7 @@ def main():
 
 
 code = 1
+faulthandler.enable()
 try:
     main()
     code = 0
