@@ -29,7 +29,7 @@ struct config {
 	uint64_t webhook_timeout_ms, webhooks;
 	uint64_t compaction_interval_ms, compaction_bytes, message_bytes;
 	uint64_t kafka_idle_ms, kafka_memory_bytes, frame_bytes, answer_bytes, fetch_bytes, topic_partitions;
-	uint64_t fetch_sessions, fetch_session_partitions;
+	uint64_t fetch_sessions, fetch_session_partitions, produce_rate, fetch_rate, quota_clients;
 	uint64_t auto_create; /* 0: yes */
 	uint64_t groups, group_members, group_member_bytes, group_offsets, offset_metadata_bytes;
 	uint64_t group_session_min_ms, group_session_max_ms, group_delay_ms, group_retention_ms;

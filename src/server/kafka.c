@@ -61,7 +61,9 @@ static int advertise(struct server *server)
 	server->kafka_port = port;
 	server->tuning->kafka.host = slice_str(server->kafka_host);
 	server->tuning->kafka.port = port;
-	return server->kafka_host ? SERVER_OK : SERVER_FAILED;
+	server->kafka_quotas = kafka_quotas_new();
+	server->tuning->kafka.quotas = server->kafka_quotas;
+	return server->kafka_host && server->kafka_quotas ? SERVER_OK : SERVER_FAILED;
 }
 
 static int listen_error(const struct server *server, int error)

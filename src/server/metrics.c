@@ -121,6 +121,8 @@ static const struct metric metrics[] = {
 	{"bide_kafka_sent_bytes_total", "Bytes sent to Kafka clients.", F(kafka.bytes_out_total), COUNTER},
 	{"bide_kafka_timeouts_total", "Kafka clients cut for slowness.", F(kafka.timeouts_total), COUNTER},
 	{"bide_kafka_held", "Connections of Kafka clients whose next request waits for memory.", F(kafka.held), GAUGE},
+	{"bide_kafka_throttled_total", "Answers that told a Kafka client to wait, since it had more than it may.",
+	 F(kafka.throttled_total), COUNTER},
 	{"bide_kafka_fetch_sessions", "Sessions of Kafka clients that fetch.", F(kafka.sessions), GAUGE},
 	{"bide_kafka_fetch_session_partitions", "Partitions in these sessions.", F(kafka.session_partitions), GAUGE},
 	{"bide_kafka_parked", "Requests of Kafka clients parked.", F(kafka.parked), GAUGE},

@@ -345,6 +345,7 @@ static void stop(struct server *server)
 		loop_free(server->threads[t].loop);
 	tunings_free(server->tuning);
 	hook_signer_free(server->hook_signer);
+	kafka_quotas_free(server->kafka_quotas);
 	mem_free(server->kafka_host);
 	mem_free(server->threads);
 }

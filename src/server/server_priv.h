@@ -5,6 +5,7 @@
 #include "http/exchange/http_thread.h"
 #include "journal/journal.h"
 #include "kafka/api/kafka_thread.h"
+#include "kafka/api/quota.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "sequencer/sequencer.h"
@@ -83,6 +84,7 @@ struct server {
 	struct journal *journal;
 	struct sequencer *sequencer;
 	struct listener *listener, *kafka_listener;
+	struct kafka_quotas *kafka_quotas;
 	char *kafka_host; /* by which Kafka clients are told to come, and the port */
 	uint16_t kafka_port;
 	struct hook_signer *hook_signer;

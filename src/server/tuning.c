@@ -38,6 +38,9 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 		.memory_bytes = c->kafka_memory_bytes,
 		.answer_bytes = c->answer_bytes,
 		.fetch_bytes = (uint32_t)c->fetch_bytes,
+		.produce_rate = c->produce_rate,
+		.fetch_rate = c->fetch_rate,
+		.quota_clients = (uint32_t)c->quota_clients,
 		.wait_items = (uint32_t)c->wait_items,
 		.sessions = (uint32_t)c->fetch_sessions,
 		.session_partitions = (uint32_t)c->fetch_session_partitions,
@@ -129,6 +132,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 	tuning->kafka = (struct kafka_config){
 		.limits = kafka_limits_of(c),
 		.host = slice_str(server->kafka_host),
+		.quotas = server->kafka_quotas,
 		.port = server->kafka_port,
 		.send = turn_send,
 		.send_message = turn_send_message,

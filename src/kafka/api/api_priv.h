@@ -17,6 +17,7 @@
 #include "base/pool.h"
 #include "kafka/api/error.h"
 #include "kafka/api/kafka_thread.h"
+#include "kafka/api/quota.h"
 #include "kafka/codec/request.h"
 #include "net/stream.h"
 #include "wait/board.h"
@@ -55,7 +56,7 @@ enum conn_flag {
 	CONN_LAST = 256,    /* the answer behind which it ends is in `out` */
 };
 
-enum timer_kind { TIMER_NONE /* and not in the wheel */, TIMER_READ, TIMER_WRITE, TIMER_IDLE };
+enum timer_kind { TIMER_NONE /* and not in the wheel */, TIMER_READ, TIMER_WRITE, TIMER_IDLE, TIMER_MUTE };
 
 /* A part of what a connection has to write: bytes, or a part of a body that lies in the store. */
 struct piece {
@@ -80,6 +81,7 @@ struct kafka_conn {
 	struct kafka_call *incoming; /* whose frame is being read; in no list */
 	struct buf rest;             /* what was read and cannot be used now */
 	struct fetch_set *session;   /* NULL: none */
+	uint64_t muted_until_ms;     /* nothing is read from it before: quota.h */
 	struct chain out;
 	uint64_t out_bytes;           /* in `out` and in early answers */
 	uint64_t held_bytes;          /* frames of its calls */
@@ -116,6 +118,7 @@ struct kafka_call {
 	const struct kafka_waits *waits; /* of a parked one */
 	struct wheel_entry deadline;
 	void *own;            /* the handler's, in the arena unless `forget` gives it back */
+	uint64_t client;      /* whose quotas it counts for; 0: nobody's */
 	uint64_t taken_bytes; /* of what it may take to be answered */
 	void (*forget)(struct kafka_call *call);
 	uint32_t asking; /* commands under way */
@@ -204,6 +207,8 @@ void kafka_call_close(struct kafka_call *call);   /* no answer: the connection e
 void kafka_call_unasked(struct kafka_call *call); /* no answer, and the connection goes on: Produce with acks=0 */
 /* No request behind it is taken up before it is answered: it changes something in more than one step. */
 void kafka_call_hold(struct kafka_call *call);
+/* So many bytes count for its client. How long that has to wait now, which its connection does by itself and its answer tells. */
+uint32_t kafka_call_charge(struct kafka_call *call, enum quota_kind kind, uint64_t bytes);
 void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, uint64_t timeout_ms);
 void kafka_call_unpark(struct kafka_call *call);
 

@@ -81,6 +81,7 @@ static void shed(struct kafka_call *call)
 	if (long_bytes(call))
 		kafka_memory_given(call->thread, long_bytes(call));
 	call->frame_bytes = 0;
+	call->taken_bytes = 0;
 }
 
 /* Out of its connection's line; commands of it may be under way. */
@@ -267,6 +268,29 @@ void kafka_call_unpark(struct kafka_call *call)
 	call->thread->stats.parked--;
 }
 
+uint32_t kafka_call_charge(struct kafka_call *call, enum quota_kind kind, uint64_t bytes)
+{
+	const struct kafka_config *config = &call->thread->config;
+	uint64_t now_ms = loop_now_ms(call->thread->loop);
+	struct quota_charge charge = {
+		.client = call->client,
+		.kind = kind,
+		.rate_bytes = kind == QUOTA_PRODUCE ? config->limits.produce_rate : config->limits.fetch_rate,
+		.bytes = bytes,
+		.now_ms = now_ms,
+		.clients_max = config->limits.quota_clients,
+	};
+	uint32_t wait_ms;
+
+	if (!call->client || !charge.rate_bytes || kafka_call_is_gone(call))
+		return 0;
+	wait_ms = kafka_quota_charge(config->quotas, &charge);
+	if (now_ms + wait_ms > call->conn->muted_until_ms)
+		call->conn->muted_until_ms = now_ms + wait_ms;
+	call->thread->stats.throttled_total += wait_ms > 0;
+	return wait_ms;
+}
+
 /* --- asking --- */
 
 struct kafka_ask *kafka_ask_new(struct kafka_call *call, enum command_kind kind,
@@ -369,6 +393,8 @@ void kafka_call_run(struct kafka_call *call)
 		return;
 	}
 	call->thread->stats.requests_total++;
+	if (call->thread->config.quotas)
+		call->client = kafka_quota_client(call->thread->config.quotas, call->request.client_id);
 	handler(call, message);
 	shed(call);
 }

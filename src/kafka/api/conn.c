@@ -23,6 +23,12 @@ void kafka_conn_break(struct kafka_conn *conn)
 	kafka_conn_need(conn);
 }
 
+/* Its client had more than it may. */
+static bool is_muted(const struct kafka_conn *conn)
+{
+	return conn->muted_until_ms > loop_now_ms(conn->thread->loop);
+}
+
 /* A request is taken up when what is unanswered is not too much already; one that has begun is read to its end. */
 static bool wants_input(const struct kafka_conn *conn)
 {
@@ -32,7 +38,7 @@ static bool wants_input(const struct kafka_conn *conn)
 		return false;
 	if (conn->incoming)
 		return true;
-	if (!list_empty(&conn->held))
+	if (!list_empty(&conn->held) || is_muted(conn))
 		return false;
 	return !conn->thread->draining && !conn->holding && conn->call_count < limits->pipeline &&
 	       conn->out_bytes <= limits->output_bytes && conn->held_bytes <= limits->frame_bytes;
@@ -44,6 +50,8 @@ static enum timer_kind timer_wanted(const struct kafka_conn *conn)
 {
 	if (conn->out.first && conn->flags & CONN_BLOCKED)
 		return TIMER_WRITE;
+	if (is_muted(conn) && !conn->incoming)
+		return TIMER_MUTE;
 	if (conn->incoming || conn->size_len)
 		return wants_input(conn) ? TIMER_READ : TIMER_NONE;
 	return list_empty(&conn->calls) && !conn->out.first ? TIMER_IDLE : TIMER_NONE;
@@ -60,6 +68,8 @@ static uint64_t timer_ms(const struct kafka_conn *conn, enum timer_kind kind)
 		return limits->write_timeout_ms;
 	case TIMER_IDLE:
 		return limits->idle_timeout_ms;
+	case TIMER_MUTE:
+		return conn->muted_until_ms - loop_now_ms(conn->thread->loop);
 	case TIMER_NONE:
 		break;
 	}
@@ -95,6 +105,11 @@ static void timer_expired(struct wheel_entry *entry)
 {
 	struct kafka_conn *conn = container_of(entry, struct kafka_conn, timer);
 
+	if (conn->timer_kind == TIMER_MUTE) {
+		conn->timer_kind = TIMER_NONE;
+		kafka_conn_need(conn);
+		return;
+	}
 	if (conn->timer_kind != TIMER_IDLE)
 		conn->thread->stats.timeouts_total++;
 	conn->timer_kind = TIMER_NONE;

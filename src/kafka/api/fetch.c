@@ -254,6 +254,8 @@ void fetch_handle(struct kafka_call *call, const void *message)
 	set->call = call;
 	set->committed = request->isolation_level == 1;
 	set->max_bytes = positive(request->max_bytes, limits->fetch_bytes);
+	if (limits->fetch_rate && set->max_bytes > limits->fetch_rate) /* or its client would wait for longer than need be */
+		set->max_bytes = limits->fetch_rate;
 	set->min_bytes = positive(request->min_bytes, set->max_bytes);
 	set->until_ms = loop_now_ms(call->thread->loop) + positive(request->max_wait_ms, limits->max_wait_ms);
 	look_at(call, request->max_wait_ms > 0 && set->min_bytes > 0 && set->spot_count > 0 && !has_error(set));

@@ -275,12 +275,16 @@ void fetch_answer(struct kafka_call *call, struct fetch_look *look)
 	struct kafka_fetch_response *response = kafka_call_response(call);
 	struct fetch_set *set = call->own;
 	struct gathering g = {.call = call};
+	uint64_t bytes = 0;
 
 	set->call = NULL;
 	if (!response || !gathering_init(&g, look))
 		return;
 	gather(&g, look);
 	set->whole = false;
+	for (size_t i = 0; i < g.part_count; i++)
+		bytes += g.parts[i].to - g.parts[i].from;
+	response->throttle_time_ms = (int32_t)kafka_call_charge(call, QUOTA_FETCH, bytes);
 	response->session_id = set->id;
 	response->responses.at = g.topics;
 	response->responses.count = (uint32_t)g.topic_count;

@@ -6,29 +6,33 @@
 #include "sequencer/command.h"
 
 struct kafka_thread;
+struct kafka_quotas;
 
-struct kafka_limits {                /* each is a configuration key; all have a test */
-	uint32_t frame_bytes;        /* longest request */
-	uint32_t fetch_bytes;        /* most that one answer to Fetch has */
-	uint32_t pipeline;           /* requests of one connection that are not answered */
-	uint32_t connections;        /* of all threads together; 0 = as many as descriptors allow */
-	uint32_t read_timeout_ms;    /* between two reads of a request */
-	uint32_t idle_timeout_ms;    /* without a request */
-	uint32_t write_timeout_ms;   /* a reader that takes nothing for so long is cut */
-	uint32_t output_bytes;       /* answers waiting for a slow reader; beyond it reading stops */
-	uint64_t max_wait_ms;        /* longer waits are cut to it */
-	uint64_t memory_bytes;       /* long requests of one thread together; the next ones wait */
-	uint64_t answer_bytes;       /* what it may take to answer one request, records left out */
-	uint32_t topic_partitions;   /* of a topic whose maker does not say how many */
-	uint32_t sessions;           /* of Fetch, on one thread */
-	uint32_t session_partitions; /* in all of these */
-	uint32_t wait_items;         /* partitions at which Fetch requests of one thread wait, sessions left out */
-	bool auto_create;            /* whoever asks for a topic that is not there makes it */
+struct kafka_limits {                      /* each is a configuration key; all have a test */
+	uint32_t frame_bytes;              /* longest request */
+	uint32_t fetch_bytes;              /* most that one answer to Fetch has */
+	uint32_t pipeline;                 /* requests of one connection that are not answered */
+	uint32_t connections;              /* of all threads together; 0 = as many as descriptors allow */
+	uint32_t read_timeout_ms;          /* between two reads of a request */
+	uint32_t idle_timeout_ms;          /* without a request */
+	uint32_t write_timeout_ms;         /* a reader that takes nothing for so long is cut */
+	uint32_t output_bytes;             /* answers waiting for a slow reader; beyond it reading stops */
+	uint64_t max_wait_ms;              /* longer waits are cut to it */
+	uint64_t memory_bytes;             /* long requests of one thread together; the next ones wait */
+	uint64_t answer_bytes;             /* what it may take to answer one request, records left out */
+	uint32_t topic_partitions;         /* of a topic whose maker does not say how many */
+	uint32_t sessions;                 /* of Fetch, on one thread */
+	uint32_t session_partitions;       /* in all of these */
+	uint64_t produce_rate, fetch_rate; /* bytes a second of one client; 0: as many as it likes */
+	uint32_t quota_clients;            /* that are known to have a rate; of all threads */
+	uint32_t wait_items;               /* partitions at which Fetch requests of one thread wait, sessions left out */
+	bool auto_create;                  /* whoever asks for a topic that is not there makes it */
 };
 
 struct kafka_config {
 	struct kafka_limits limits;
-	struct slice host; /* by which clients are told to come */
+	struct kafka_quotas *quotas; /* of all threads (quota.h); NULL: rates do not count */
+	struct slice host;           /* by which clients are told to come */
 	uint16_t port;
 	/* All are called with the `ctx` of kafka_thread_new. */
 	void (*send)(void *ctx, struct command *command); /* comes back by kafka_thread_message */
@@ -55,7 +59,8 @@ struct kafka_thread_stats {
 	uint64_t held;                         /* connections whose next request waits for memory, now */
 	uint64_t bytes_in_total, bytes_out_total;
 	uint64_t broken_total[KAFKA_BROKEN_COUNT];
-	uint64_t timeouts_total; /* senders and readers cut for slowness */
+	uint64_t throttled_total; /* answers that told a client to wait */
+	uint64_t timeouts_total;  /* senders and readers cut for slowness */
 };
 
 /* 0 or -ENOMEM. `config` may be replaced later by kafka_thread_configure on the same thread. */

@@ -16,6 +16,7 @@ struct produced {
 struct produce {
 	const struct kafka_produce_request *request;
 	struct produced *produced; /* one for each partition of the request, in its order */
+	uint32_t throttle_ms;
 };
 
 static size_t partition_count(const struct kafka_produce_request *request)
@@ -121,6 +122,7 @@ static void answer(struct kafka_call *call, struct kafka_ask *ask)
 	topics = response ? kafka_call_alloc(call, request->topic_data.count * sizeof(*topics)) : NULL;
 	if (!topics)
 		return;
+	response->throttle_time_ms = (int32_t)produce->throttle_ms;
 	response->responses.at = topics;
 	response->responses.count = request->topic_data.count;
 	for (uint32_t i = 0; i < request->topic_data.count; i++) {
@@ -184,6 +186,7 @@ void produce_handle(struct kafka_call *call, const void *message)
 	call->own = produce;
 	produce->request = request;
 	produce->produced = produced;
+	produce->throttle_ms = kafka_call_charge(call, QUOTA_PRODUCE, call->frame_bytes);
 	if (request->acks < -1 || request->acks > 1) {
 		refuse_all(call, produce, count, KAFKA_INVALID_REQUIRED_ACKS);
 		return;
