@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { createInterface } from "node:readline"
 
-import { Skip, TIME, equal, main, that } from "./node/tap.mjs"
+import { TIME, equal, main } from "./node/tap.mjs"
 
 const RECORDS = 300
 
@@ -22,7 +22,8 @@ function checks(server, prefix) {
 	function there_and_back(name, ...flags) {
 		const topic = made(name), sent = lines(0, RECORDS).map((n) => `key ${n}\t${`value of ${n} `.repeat(n % 50)}.`)
 		kcat(["-P", "-t", topic, "-K", "\t", "-H", "a=1", "-H", "b=", ...flags], `${sent.join("\n")}\n`)
-		const came = kcat(["-C", "-t", topic, "-e", "-f", "%p %o %h %k\t%s\n"]).trimEnd().split("\n").map((line) => /^(\d+) (\d+) (\S*) (.*)$/.exec(line))
+		const said = kcat(["-C", "-t", topic, "-e", "-f", "%p %o %h %k\t%s\n"]).trimEnd().split("\n")
+		const came = said.map((line) => /^(\d+) (\d+) (\S*) (.*)$/.exec(line))
 		equal(came.map((found) => found[4]).sort(), [...sent].sort(), "records")
 		equal([...new Set(came.map((found) => found[3]))], ["a=1,b="], "headers")
 		const next = {}
@@ -45,7 +46,8 @@ function checks(server, prefix) {
 
 	// Until it has written `count` lines; then it is asked to stop, and what it has read it has committed.
 	function balanced(group, topic, counts) {
-		const child = spawn("kcat", ["-b", server, "-u", "-G", group, "-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=300", topic])
+		const flags = ["-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=300"]
+		const child = spawn("kcat", ["-b", server, "-u", "-G", group, ...flags, topic])
 		const member = { numbers: [], has: "", ended: new Promise((done) => child.once("close", done)), end: () => child.kill("SIGTERM") }
 		createInterface(child.stdout).on("line", (line) => counts.heard(member.numbers.push(Number(line))))
 		createInterface(child.stderr).on("line", (line) => {

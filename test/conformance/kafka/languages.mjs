@@ -1,9 +1,9 @@
 // What programs in other languages are made with: installed, or compiled, below build/conformance/kafka, where that was not done yet.
 import { spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 
-import { Place } from "../install.mjs"
+import { caches, Place } from "../install.mjs"
 import { give_up } from "../processes.mjs"
 import { jars } from "./maven.mjs"
 
@@ -45,4 +45,27 @@ export function java_install(version) {
 		const { status, stderr } = spawnSync("javac", [...flags, ...sources.map((name) => join(place.here, "java", name))])
 		if (status !== 0) give_up(`javac failed:\n${stderr}`)
 	})
+}
+
+// --- Go --------------------------------------------------------------------------------------------------------------------
+const go_folder = join(place.here, "go"), go_env = {
+	...process.env, GOFLAGS: "-modcacherw -mod=readonly -buildvcs=false", GOTOOLCHAIN: "local",
+	GOMODCACHE: join(caches, "go/modules"), GOCACHE: join(caches, "go/cache"),
+}
+
+export function go_lacks() {
+	const found = spawnSync("go", ["env", "GOVERSION"], { cwd: go_folder, env: go_env, encoding: "utf8" })
+	const has = /go(\d+)\.(\d+)/.exec(found.stdout ?? "")
+	const wants = /^go (\d+)\.(\d+)/m.exec(readFileSync(join(go_folder, "go.mod"), "utf8"))
+	if (!has) return "there is no go"
+	const enough = Number(has[1]) > Number(wants[1]) || (has[1] === wants[1] && Number(has[2]) >= Number(wants[2]))
+	return enough ? "" : `it needs Go ${wants[1]}.${wants[2]}, and this is ${has[1]}.${has[2]}`
+}
+
+export const go_program = (name) => join(place.work, "go", name)
+
+// By go.mod and go.sum; Go knows itself what has to be built again.
+export function go_install(name) {
+	mkdirSync(join(caches, "go"), { recursive: true })
+	place.run("go", ["build", "-o", go_program(name), `./${name}`], { cwd: go_folder, env: go_env })
 }

@@ -237,7 +237,8 @@ async function checks(server, prefix) {
 		const { brokers, controller } = await admin.describeCluster()
 		equal(brokers.length, 1, "brokers")
 		const resource = { type: ConfigResourceTypes.BROKER, name: `${controller}` }
-		that((await admin.describeConfigs({ includeSynonyms: true, resources: [resource] })).resources[0].configEntries.length, "no configuration")
+		const { resources } = await admin.describeConfigs({ includeSynonyms: true, resources: [resource] })
+		that(resources[0].configEntries.length, "no configuration")
 		that((await admin.fetchTopicMetadata()).topics.length, "no topics")
 	}
 

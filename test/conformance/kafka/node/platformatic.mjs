@@ -182,7 +182,8 @@ async function checks(server, prefix) {
 			return true
 		})
 		equal(await committed(made), 4n, "committed")
-		await admin.alterConsumerGroupOffsets({ groupId: made, topics: [{ name: made, partitionOffsets: [{ partition: 0, offset: 9n }] }] })
+		const altered = { name: made, partitionOffsets: [{ partition: 0, offset: 9n }] }
+		await admin.alterConsumerGroupOffsets({ groupId: made, topics: [altered] })
 		equal(await committed(made), 9n, "altered")
 		await admin.deleteGroups({ groups: [made] })
 		that(!(await admin.listGroups()).has(made), "it is still there")
@@ -221,7 +222,8 @@ async function checks(server, prefix) {
 			const consumer = new Consumer({ ...base, groupId: made, maxWaitTime: 100, ...options })
 			const mine = () => consumer.assignments?.find(({ topic }) => topic === made)?.partitions.length ?? 0
 			consumer.on("consumer:group:join", () => member.has(mine()))
-			const stream = await consumer.consume({ topics: [made], mode: "committed", fallbackMode: "earliest", autocommit: false, highWaterMark: 50 })
+			const how = { mode: "committed", fallbackMode: "earliest", autocommit: false, highWaterMark: 50 }
+			const stream = await consumer.consume({ topics: [made], ...how })
 			member.has(mine())
 			let leaving = false
 			const over = (async () => {
@@ -254,7 +256,8 @@ async function checks(server, prefix) {
 		cooperative: skip("it has no such way of dividing"),
 		commit, abort, "txn-offsets": txn_offsets,
 		fence: skip("it keeps who may write to itself"),
-		configs, offsets, groups, "log-dirs": log_dirs, partitions, "delete-records": delete_records, "delete-topic": delete_topic, everything,
+		configs, offsets, groups, "log-dirs": log_dirs, partitions, "delete-records": delete_records, "delete-topic": delete_topic,
+		everything,
 	}
 }
 

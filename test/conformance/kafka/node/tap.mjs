@@ -116,7 +116,8 @@ export async function rebalances(send, join, strict = true) {
 		}
 	}
 	const member = async () => {
-		const made = { size: 0, count: 0, read: (numbers) => ((made.count += numbers.length), seen.add(numbers)), has: (n) => ((made.size = n), seen.changed()) }
+		const read = (numbers) => ((made.count += numbers.length), seen.add(numbers)), has = (n) => ((made.size = n), seen.changed())
+		const made = { size: 0, count: 0, read, has }
 		made.leave = await join(made)
 		return made
 	}
