@@ -13,7 +13,7 @@ static const char *or_dash(const char *text)
 
 static void groups_print(const struct session *session, const json_t *groups, bool first)
 {
-	static const char *const names[] = {"GROUP", "STATE", "PROTOCOL", "GENERATION", "MEMBERS", "OFFSETS"};
+	static const char *const names[] = {"GROUP", "TYPE", "STATE", "PROTOCOL", "GENERATION", "MEMBERS", "OFFSETS"};
 	struct table table = {0};
 	const json_t *group;
 	size_t i;
@@ -22,10 +22,11 @@ static void groups_print(const struct session *session, const json_t *groups, bo
 		json_array_foreach(groups, i, group) session_print_json(group);
 		return;
 	}
-	table_heading(&table, names, ARRAY_COUNT(names), 3);
+	table_heading(&table, names, ARRAY_COUNT(names), 4);
 	json_array_foreach(groups, i, group)
 	{
 		table_cell(&table, "%s", job_string(group, "group"));
+		table_cell(&table, "%s", job_string(group, "type"));
 		table_cell(&table, "%s", job_string(group, "state"));
 		table_cell(&table, "%s", or_dash(job_string(group, "protocol")));
 		table_cell(&table, "%.0f", job_number(group, "generation", 0));
@@ -67,9 +68,22 @@ static void group_call(const struct session *session, struct http_call *call, co
 	http_call_segment(call, session->args.operands[1]);
 }
 
+/* How many partitions a member has; a dash where its leader knows alone. */
+static void assigned_cell(struct table *table, const json_t *member)
+{
+	const json_t *assigned = json_object_get(member, "assigned"), *topic;
+	size_t i, count = 0;
+
+	json_array_foreach(assigned, i, topic) count += json_array_size(json_object_get(topic, "partitions"));
+	if (assigned)
+		table_cell(table, "%zu", count);
+	else
+		table_cell(table, "-");
+}
+
 static void members_print(const json_t *members)
 {
-	static const char *const names[] = {"CLIENT", "HOST", "INSTANCE", "MEMBER"};
+	static const char *const names[] = {"CLIENT", "HOST", "INSTANCE", "PARTITIONS", "MEMBER"};
 	struct table table = {0};
 	const json_t *member;
 	size_t i;
@@ -83,6 +97,7 @@ static void members_print(const json_t *members)
 		table_cell(&table, "%s", or_dash(job_string(member, "client")));
 		table_cell(&table, "%s", or_dash(job_string(member, "host")));
 		table_cell(&table, "%s", or_dash(job_string(member, "instance")));
+		assigned_cell(&table, member);
 		table_cell(&table, "%s%s", job_string(member, "id"),
 			   json_is_true(json_object_get(member, "leader")) ? " (leads)" : "");
 	}
@@ -128,6 +143,7 @@ static int group_info(struct session *session)
 	} else if (session->json) {
 		session_print_json(answer);
 	} else {
+		printf("%-12s%s\n", "type", job_string(answer, "type"));
 		printf("%-12s%s\n", "state", job_string(answer, "state"));
 		printf("%-12s%s\n", "protocol", or_dash(job_string(answer, "protocol")));
 		printf("%-12s%.0f\n", "generation", job_number(answer, "generation", 0));

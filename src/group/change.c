@@ -1,4 +1,5 @@
 /* Events become state: prepare allocates and judges, commit cannot fail. */
+#include "group/consumer.h"
 #include "group/group_priv.h"
 
 #include "base/mem.h"
@@ -33,6 +34,7 @@ static int prepare_new(struct groups *groups, const struct group_event *e, struc
 	list_init(&group->peers);
 	list_init(&group->offsets);
 	list_init(&group->members);
+	list_init(&group->consumers);
 	group->deadline_ms = UINT64_MAX;
 	group->number = e->number;
 	group->id_len = (uint32_t)e->id.len;
@@ -87,10 +89,14 @@ static int prepare_offsets(const struct group_event *e, struct group_prepared *p
 	return 0;
 }
 
-static int prepare_change(const struct group_event *e, struct group_prepared *p)
+static int prepare_change(struct groups *groups, const struct group_event *e, struct group_prepared *p)
 {
 	size_t len = e->protocol_type.len + e->protocol.len;
 
+	if (e->type >= GROUP_MEMBER)
+		return consumers_prepare(groups, e, p);
+	if ((e->type == GROUP_BEGUN || e->type == GROUP_DELETED) && p->group->consumer_count)
+		return -EBADMSG;
 	if (e->type == GROUP_BEGUN && e->generation <= p->group->generation)
 		return -EBADMSG;
 	if (e->type == GROUP_DELETED && p->group->member_count)
@@ -118,7 +124,7 @@ int groups_prepare(struct groups *groups, const struct group_event *e, struct gr
 	else
 		prepare_known(groups, e, p);
 	if (!r && !p->skip)
-		r = prepare_change(e, p);
+		r = prepare_change(groups, e, p);
 	if (r)
 		groups_unprepare(p);
 	return r;
@@ -129,6 +135,7 @@ void groups_unprepare(struct group_prepared *p)
 	list_each_safe (node, &p->offsets)
 		mem_free(container_of(node, struct group_offset, peers));
 	list_init(&p->offsets);
+	consumers_unprepare(p);
 	if (p->new_group)
 		mem_free(p->group);
 	mem_free(p->protocols);
@@ -156,6 +163,7 @@ static void let_go(struct groups *groups, struct group *group)
 	heap_remove(&groups->deadlines, &group->deadline);
 	list_remove(&group->peers);
 	groups->count--;
+	group_patterns_free(group->patterns);
 	mem_free(group->protocols);
 	mem_free(group);
 }
@@ -216,6 +224,17 @@ static void commit_protocols(const struct group_event *e, struct group_prepared 
 	group->generation = (uint32_t)e->generation;
 	group->begun_members = (uint32_t)e->members;
 	group->begun_session_ms = (uint32_t)e->session_ms;
+	group->is_consumer = false;
+}
+
+/* It becomes a group of consumers: of the classic protocol nothing holds any more. */
+static void commit_consumers(struct groups *groups, const struct group_event *e, struct group_prepared *p)
+{
+	struct group *group = p->group;
+
+	if (!group->is_consumer && (e->type == GROUP_MEMBER || e->type == GROUP_EPOCH))
+		commit_protocols(&(struct group_event){.generation = group->generation}, p);
+	consumers_commit(groups, e, p);
 }
 
 static void commit_change(struct groups *groups, const struct group_event *e, struct group_prepared *p)
@@ -236,6 +255,13 @@ static void commit_change(struct groups *groups, const struct group_event *e, st
 		break;
 	case GROUP_FORGOT:
 		commit_forgot(groups, e, p->group);
+		break;
+	case GROUP_MEMBER:
+	case GROUP_LEFT:
+	case GROUP_TARGET:
+	case GROUP_EPOCH:
+	case GROUP_HELD:
+		commit_consumers(groups, e, p);
 		break;
 	case GROUP_CREATED:
 	case GROUP_DELETED:
@@ -258,7 +284,7 @@ void groups_commit(struct groups *groups, const struct group_event *e, struct gr
 		let_go(groups, p->group);
 	} else {
 		commit_change(groups, e, p);
-		if (e->type <= GROUP_FORGOT) {
+		if (e->type <= GROUP_FORGOT || (e->type >= GROUP_MEMBER && e->end)) {
 			p->group->used_ms = e->time_ms;
 			if (e->end)
 				p->group->changed_end = e->end;

@@ -17,7 +17,9 @@
  *     `instances`;
  *  2. EMPTY: no member, no leader. COMPLETING, STABLE: the leader is one of them;
  *  3. joins wait in PREPARING only, syncs in COMPLETING only;
- *  4. a wait is held by one member, and knows it; once over it is held by none. */
+ *  4. a wait is held by one member, and knows it; once over it is held by none.
+ *
+ * A group may be one of consumers instead, to whom the server assigns partitions: consumer.h. */
 #pragma once
 
 #include "base/hash.h"
@@ -66,6 +68,10 @@ struct group {
 	uint64_t offset_count;
 	struct slice protocol_type, protocol; /* in `protocols`; empty: none */
 	char *protocols;
+	bool is_consumer; /* of consumers, or it was when somebody was last in it; `generation` is its epoch then */
+	struct list consumers;
+	uint32_t consumer_count, assignment_epoch;
+	uint8_t assignor; /* enum assignor: of that assignment */
 	/* Memory only. */
 	enum group_state state;
 	struct list members;
@@ -76,6 +82,8 @@ struct group {
 	uint64_t until_ms;      /* PREPARING, COMPLETING: it ends then */
 	uint64_t not_before_ms; /* PREPARING: not before that, either */
 	uint64_t idle_ms;       /* since when it is empty, as far as this start knows */
+	struct group_patterns *patterns;
+	uint64_t topics_version; /* of what there was when it was last looked whether the assignment fits; 0: never */
 	uint32_t id_len;
 	char id[];
 };
@@ -83,16 +91,27 @@ struct group {
 struct groups {
 	struct hash_key hash_key;
 	struct hash ids, numbers, places, members, instances;
+	struct hash consumers, consumer_instances, held;
 	struct list all, over;
-	struct heap deadlines, sessions;
-	uint64_t count, offset_count, member_count, next_number;
+	struct heap deadlines, sessions, consumer_sessions;
+	uint64_t count, offset_count, member_count, consumer_count, next_number;
 };
+
+struct consumer;
+struct consumer_said;
+struct consumer_target;
+struct holding;
 
 struct group_prepared {
 	struct group *group;
 	struct list offsets; /* new ones, in the event's order, by `peers` */
 	char *protocols;
-	bool new_group, skip;
+	struct consumer *consumer;
+	struct consumer_said *said;
+	struct holding *holding;
+	struct consumer_target *targets;
+	uint32_t target_count;
+	bool new_group, new_consumer, skip;
 };
 
 int groups_init(struct groups *groups, const struct hash_key *hash_key) MUST_USE;

@@ -14,8 +14,9 @@ enum {
 	GROUP_PROTOCOLS_MAX = 32, /* of one member */
 };
 
-enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE };
-enum { GROUP_STATE_COUNT = GROUP_STABLE + 1 };
+/* The last two are only told, of groups of consumers (consumer.h), as are EMPTY and STABLE of those. */
+enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE, GROUP_ASSIGNING, GROUP_RECONCILING };
+enum { GROUP_STATE_COUNT = GROUP_RECONCILING + 1 };
 
 struct member;
 

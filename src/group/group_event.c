@@ -17,6 +17,22 @@ enum field_id {
 	F_USED,
 	F_CHANGED_END,
 	F_NEXT_NUMBER,
+	F_MEMBER,
+	F_INSTANCE,
+	F_RACK,
+	F_CLIENT_ID,
+	F_CLIENT_HOST,
+	F_REBALANCE,
+	F_TOPICS,
+	F_REGEX,
+	F_ASSIGNOR,
+	F_ASSIGNMENT_EPOCH,
+	F_EPOCH,
+	F_PREVIOUS_EPOCH,
+	F_STATE,
+	F_ASSIGNED,
+	F_REVOKING,
+	F_TARGETS,
 	FIELD_COUNT
 };
 
@@ -33,9 +49,25 @@ static const struct field fields[FIELD_COUNT] = {
 	[F_USED] = FIELD(used_ms, VARINT),
 	[F_CHANGED_END] = FIELD(changed_end, VARINT),
 	[F_NEXT_NUMBER] = FIELD(next_number, VARINT),
+	[F_MEMBER] = FIELD(member, STRING),
+	[F_INSTANCE] = FIELD(instance, STRING),
+	[F_RACK] = FIELD(rack, STRING),
+	[F_CLIENT_ID] = FIELD(client_id, STRING),
+	[F_CLIENT_HOST] = FIELD(client_host, STRING),
+	[F_REBALANCE] = FIELD(rebalance_ms, VARINT),
+	[F_TOPICS] = FIELD(topics, STRING),
+	[F_REGEX] = FIELD(regex, STRING),
+	[F_ASSIGNOR] = FIELD(assignor, STRING),
+	[F_ASSIGNMENT_EPOCH] = FIELD(assignment_epoch, VARINT),
+	[F_EPOCH] = FIELD(epoch, VARINT),
+	[F_PREVIOUS_EPOCH] = FIELD(previous_epoch, VARINT),
+	[F_STATE] = FIELD(state, VARINT),
+	[F_ASSIGNED] = FIELD(assigned, STRING),
+	[F_REVOKING] = FIELD(revoking, STRING),
+	[F_TARGETS] = FIELD(targets, STRING),
 };
 
-enum { FIELDS_MAX = 11 };
+enum { FIELDS_MAX = 12 };
 
 /* To change one of these is to change the format. */
 static const uint8_t layouts[GROUP_EVENT_END - GROUP_EVENT_FIRST][FIELDS_MAX] = {
@@ -48,6 +80,12 @@ static const uint8_t layouts[GROUP_EVENT_END - GROUP_EVENT_FIRST][FIELDS_MAX] = 
 	[GROUP_SNAP - GROUP_EVENT_FIRST] = {F_NUMBER, F_ID, F_GENERATION, F_MEMBERS, F_SESSION, F_PROTOCOL_TYPE, F_PROTOCOL,
 					    F_USED, F_CHANGED_END, F_OFFSETS},
 	[GROUP_SNAP_OFFSETS - GROUP_EVENT_FIRST] = {F_NUMBER, F_OFFSETS},
+	[GROUP_MEMBER - GROUP_EVENT_FIRST] = {F_NUMBER, F_GENERATION, F_MEMBER, F_INSTANCE, F_RACK, F_CLIENT_ID, F_CLIENT_HOST,
+					      F_REBALANCE, F_TOPICS, F_REGEX, F_ASSIGNOR},
+	[GROUP_LEFT - GROUP_EVENT_FIRST] = {F_NUMBER, F_GENERATION, F_MEMBER},
+	[GROUP_TARGET - GROUP_EVENT_FIRST] = {F_NUMBER, F_TARGETS},
+	[GROUP_EPOCH - GROUP_EVENT_FIRST] = {F_NUMBER, F_GENERATION, F_ASSIGNMENT_EPOCH, F_ASSIGNOR},
+	[GROUP_HELD - GROUP_EVENT_FIRST] = {F_NUMBER, F_MEMBER, F_EPOCH, F_PREVIOUS_EPOCH, F_STATE, F_ASSIGNED, F_REVOKING},
 };
 
 static const uint8_t *layout_of(enum group_event_type type)
@@ -67,7 +105,8 @@ static bool in_range(const struct group_event *e)
 
 	return e->number < most && e->generation <= INT32_MAX && e->members <= UINT32_MAX && e->session_ms <= UINT32_MAX &&
 	       e->used_ms < most && e->next_number < most && e->time_ms < most && e->id.len <= UINT32_MAX &&
-	       e->protocol_type.len + e->protocol.len <= UINT32_MAX;
+	       e->protocol_type.len + e->protocol.len <= UINT32_MAX && e->rebalance_ms <= UINT32_MAX &&
+	       e->assignment_epoch <= INT32_MAX && e->epoch <= INT32_MAX && e->previous_epoch <= INT32_MAX;
 }
 
 int group_event_decode(struct group_event *event, struct slice bytes)

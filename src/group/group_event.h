@@ -1,6 +1,7 @@
 /* What can happen to groups, as the journal keeps it. The state is a fold of these; doc/journal-format.md lists their fields. The
- * frame's type tells them from other events: they begin at GROUP_EVENT_FIRST. Who is in a group is not in the journal: members
- * come back by themselves when the server does. */
+ * frame's type tells them from other events: they begin at GROUP_EVENT_FIRST. Who is in a group of the classic protocol is not in
+ * the journal: members come back by themselves when the server does. Of those to whom the server assigns partitions (consumer.h)
+ * everything is, so that they go on as if nothing had been. */
 #pragma once
 
 #include "base/buf.h"
@@ -16,8 +17,14 @@ enum group_event_type {
 	GROUP_SNAP_META = 77,
 	GROUP_SNAP = 78,
 	GROUP_SNAP_OFFSETS = 79, /* further offsets of the group before */
+	/* Consumers; in checkpoints, too, where they tell all there is to know. */
+	GROUP_MEMBER = 80, /* somebody joins, says something new, or takes the place of a static member that is away */
+	GROUP_LEFT = 81,
+	GROUP_TARGET = 82, /* what some members are to have once all is settled */
+	GROUP_EPOCH = 83,  /* the group's epoch, and that of what its members are to have */
+	GROUP_HELD = 84,   /* what a member has now, and how far it has come */
 };
-enum { GROUP_EVENT_END = 80, GROUP_OFFSETS_BYTES = 1 << 16 };
+enum { GROUP_EVENT_END = 85, GROUP_OFFSETS_BYTES = 1 << 16 };
 
 struct group_event {
 	/* From the entry's frame. */
@@ -31,6 +38,13 @@ struct group_event {
 	uint64_t session_ms; /* the longest session timeout among them */
 	struct slice protocol_type, protocol;
 	struct slice offsets; /* encoded: offset_put */
+	/* Consumers; `generation` is the group's epoch. */
+	struct slice member, instance, rack, client_id, client_host, regex, assignor;
+	struct slice topics; /* encoded: strings, by bytes, none twice */
+	uint64_t rebalance_ms, assignment_epoch;
+	uint64_t epoch, previous_epoch, state; /* of the member */
+	struct slice assigned, revoking;       /* encoded: places_put */
+	struct slice targets;                  /* encoded: target_put */
 	/* Snapshots. */
 	uint64_t used_ms, changed_end, next_number;
 };

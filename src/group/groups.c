@@ -1,4 +1,5 @@
 /* Where groups, offsets and members are found, and their invariants. */
+#include "group/consumer.h"
 #include "group/group_priv.h"
 
 #include "base/mem.h"
@@ -18,6 +19,12 @@ static bool session_before(const struct heap_node *a, const struct heap_node *b)
 	       container_of(b, const struct member, session)->session_at_ms;
 }
 
+static bool look_before(const struct heap_node *a, const struct heap_node *b)
+{
+	return container_of(a, const struct consumer, session)->look_at_ms <
+	       container_of(b, const struct consumer, session)->look_at_ms;
+}
+
 int groups_init(struct groups *groups, const struct hash_key *hash_key)
 {
 	*groups = (struct groups){.hash_key = *hash_key, .next_number = 1};
@@ -25,8 +32,10 @@ int groups_init(struct groups *groups, const struct hash_key *hash_key)
 	list_init(&groups->over);
 	heap_init(&groups->deadlines, deadline_before);
 	heap_init(&groups->sessions, session_before);
+	heap_init(&groups->consumer_sessions, look_before);
 	if (hash_init_sure(&groups->ids) || hash_init_sure(&groups->numbers) || hash_init_sure(&groups->places) ||
-	    hash_init_sure(&groups->members) || hash_init_sure(&groups->instances)) {
+	    hash_init_sure(&groups->members) || hash_init_sure(&groups->instances) || hash_init_sure(&groups->consumers) ||
+	    hash_init_sure(&groups->consumer_instances) || hash_init_sure(&groups->held)) {
 		groups_deinit(groups);
 		return -ENOMEM;
 	}
@@ -42,6 +51,9 @@ void groups_deinit(struct groups *groups)
 			mem_free(container_of(peer, struct group_offset, peers));
 		list_each_safe (peer, &group->members)
 			member_free(container_of(peer, struct member, peers));
+		list_each_safe (peer, &group->consumers)
+			consumer_free(container_of(peer, struct consumer, peers));
+		group_patterns_free(group->patterns);
 		mem_free(group->protocols);
 		mem_free(group);
 	}
@@ -50,8 +62,12 @@ void groups_deinit(struct groups *groups)
 	hash_deinit(&groups->places);
 	hash_deinit(&groups->members);
 	hash_deinit(&groups->instances);
+	hash_deinit(&groups->consumers);
+	hash_deinit(&groups->consumer_instances);
+	hash_deinit(&groups->held);
 	heap_deinit(&groups->deadlines);
 	heap_deinit(&groups->sessions);
+	heap_deinit(&groups->consumer_sessions);
 }
 
 uint64_t group_hash(const struct groups *groups, uint64_t number, struct slice name, uint64_t more)
@@ -157,7 +173,7 @@ static void check_members(const struct groups *groups, const struct group *group
 
 void groups_check(const struct groups *groups)
 {
-	uint64_t count = 0, offsets = 0, members = 0;
+	uint64_t count = 0, offsets = 0, members = 0, consumers = 0;
 
 	list_each (node, &groups->all) {
 		const struct group *group = container_of(node, struct group, peers);
@@ -176,6 +192,8 @@ void groups_check(const struct groups *groups)
 		}
 		ENSURE(here == group->offset_count);
 		check_members(groups, group);
+		consumers_check(groups, group);
+		consumers += group->consumer_count;
 		offsets += here;
 		members += group->member_count;
 		count++;
@@ -183,4 +201,6 @@ void groups_check(const struct groups *groups)
 	ENSURE(count == groups->count && offsets == groups->offset_count && members == groups->member_count);
 	ENSURE(groups->ids.count == count && groups->numbers.count == count && groups->places.count == offsets);
 	ENSURE(groups->members.count == members && groups->sessions.count == members);
+	ENSURE(groups->consumers.count == consumers && groups->consumer_sessions.count == consumers);
+	ENSURE(groups->consumer_count == consumers);
 }

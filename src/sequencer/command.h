@@ -97,6 +97,7 @@ enum command_kind {
 	COMMAND_GROUP_CANCEL,
 	COMMAND_GROUP_BEAT,
 	COMMAND_GROUP_LEAVE,
+	COMMAND_CONSUMER_BEAT,
 	COMMAND_GROUP_COMMIT,
 	COMMAND_GROUP_FORGET,
 	COMMAND_GROUP_OFFSETS,
@@ -275,6 +276,7 @@ struct command {
 		struct group_cancel_in group_cancel;
 		struct group_who group_who; /* GROUP_BEAT */
 		struct group_leave_in group_leave;
+		struct consumer_beat_in consumer_beat;
 		struct group_commit_in group_commit; /* GROUP_FORGET, too */
 		struct group_offsets_in group_offsets;
 		struct group_in group; /* GROUP_GET, GROUP_DELETE */
@@ -313,6 +315,7 @@ struct command {
 		struct group_view **groups; /* GROUPS */
 		size_t group_count;
 		struct group_offsets_view *offsets; /* GROUP_OFFSETS */
+		struct consumers_view *consumers;   /* CONSUMER_BEAT, GROUP_GET */
 	} out;
 };
 

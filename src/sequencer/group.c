@@ -25,7 +25,8 @@ static int append(struct sequencer *s, struct group_event *e)
 	r = append_entry(s,
 			 &(struct store_entry){.time_ms = e->time_ms,
 					       .type = (uint8_t)e->type,
-					       .reserve = e->type != GROUP_CREATED && e->type != GROUP_COMMITTED},
+					       .reserve = e->type != GROUP_CREATED && e->type != GROUP_COMMITTED &&
+							  e->type != GROUP_MEMBER},
 			 &appended);
 	if (r)
 		return r;
@@ -103,8 +104,12 @@ static void arm(struct sequencer *s, struct group *group)
 		at_ms = group->until_ms;
 		break;
 	case GROUP_STABLE:
+	case GROUP_ASSIGNING:
+	case GROUP_RECONCILING:
 		break;
 	}
+	if (group->consumer_count)
+		at_ms = UINT64_MAX;
 	group_set_deadline(&s->groups, group, at_ms);
 }
 
@@ -178,6 +183,7 @@ void groups_start(struct sequencer *s)
 
 		if (group->begun_members)
 			group_await(group, s->now_ms);
+		consumers_start(s, group);
 		arm(s, group);
 	}
 }
@@ -230,7 +236,7 @@ bool groups_turn(struct sequencer *s, unsigned *limit)
 		if (member_look(&s->groups, member, s->now_ms))
 			group_settle(s, group);
 	}
-	return false;
+	return consumers_turn(s, limit);
 }
 
 uint64_t groups_next_ms(const struct sequencer *s)
@@ -239,6 +245,8 @@ uint64_t groups_next_ms(const struct sequencer *s)
 	const struct member *member = groups_next_session(&s->groups);
 	uint64_t at_ms = group ? group->deadline_ms : UINT64_MAX;
 
+	if (consumers_next_ms(s) < at_ms)
+		at_ms = consumers_next_ms(s);
 	return member && member->session_at_ms < at_ms ? member->session_at_ms : at_ms;
 }
 

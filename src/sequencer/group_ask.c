@@ -50,11 +50,16 @@ static enum outcome judge_join(const struct sequencer *s, const struct group_joi
 	return bytes > s->config.group_member_bytes_max ? OUTCOME_TOO_LARGE : OUTCOME_OK;
 }
 
+static struct slice id_make(struct sequencer *s, const struct group_join *join, char ret_id[GROUP_MEMBER_ID_MAX])
+{
+	return member_id_make(s, join->who.group, join->who.instance.len ? join->who.instance : join->client_id, ret_id);
+}
+
 static void give_id(struct sequencer *s, struct command *c)
 {
 	char bytes[GROUP_MEMBER_ID_MAX];
 
-	c->out.group = group_view_id(member_id_make(s, &c->in.group_join.join, bytes));
+	c->out.group = group_view_id(id_make(s, &c->in.group_join.join, bytes));
 	answer(s, c, c->out.group ? OUTCOME_MEMBER_ID : OUTCOME_NO_MEMORY);
 }
 
@@ -71,11 +76,13 @@ static enum outcome join(struct sequencer *s, struct command *c, struct group *g
 	char bytes[GROUP_MEMBER_ID_MAX];
 	struct group_joining joining = {
 		.join = &in->join,
-		.id = member_id_make(s, &in->join, bytes),
+		.id = id_make(s, &in->join, bytes),
 		.now_ms = s->now_ms,
 		.first_delay_ms = s->config.group_first_delay_ms,
 	};
 
+	if (group->consumer_count)
+		return OUTCOME_PROTOCOL;
 	if (group->member_count >= s->config.group_members_max && is_new(s, group, &in->join.who))
 		return OUTCOME_FULL;
 	return group_join(&s->groups, group, &joining, &in->wait);
@@ -161,12 +168,27 @@ void command_group_beat(struct sequencer *s, struct command *c)
 	answer(s, c, group ? group_beat(&s->groups, group, who, s->now_ms) : OUTCOME_NO_MEMBER);
 }
 
+/* Somebody takes it out: its own way to leave is a beat. */
+static enum outcome leave_consumer(struct sequencer *s, struct group *group, const struct group_leaving *leaving)
+{
+	struct consumer *consumer = leaving->instance.len ? consumer_find_instance(&s->groups, group, leaving->instance)
+							  : consumer_find(&s->groups, group, leaving->member);
+
+	if (!consumer)
+		return OUTCOME_NO_MEMBER;
+	if (leaving->member.len && !slice_eq(consumer->said->id, leaving->member))
+		return OUTCOME_FENCED;
+	return consumer_leave(s, group, consumer);
+}
+
 static enum outcome leave(struct sequencer *s, struct group *group, const struct group_leaving *leaving)
 {
 	struct group_who who = {.group = group_id(group), .member = leaving->member, .instance = leaving->instance};
 	struct member *member;
 	enum outcome outcome = OUTCOME_OK;
 
+	if (group->consumer_count)
+		return leave_consumer(s, group, leaving);
 	if (who.instance.len && !who.member.len) {
 		member = member_find_instance(&s->groups, group, who.instance);
 		outcome = member ? OUTCOME_OK : OUTCOME_NO_MEMBER;

@@ -5,6 +5,8 @@
  * once, and a command's memory stays until it is back. */
 #pragma once
 
+#include "base/arena.h"
+#include "group/consumer_ask.h"
 #include "group/group_ask.h"
 #include "sequencer/topic_command.h"
 
@@ -45,9 +47,56 @@ struct group_leave_in {
 
 /* GROUP_BEAT (`in.group_who`): OK, NO_MEMBER, FENCED, GENERATION, REBALANCING. */
 
+/* CONSUMER_BEAT: a member to whom the server assigns partitions (group/consumer.h) joins, beats or leaves: OK, with `consumers`;
+ * NO_MEMBER, FENCED, MEMBER_EPOCH, UNRELEASED, ASSIGNOR, REGEX; NOT_FOUND (the group is of the classic protocol, and somebody is
+ * in it); NAME (of the group, member, instance or rack); FULL (limit of groups, members or partitions); TOO_LARGE (limit of
+ * topics, bytes of a member, or of an expression). */
+struct consumer_owned {
+	struct topic_id topic;
+	const int32_t *partitions;
+	size_t count;
+};
+
+struct consumer_beat_in {
+	struct consumer_beat beat; /* `owned` is the sequencer's */
+	const struct consumer_owned *owned;
+	size_t owned_count;
+};
+
+struct consumer_topic_view {
+	struct topic_id id;
+	struct slice name;
+	const int32_t *partitions;
+	uint32_t count;
+};
+
+struct consumer_places_view {
+	const struct consumer_topic_view *topics;
+	uint32_t count;
+};
+
+struct consumer_view {
+	struct slice id, instance, rack, client_id, client_host, regex;
+	const struct slice *topics; /* subscribed to, by name */
+	uint32_t topic_count;
+	uint32_t epoch;
+	bool is_away; /* static: it left to come back */
+	struct consumer_places_view assigned, target;
+};
+
+/* CONSUMER_BEAT: `at[0]` is the asker, its id, epoch and assigned partitions; GROUP_GET: all there are. */
+struct consumers_view {     /* freed with the command's answer */
+	struct arena arena; /* everything else lies there */
+	uint32_t assignment_epoch;
+	uint32_t interval_ms; /* BEAT: so long until the next one */
+	bool has_assigned;    /* BEAT: what is assigned has changed, or is told anyway */
+	uint32_t count;
+	struct consumer_view *at;
+};
+
 /* GROUP_COMMIT: OK, and each has an outcome: OK, NOT_FOUND (no such partition), TOO_LARGE (metadata), RANGE
  * (no offset). Otherwise none was taken:
- * NO_MEMBER, FENCED, GENERATION, REBALANCING, NAME, FULL (limit of groups, or of offsets).
+ * NO_MEMBER, FENCED, GENERATION, STALE (of a consumer: not its epoch), REBALANCING, NAME, FULL (limit of groups, or of offsets).
  * GROUP_FORGET: the same offsets, of which only topic and partition count, are let go: OK, and each has OK, NOT_FOUND or BUSY (a
  * member follows that topic); NOT_FOUND: there is no such group. */
 struct group_place {
@@ -72,13 +121,15 @@ struct txn_offsets_in {
 	struct group_commit_in commit;
 };
 
-/* GROUP_OFFSETS: OK; `offsets`: one for each place asked for, in that order, with offset -1 where there is none; or all there
- * are, by topic and partition. */
+/* GROUP_OFFSETS: NO_MEMBER, STALE (as for COMMIT, if `member` is there and the group is one of consumers); OK; `offsets`: one for
+ * each place asked for, in that order, with offset -1 where there is none; or all there are, by topic and partition. */
 struct group_offsets_in {
 	struct slice group;
 	const struct group_place *places; /* NULL: all */
 	size_t count;
 	bool stable; /* those that an open transaction may set are told so */
+	struct slice member;
+	int32_t epoch;
 };
 
 struct group_offset_view {
@@ -121,6 +172,7 @@ struct group_view { /* one block; freed with the command's answer */
 	uint64_t number;
 	uint32_t generation;
 	enum group_state state;
+	bool is_consumer;     /* the server assigns: `protocol` is the assignor; GROUP_GET has its members in `consumers` */
 	bool skip_assignment; /* JOIN */
 	uint64_t offset_count;
 	size_t member_count; /* GROUPS: how many there are; `members` has none */

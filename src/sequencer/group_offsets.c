@@ -192,8 +192,24 @@ static bool follows(const struct group *group, const struct member *member, stru
 	return false;
 }
 
-static bool is_followed(const struct group *group, struct slice topic)
+/* By a regular expression, too: then some of it is to be somebody's. */
+static bool consumer_follows(const struct consumer *consumer, struct slice name, const struct topic *topic)
 {
+	if (consumer_subscribes(consumer, name))
+		return true;
+	for (uint32_t i = 0; topic && i < consumer->target.count; i++) {
+		if (consumer->target.at[i].topic == topic->number)
+			return true;
+	}
+	return false;
+}
+
+static bool is_followed(const struct sequencer *s, const struct group *group, struct slice topic)
+{
+	list_each (node, &group->consumers) {
+		if (consumer_follows(container_of(node, struct consumer, peers), topic, topic_find(&s->topics, topic)))
+			return true;
+	}
 	if (group->member_count && !slice_eq(group->protocol_type, SLICE("consumer")))
 		return true; /* nobody knows */
 	list_each (node, &group->members) {
@@ -205,7 +221,7 @@ static bool is_followed(const struct group *group, struct slice topic)
 
 static enum outcome judge_forgotten(const struct sequencer *s, const struct group *group, const struct group_place *place)
 {
-	if (is_followed(group, place->topic))
+	if (is_followed(s, group, place->topic))
 		return OUTCOME_BUSY;
 	return offset_find(&s->groups, group, place->topic, place->partition) ? OUTCOME_OK : OUTCOME_NOT_FOUND;
 }
@@ -229,8 +245,18 @@ void command_group_forget(struct sequencer *s, struct command *c)
 
 void command_group_offsets(struct sequencer *s, struct command *c)
 {
-	c->out.offsets = group_offsets_view_new(s, group_find(&s->groups, c->in.group_offsets.group), &c->in.group_offsets);
-	answer(s, c, c->out.offsets ? OUTCOME_OK : OUTCOME_NO_MEMORY);
+	const struct group_offsets_in *in = &c->in.group_offsets;
+	const struct group *group = group_find(&s->groups, in->group);
+	enum outcome outcome = OUTCOME_OK;
+
+	if (group && group->consumer_count && (in->member.len || in->epoch > 0))
+		outcome = consumer_may_commit(&s->groups, group,
+					      &(struct group_who){.member = in->member, .generation = in->epoch});
+	if (outcome == OUTCOME_OK) {
+		c->out.offsets = group_offsets_view_new(s, group, in);
+		outcome = c->out.offsets ? OUTCOME_OK : OUTCOME_NO_MEMORY;
+	}
+	answer(s, c, outcome);
 }
 
 void command_group_get(struct sequencer *s, struct command *c)
@@ -240,9 +266,11 @@ void command_group_get(struct sequencer *s, struct command *c)
 
 	if (group) {
 		c->out.group = group_view_new(group, NULL, true);
+		c->out.consumers = consumers_view_new(s, group);
 		if (c->in.group.offsets)
 			c->out.offsets = group_offsets_view_new(s, group, &(struct group_offsets_in){0});
-		outcome = c->out.group && (c->out.offsets || !c->in.group.offsets) ? OUTCOME_OK : OUTCOME_NO_MEMORY;
+		outcome = c->out.group && c->out.consumers && (c->out.offsets || !c->in.group.offsets) ? OUTCOME_OK
+												       : OUTCOME_NO_MEMORY;
 	}
 	answer(s, c, outcome);
 }
@@ -283,7 +311,7 @@ void command_group_delete(struct sequencer *s, struct command *c)
 	struct group *group = group_find(&s->groups, c->in.group.group);
 	enum outcome outcome = OUTCOME_NOT_FOUND;
 
-	if (group && (group->state != GROUP_EMPTY || group->awaited))
+	if (group && (group->state != GROUP_EMPTY || group->awaited || group->consumer_count))
 		outcome = OUTCOME_BUSY;
 	else if (group)
 		outcome = group_emit(s, &(struct group_event){.type = GROUP_DELETED}, group);

@@ -50,7 +50,9 @@ static void put_member(struct group_view *view, const struct group *group, const
 struct group_view *group_view_new(const struct group *group, const struct member *asker, bool with_members)
 {
 	size_t count = with_members ? group->member_count : 0;
-	size_t bytes = group->id_len + group->protocol_type.len + group->protocol.len;
+	struct slice protocol_type = group_is_of_consumers(group) ? SLICE("consumer") : group->protocol_type;
+	struct slice protocol = group_is_of_consumers(group) ? assignor_names[group->assignor] : group->protocol;
+	size_t bytes = group->id_len + protocol_type.len + protocol.len;
 	struct group_view *view;
 	char *at;
 
@@ -67,8 +69,8 @@ struct group_view *group_view_new(const struct group *group, const struct member
 		return NULL;
 	at = (char *)&view->members[count];
 	view->id = put(&at, group_id(group));
-	view->protocol_type = put(&at, group->protocol_type);
-	view->protocol = put(&at, group->protocol);
+	view->protocol_type = put(&at, protocol_type);
+	view->protocol = put(&at, protocol);
 	if (group->leader)
 		view->leader = put(&at, group->leader->id);
 	if (asker) {
@@ -77,13 +79,14 @@ struct group_view *group_view_new(const struct group *group, const struct member
 	}
 	view->number = group->number;
 	view->generation = group->generation;
-	view->state = group->state;
+	view->state = group_state_told(group);
+	view->is_consumer = group_is_of_consumers(group);
 	view->offset_count = group->offset_count;
 	if (with_members) {
 		list_each (node, &group->members)
 			put_member(view, group, container_of(node, struct member, peers), &at);
 	} else {
-		view->member_count = asker ? 0 : group->member_count;
+		view->member_count = asker ? 0 : group->member_count + group->consumer_count;
 	}
 	return view;
 }
@@ -208,6 +211,7 @@ void group_answer_deinit(struct command *c)
 		mem_free(c->out.groups[i]);
 	mem_free(c->out.groups);
 	mem_free(c->out.offsets);
+	consumers_view_free(c->out.consumers);
 }
 
 /* --- ids of members --- */
@@ -242,9 +246,8 @@ static uint64_t tag_of(const struct sequencer *s, struct slice group, struct sli
 			hash_bytes(&s->member_key, group.ptr, group.len));
 }
 
-struct slice member_id_make(struct sequencer *s, const struct group_join *join, char ret_id[GROUP_MEMBER_ID_MAX])
+struct slice member_id_make(struct sequencer *s, struct slice group, struct slice prefix, char ret_id[GROUP_MEMBER_ID_MAX])
 {
-	struct slice prefix = join->who.instance.len ? join->who.instance : join->client_id;
 	uint64_t nonce = hash_u64(&s->member_key, s->members_made++, s->now_ms ^ s->appended_end << 1);
 
 	if (prefix.len > GROUP_CLIENT_MAX)
@@ -252,7 +255,7 @@ struct slice member_id_make(struct sequencer *s, const struct group_join *join, 
 	if (prefix.len)
 		memcpy(ret_id, prefix.ptr, prefix.len);
 	ret_id[prefix.len] = '-';
-	put_uuid(nonce, tag_of(s, join->who.group, prefix, nonce), ret_id + prefix.len + 1);
+	put_uuid(nonce, tag_of(s, group, prefix, nonce), ret_id + prefix.len + 1);
 	return slice_from(ret_id, prefix.len + 1 + UUID_CHARS);
 }
 
@@ -292,7 +295,7 @@ bool member_id_known(const struct sequencer *s, struct slice group, struct slice
 
 /* --- checkpoint --- */
 
-static int snap(struct sequencer *s, const struct group_event *e, const struct stream_sink *sink)
+int group_snap(struct sequencer *s, const struct group_event *e, const struct stream_sink *sink)
 {
 	buf_clear(&s->fields);
 	group_event_encode(e, &s->fields);
@@ -301,7 +304,7 @@ static int snap(struct sequencer *s, const struct group_event *e, const struct s
 
 int group_snapshot_meta(struct sequencer *s, const struct stream_sink *sink)
 {
-	return snap(s, &(struct group_event){.type = GROUP_SNAP_META, .next_number = s->groups.next_number}, sink);
+	return group_snap(s, &(struct group_event){.type = GROUP_SNAP_META, .next_number = s->groups.next_number}, sink);
 }
 
 int group_snapshot(struct sequencer *s, const struct group *group, const struct stream_sink *sink)
@@ -327,7 +330,7 @@ int group_snapshot(struct sequencer *s, const struct group *group, const struct 
 
 		if (items.len >= GROUP_OFFSETS_BYTES) {
 			e.offsets = buf_slice(&items);
-			r = items.failed ? -ENOMEM : snap(s, &e, sink);
+			r = items.failed ? -ENOMEM : group_snap(s, &e, sink);
 			e = (struct group_event){.type = GROUP_SNAP_OFFSETS, .number = group->number};
 			buf_clear(&items);
 			topic = (struct slice){0};
@@ -339,7 +342,7 @@ int group_snapshot(struct sequencer *s, const struct group *group, const struct 
 	}
 	e.offsets = buf_slice(&items);
 	if (!r)
-		r = items.failed ? -ENOMEM : snap(s, &e, sink);
+		r = items.failed ? -ENOMEM : group_snap(s, &e, sink);
 	buf_deinit(&items);
-	return r;
+	return r ? r : consumers_snapshot(s, group, sink);
 }

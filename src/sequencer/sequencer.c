@@ -30,6 +30,11 @@ const struct sequencer_config sequencer_defaults = {
 	.group_session_min_ms = 6000,
 	.group_session_max_ms = 1800000,
 	.group_first_delay_ms = 0,
+	.group_topics_max = 1000,
+	.group_regex_max = 1024,
+	.group_partitions_max = 100000,
+	.consumer_session_ms = 45000,
+	.consumer_beat_ms = 5000,
 	.group_retention_ms = 7ULL * 24 * 3600 * 1000,
 	.delivery_lease_ms = 5000,
 	.tombstone_ms = 3600000,
@@ -97,6 +102,7 @@ struct sequencer *sequencer_new(const struct sequencer_config *config, struct st
 	if (tables_init(s, &key))
 		return mem_free(s);
 	s->relink_ms = UINT64_MAX;
+	s->topics_version = 1;
 	return s;
 }
 
@@ -457,6 +463,7 @@ static void (*const commands[COMMAND_COUNT])(struct sequencer *s, struct command
 	[COMMAND_GROUP_CANCEL] = command_group_cancel,
 	[COMMAND_GROUP_BEAT] = command_group_beat,
 	[COMMAND_GROUP_LEAVE] = command_group_leave,
+	[COMMAND_CONSUMER_BEAT] = command_consumer_beat,
 	[COMMAND_GROUP_COMMIT] = command_group_commit,
 	[COMMAND_GROUP_FORGET] = command_group_forget,
 	[COMMAND_GROUP_OFFSETS] = command_group_offsets,
@@ -524,7 +531,8 @@ void sequencer_stats(const struct sequencer *s, struct sequencer_stats *ret_stat
 	ret_stats->topics = s->topics.count;
 	ret_stats->subscriptions = s->subs.count;
 	ret_stats->groups = s->groups.count;
-	ret_stats->group_members = s->groups.member_count;
+	ret_stats->group_members = s->groups.member_count + s->groups.consumer_count;
+	ret_stats->consumer_members = s->groups.consumer_count;
 	ret_stats->claims_parked = s->claim_count;
 	ret_stats->waiting_messages = s->held_count;
 	memcpy(ret_stats->jobs_by_state, s->jobs.count_by_state, sizeof(ret_stats->jobs_by_state));

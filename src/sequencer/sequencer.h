@@ -47,10 +47,14 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint64_t group_metadata_max;     /* bytes beside an offset */
 	uint64_t group_session_min_ms, group_session_max_ms;
 	uint64_t group_first_delay_ms; /* how long the first member waits for more */
-	uint64_t group_retention_ms;   /* a group that nobody uses for so long is gone with its offsets; 0: never */
-	uint64_t delivery_lease_ms;    /* an offer not confirmed by then goes to the next worker */
-	uint64_t tombstone_ms;         /* how long an expired job answers 410 */
-	uint64_t retry_base_ms;        /* back-off after the first failure; doubles with each */
+	uint64_t group_topics_max;     /* that a consumer subscribes to by name */
+	uint64_t group_regex_max;      /* bytes of a regular expression of topics */
+	uint64_t group_partitions_max; /* of all topics that a group of consumers subscribes to */
+	uint64_t consumer_session_ms, consumer_beat_ms;
+	uint64_t group_retention_ms; /* a group that nobody uses for so long is gone with its offsets; 0: never */
+	uint64_t delivery_lease_ms;  /* an offer not confirmed by then goes to the next worker */
+	uint64_t tombstone_ms;       /* how long an expired job answers 410 */
+	uint64_t retry_base_ms;      /* back-off after the first failure; doubles with each */
 	uint64_t retry_cap_ms;
 	uint32_t gather_chunks;          /* so many small appends of a stream, one behind the other, become one chunk … */
 	uint64_t gather_bytes;           /* … of at most so many bytes; longer ones than fit in it so often are left alone */
@@ -122,9 +126,10 @@ bool sequencer_compacts(const struct sequencer *s);        /* there are compacte
 bool sequencer_compact_is_idle(const struct sequencer *s); /* no pass is under way, nor is one to begin */
 
 struct sequencer_stats {
-	uint64_t jobs, queues, streams, topics, subscriptions, groups, group_members, claims_parked;
+	uint64_t jobs, queues, streams, topics, subscriptions, groups, group_members, consumer_members, claims_parked;
 	uint64_t jobs_by_state[JOB_STATE_COUNT];
 	uint64_t events_total, commands_total, wakes_total, offers_total, leased_total, lost_handoffs_total, timeouts_total;
+	uint64_t assignments_total;                           /* of partitions to consumers: how often they were made anew */
 	uint64_t compactions_total, compactions_failed_total; /* of partitions; failed: for bytes that could not be read */
 	uint64_t compacted_bytes_total;                       /* that were let go so */
 	uint64_t refused_total[OUTCOME_COUNT];                /* commands that came back with that outcome */

@@ -198,8 +198,35 @@ static void dump_subscription(struct buf *out, const struct subscription *subscr
 	}
 }
 
+static void dump_consumer(struct buf *out, const struct consumer *consumer)
+{
+	const struct consumer_said *said = consumer->said;
+	const struct slice strings[] = {said->id,          said->instance, said->rack,     said->client_id,
+					said->client_host, said->regex,    said->assignor, said->topics};
+
+	for (size_t i = 0; i < ARRAY_COUNT(strings); i++)
+		wire_put_string(out, strings[i]);
+	wire_put_u64(out, said->rebalance_ms);
+	wire_put_u64(out, consumer->epoch);
+	wire_put_u64(out, consumer->previous_epoch);
+	wire_put_u64(out, consumer->state);
+	places_put(out, &consumer->target);
+	for (uint32_t i = 0; consumer->holding && i < consumer->holding->count; i++) {
+		const struct held *held = &consumer->holding->at[i];
+
+		wire_put_u64(out, held->place.topic);
+		wire_put_u64(out, held->place.partition);
+		wire_put_u8(out, held->revoking);
+	}
+}
+
 static void dump_group(struct buf *out, const struct group *group)
 {
+	wire_put_u8(out, group->is_consumer);
+	wire_put_u8(out, group->assignor);
+	wire_put_u64(out, group->assignment_epoch);
+	list_each (node, &group->consumers)
+		dump_consumer(out, container_of(node, struct consumer, peers));
 	wire_put_u64(out, group->number);
 	wire_put_u64(out, group->used_ms);
 	wire_put_u64(out, group->changed_end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "group/consumer.h"
 #include "group/group.h"
 #include "job/job.h"
 #include "sequencer/sequencer.h"
@@ -55,7 +56,8 @@ struct sequencer {
 	struct hash followed;    /* streams that loop threads follow: follow.c */
 	struct list calm, grown; /* the same */
 	uint64_t follow_stamp;
-	uint64_t members_made; /* ids of members given away since the start */
+	uint64_t members_made;   /* ids of members given away since the start */
+	uint64_t topics_version; /* goes up whenever a topic is made, grows or goes */
 	struct hash claims;
 	struct list parked;
 	size_t claim_count;
@@ -337,10 +339,24 @@ struct group_view *group_view_id(struct slice member_id);
 struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, const struct group *group,
 						  const struct group_offsets_in *in); /* `group` may be NULL; NULL: no memory */
 /* A new id, that nobody can guess; and whether one is of that kind, for that group. */
-struct slice member_id_make(struct sequencer *s, const struct group_join *join, char ret_id[GROUP_MEMBER_ID_MAX]);
+struct slice member_id_make(struct sequencer *s, struct slice group, struct slice prefix, char ret_id[GROUP_MEMBER_ID_MAX]);
 bool member_id_known(const struct sequencer *s, struct slice group, struct slice id);
+int group_snap(struct sequencer *s, const struct group_event *e, const struct stream_sink *sink) MUST_USE; /* one event of it */
 int group_snapshot_meta(struct sequencer *s, const struct stream_sink *sink) MUST_USE;
 int group_snapshot(struct sequencer *s, const struct group *group, const struct stream_sink *sink) MUST_USE;
+
+/* --- consumer.c, consumer_view.c --- */
+void command_consumer_beat(struct sequencer *s, struct command *c);
+enum outcome consumer_leave(struct sequencer *s, struct group *group, struct consumer *consumer) MUST_USE; /* it is out */
+void consumers_start(struct sequencer *s, struct group *group);
+bool consumers_turn(struct sequencer *s, unsigned *limit); /* as sequencer_turn */
+uint64_t consumers_next_ms(const struct sequencer *s);
+enum group_state group_state_told(const struct group *group);
+struct consumers_view *consumers_view_new(const struct sequencer *s, const struct group *group); /* NULL: no memory */
+struct consumers_view *consumer_view_new(const struct sequencer *s,
+					 const struct consumer *consumer); /* of one, as BEAT tells it */
+void consumers_view_free(struct consumers_view *view);
+int consumers_snapshot(struct sequencer *s, const struct group *group, const struct stream_sink *sink) MUST_USE;
 
 /* --- group_ask.c, group_offsets.c --- */
 void command_group_join(struct sequencer *s, struct command *c);

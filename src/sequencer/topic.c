@@ -61,6 +61,8 @@ enum outcome topic_emit(struct sequencer *s, struct topic_event *e, struct topic
 	if (e->type == TOPIC_DELETED)
 		groups_forget_topic(&s->groups, topic_name(topic), e->end);
 	topics_commit(&s->topics, e, &prepared);
+	if (e->type == TOPIC_CREATED || e->type == TOPIC_GROWN || e->type == TOPIC_DELETED)
+		s->topics_version++;
 	topic_follow(s, topic_find_number(&s->topics, e->number));
 	return OUTCOME_OK;
 }

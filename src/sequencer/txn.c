@@ -378,6 +378,8 @@ static enum outcome txn_commit_offsets(struct sequencer *s, struct txn_offsets_i
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	outcome = group_commit_judge(s, &in->commit, group, &fresh);
+	if (outcome == OUTCOME_STALE) /* which would be the producer's own epoch */
+		return OUTCOME_GENERATION;
 	if (outcome != OUTCOME_OK)
 		return outcome == OUTCOME_FENCED ? OUTCOME_NO_MEMBER : outcome;
 	drop_repeated(&in->commit);

@@ -32,6 +32,7 @@ struct config {
 	uint64_t fetch_sessions, fetch_session_partitions, produce_rate, fetch_rate, quota_clients;
 	uint64_t auto_create; /* 0: yes */
 	uint64_t groups, group_members, group_member_bytes, group_offsets, offset_metadata_bytes;
+	uint64_t group_topics, group_regex_bytes, group_partitions, consumer_session_ms, consumer_beat_ms;
 	uint64_t group_session_min_ms, group_session_max_ms, group_delay_ms, group_retention_ms;
 	uint64_t delivery_lease_ms, tombstone_ms, retry_base_ms, retry_cap_ms;
 	uint64_t salvage;

@@ -138,6 +138,8 @@ static const struct metric metrics[] = {
 	{"bide_subscriptions", "Subscriptions known.", F(sequencer.subscriptions), GAUGE},
 	{"bide_groups", "Groups of Kafka consumers known.", F(sequencer.groups), GAUGE},
 	{"bide_group_members", "Members of these groups.", F(sequencer.group_members), GAUGE},
+	{"bide_group_consumers", "Those of them to whom the server assigns partitions.", F(sequencer.consumer_members), GAUGE},
+	{"bide_group_assignments_total", "Assignments of partitions made.", F(sequencer.assignments_total), COUNTER},
 	{"bide_webhooks_pending", "Webhooks in line or under way.", F(webhooks.pending), GAUGE},
 	{"bide_events_total", "Events applied.", F(sequencer.events_total), COUNTER},
 	{"bide_commands_total", "Commands applied.", F(sequencer.commands_total), COUNTER},

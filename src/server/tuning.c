@@ -79,6 +79,11 @@ static struct sequencer_config sequencer_config_of(const struct config *c)
 	of.group_members_max = c->group_members;
 	of.group_member_bytes_max = c->group_member_bytes;
 	of.group_offsets_max = c->group_offsets;
+	of.group_topics_max = c->group_topics;
+	of.group_regex_max = c->group_regex_bytes;
+	of.group_partitions_max = c->group_partitions;
+	of.consumer_session_ms = c->consumer_session_ms;
+	of.consumer_beat_ms = c->consumer_beat_ms;
 	of.group_metadata_max = c->offset_metadata_bytes;
 	of.group_session_min_ms = c->group_session_min_ms;
 	of.group_session_max_ms = c->group_session_max_ms;

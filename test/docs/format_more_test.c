@@ -109,9 +109,33 @@ static const struct member topic_members[] = {
 #name, offsetof(struct group_event, name), kind                                                                  \
 	}
 static const struct member group_members[] = {
-	G(number, NUMBER),      G(id, TEXT),       G(generation, NUMBER), G(members, NUMBER), G(session_ms, NUMBER),
-	G(protocol_type, TEXT), G(protocol, TEXT), G(offsets, TEXT),      G(used_ms, NUMBER), G(changed_end, NUMBER),
+	G(number, NUMBER),
+	G(id, TEXT),
+	G(generation, NUMBER),
+	G(members, NUMBER),
+	G(session_ms, NUMBER),
+	G(protocol_type, TEXT),
+	G(protocol, TEXT),
+	G(offsets, TEXT),
+	G(used_ms, NUMBER),
+	G(changed_end, NUMBER),
 	G(next_number, NUMBER),
+	G(member, TEXT),
+	G(instance, TEXT),
+	G(rack, TEXT),
+	G(client_id, TEXT),
+	G(client_host, TEXT),
+	G(rebalance_ms, NUMBER),
+	G(topics, TEXT),
+	G(regex, TEXT),
+	G(assignor, TEXT),
+	G(assignment_epoch, NUMBER),
+	G(epoch, NUMBER),
+	G(previous_epoch, NUMBER),
+	G(state, NUMBER),
+	G(assigned, TEXT),
+	G(revoking, TEXT),
+	G(targets, TEXT),
 };
 
 #define NAMED(name) [name] = #name
@@ -132,8 +156,9 @@ static const char *const topic_names[TOPIC_EVENT_END] = {
 };
 
 static const char *const group_names[GROUP_EVENT_END] = {
-	NAMED(GROUP_CREATED), NAMED(GROUP_DELETED),   NAMED(GROUP_BEGUN), NAMED(GROUP_COMMITTED),
-	NAMED(GROUP_FORGOT),  NAMED(GROUP_SNAP_META), NAMED(GROUP_SNAP),  NAMED(GROUP_SNAP_OFFSETS),
+	NAMED(GROUP_CREATED),   NAMED(GROUP_DELETED), NAMED(GROUP_BEGUN),        NAMED(GROUP_COMMITTED), NAMED(GROUP_FORGOT),
+	NAMED(GROUP_SNAP_META), NAMED(GROUP_SNAP),    NAMED(GROUP_SNAP_OFFSETS), NAMED(GROUP_MEMBER),    NAMED(GROUP_LEFT),
+	NAMED(GROUP_TARGET),    NAMED(GROUP_EPOCH),   NAMED(GROUP_HELD),
 };
 
 static void stream_encode(const void *event, struct buf *out)

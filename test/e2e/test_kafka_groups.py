@@ -314,7 +314,7 @@ def test_groups_by_the_command_line(server, topic):
     rows = [line.split() for line in told.splitlines() if line.startswith(topic)]
     assert rows == [[topic, str(n), "0", "2", "2"] for n in range(4)]
     (row,) = [line.split() for line in run("groups")[1].splitlines() if line.startswith(topic)]
-    assert row[1:3] + row[4:] == ["empty", "-", "0", "4"]
+    assert row[1:4] + row[5:] == ["classic", "empty", "-", "0", "4"]
     assert run("group", "delete", topic) == (0, "")
     assert run("group", "info", topic)[0] not in (0, 2)
     for wrong in ("group", "group info", "group reset g", "group info g --to 1", "group drop g", "groups x"):

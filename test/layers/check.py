@@ -58,6 +58,7 @@ PURE_EXCEPTIONS = {
     "base/panic.c": {"fprintf", "abort", "stdio.h"},  # a programmer's error ends the program
     "base/buf.c": {"stdio.h"},  # vsnprintf
     "base/crc32c.c": {"isa-l/crc.h"},
+    "group/pattern.c": {"pcre2.h"},
     "kafka/codec/compress.c": {"lz4frame.h", "snappy-c.h", "zlib.h", "zstd.h"},
     "kafka/codec/compression.c": {"lz4frame.h", "snappy-c.h", "zlib.h", "zstd.h", "zstd_errors.h"},
 }

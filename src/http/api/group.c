@@ -8,10 +8,8 @@
 enum { LIST_DEFAULT = 100 };
 
 static const char *const states[GROUP_STATE_COUNT] = {
-	[GROUP_EMPTY] = "empty",
-	[GROUP_PREPARING] = "joining",
-	[GROUP_COMPLETING] = "dividing",
-	[GROUP_STABLE] = "stable",
+	[GROUP_EMPTY] = "empty",   [GROUP_PREPARING] = "joining",   [GROUP_COMPLETING] = "dividing",
+	[GROUP_STABLE] = "stable", [GROUP_ASSIGNING] = "assigning", [GROUP_RECONCILING] = "reconciling",
 };
 
 /* True when there was an error, and it has been answered. */
@@ -58,6 +56,8 @@ static void head_json(struct buf *out, const struct group_view *view)
 	json_str(out, view->id);
 	json_key(out, "state");
 	json_str(out, slice_str(states[view->state]));
+	json_key(out, "type");
+	json_str(out, view->is_consumer ? SLICE("consumer") : SLICE("classic"));
 	text_json(out, "protocol_type", view->protocol_type);
 	text_json(out, "protocol", view->protocol);
 	json_key(out, "generation");
@@ -119,6 +119,50 @@ static void member_json(struct buf *out, const struct group_member_view *member,
 	json_close(out, '}');
 }
 
+static void places_json(struct buf *out, const char *key, const struct consumer_places_view *places)
+{
+	json_key(out, key);
+	json_open(out, '[');
+	for (uint32_t i = 0; i < places->count; i++) {
+		json_open(out, '{');
+		json_key(out, "topic");
+		json_str(out, places->topics[i].name);
+		json_key(out, "partitions");
+		json_open(out, '[');
+		for (uint32_t p = 0; p < places->topics[i].count; p++)
+			json_u64(out, (uint64_t)places->topics[i].partitions[p]);
+		json_close(out, ']');
+		json_close(out, '}');
+	}
+	json_close(out, ']');
+}
+
+/* A member to whom the server assigns partitions. */
+static void consumer_json(struct buf *out, const struct consumer_view *consumer)
+{
+	json_open(out, '{');
+	json_key(out, "id");
+	json_str(out, consumer->id);
+	text_json(out, "instance", consumer->instance);
+	text_json(out, "client", consumer->client_id);
+	text_json(out, "host", consumer->client_host);
+	json_key(out, "leader");
+	json_bool(out, false);
+	json_key(out, "away");
+	json_bool(out, consumer->is_away);
+	json_key(out, "epoch");
+	json_u64(out, consumer->epoch);
+	json_key(out, "topics");
+	json_open(out, '[');
+	for (uint32_t i = 0; i < consumer->topic_count; i++)
+		json_str(out, consumer->topics[i]);
+	json_close(out, ']');
+	text_json(out, "regex", consumer->regex);
+	places_json(out, "assigned", &consumer->assigned);
+	places_json(out, "target", &consumer->target);
+	json_close(out, '}');
+}
+
 /* What lies behind it: nothing, where the partition is gone or the offset is beyond its end. */
 static uint64_t lag_of(const struct group_offset_view *offset)
 {
@@ -151,6 +195,7 @@ static void told(struct exchange *ex, struct ask *ask)
 {
 	const struct group_view *view = ask->command.out.group;
 	const struct group_offsets_view *offsets = ask->command.out.offsets;
+	const struct consumers_view *consumers = ask->command.out.consumers;
 	struct buf *out = &api_of(ex)->out;
 
 	if (refused(ex, ask))
@@ -162,6 +207,8 @@ static void told(struct exchange *ex, struct ask *ask)
 	json_open(out, '[');
 	for (size_t i = 0; i < view->member_count; i++)
 		member_json(out, &view->members[i], slice_eq(view->members[i].id, view->leader));
+	for (uint32_t i = 0; i < consumers->count; i++)
+		consumer_json(out, &consumers->at[i]);
 	json_close(out, ']');
 	json_key(out, "offsets");
 	json_open(out, '[');

@@ -190,6 +190,8 @@ void *kafka_call_response(struct kafka_call *call) MUST_USE;
 void *kafka_call_alloc(struct kafka_call *call, size_t size_bytes) MUST_USE;
 /* A copy that does; empty when there was no memory, and then the call was closed. */
 struct slice kafka_call_dup(struct kafka_call *call, struct slice s);
+/* Where its client is, as Apache Kafka writes it: "/127.0.0.1"; empty: nobody knows, or there was no memory. */
+struct slice kafka_call_host(struct kafka_call *call);
 
 /* Whether it was answered or closed already, as by a lack of memory. */
 static inline bool kafka_call_is_answered(const struct kafka_call *call)
@@ -261,8 +263,11 @@ kafka_handler init_producer_id_handle;
 kafka_handler describe_transactions_handle, list_transactions_handle, describe_producers_handle;
 kafka_handler add_partitions_to_txn_handle, add_offsets_to_txn_handle, txn_offset_commit_handle, end_txn_handle;
 
+/* --- consumer.c --- */
+kafka_handler consumer_group_heartbeat_handle;
+
 /* --- group.c, group_offsets.c, group_admin.c --- */
 kafka_handler find_coordinator_handle, join_group_handle, sync_group_handle, heartbeat_handle, leave_group_handle;
 kafka_handler offset_commit_handle, offset_fetch_handle, offset_delete_handle;
-kafka_handler describe_groups_handle, list_groups_handle, delete_groups_handle;
+kafka_handler describe_groups_handle, list_groups_handle, delete_groups_handle, consumer_group_describe_handle;
 enum kafka_error kafka_group_error_of(enum outcome outcome); /* of a group as a whole */

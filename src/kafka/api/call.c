@@ -5,7 +5,9 @@
 #include "base/panic.h"
 #include "kafka/codec/bytes.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <sys/socket.h>
 
 static void expired(struct wheel_entry *entry)
 {
@@ -245,6 +247,25 @@ struct slice kafka_call_dup(struct kafka_call *call, struct slice s)
 	if (copy && s.len)
 		memcpy(copy, s.ptr, s.len);
 	return copy ? slice_from(copy, s.len) : KAFKA_EMPTY;
+}
+
+struct slice kafka_call_host(struct kafka_call *call)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	char *text = kafka_call_alloc(call, INET6_ADDRSTRLEN + 1);
+	const void *ip = NULL;
+
+	if (!text || getpeername(call->conn->stream.fd, (struct sockaddr *)&address, &len))
+		return (struct slice){0};
+	if (address.ss_family == AF_INET)
+		ip = &((const struct sockaddr_in *)(const void *)&address)->sin_addr;
+	else if (address.ss_family == AF_INET6)
+		ip = &((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr;
+	text[0] = '/';
+	if (!ip || !inet_ntop(address.ss_family, ip, text + 1, INET6_ADDRSTRLEN))
+		return (struct slice){0};
+	return slice_str(text);
 }
 
 /* --- waiting --- */

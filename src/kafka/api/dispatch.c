@@ -41,6 +41,8 @@ static kafka_handler *const handlers[KAFKA_KEY_END] = {
 	[KAFKA_DESCRIBE_PRODUCERS] = describe_producers_handle,
 	[KAFKA_DESCRIBE_TRANSACTIONS] = describe_transactions_handle,
 	[KAFKA_LIST_TRANSACTIONS] = list_transactions_handle,
+	[KAFKA_CONSUMER_GROUP_HEARTBEAT] = consumer_group_heartbeat_handle,
+	[KAFKA_CONSUMER_GROUP_DESCRIBE] = consumer_group_describe_handle,
 };
 
 kafka_handler *kafka_handler_find(int16_t key)

@@ -6,9 +6,6 @@
 
 #include "kafka/codec/messages_group.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-
 enum { WAIT_MS = 24 * 3600 * 1000, JOIN_NEEDS_ID = 4, JOIN_KNOWS_SKIP = 9 };
 enum { COORDINATOR_OF_GROUP, COORDINATOR_OF_TRANSACTION };
 
@@ -27,6 +24,11 @@ enum kafka_error kafka_group_error_of(enum outcome outcome)
 		[OUTCOME_TOO_LARGE] = KAFKA_MESSAGE_TOO_LARGE,
 		[OUTCOME_NOT_FOUND] = KAFKA_GROUP_ID_NOT_FOUND,
 		[OUTCOME_BUSY] = KAFKA_NON_EMPTY_GROUP,
+		[OUTCOME_STALE] = KAFKA_STALE_MEMBER_EPOCH,
+		[OUTCOME_MEMBER_EPOCH] = KAFKA_FENCED_MEMBER_EPOCH,
+		[OUTCOME_UNRELEASED] = KAFKA_UNRELEASED_INSTANCE_ID,
+		[OUTCOME_ASSIGNOR] = KAFKA_UNSUPPORTED_ASSIGNOR,
+		[OUTCOME_REGEX] = KAFKA_INVALID_REGULAR_EXPRESSION,
 		/* Clients look for their coordinator again, and ask once more. */
 		[OUTCOME_NO_MEMORY] = KAFKA_COORDINATOR_NOT_AVAILABLE,
 		[OUTCOME_NO_SPACE] = KAFKA_COORDINATOR_NOT_AVAILABLE,
@@ -171,26 +173,6 @@ static void joined(struct kafka_call *call, struct kafka_ask *ask)
 	kafka_call_answer(call, response);
 }
 
-/* As Apache Kafka writes it: "/127.0.0.1". */
-static struct slice host_of(struct kafka_call *call)
-{
-	struct sockaddr_storage address;
-	socklen_t len = sizeof(address);
-	char *text = kafka_call_alloc(call, INET6_ADDRSTRLEN + 1);
-	const void *ip = NULL;
-
-	if (!text || getpeername(call->conn->stream.fd, (struct sockaddr *)&address, &len))
-		return (struct slice){0};
-	if (address.ss_family == AF_INET)
-		ip = &((const struct sockaddr_in *)(const void *)&address)->sin_addr;
-	else if (address.ss_family == AF_INET6)
-		ip = &((const struct sockaddr_in6 *)(const void *)&address)->sin6_addr;
-	text[0] = '/';
-	if (!ip || !inet_ntop(address.ss_family, ip, text + 1, INET6_ADDRSTRLEN))
-		return (struct slice){0};
-	return slice_str(text);
-}
-
 void join_group_handle(struct kafka_call *call, const void *message)
 {
 	const struct kafka_join_group_request *request = message;
@@ -215,7 +197,7 @@ void join_group_handle(struct kafka_call *call, const void *message)
 	join->protocols = protocols;
 	join->protocol_count = request->protocols.count;
 	join->client_id = call->request.client_id;
-	join->client_host = host_of(call);
+	join->client_host = kafka_call_host(call);
 	join->session_ms = (uint32_t)request->session_timeout_ms;
 	/* Who does not say has until its session is over. */
 	join->rebalance_ms = (uint32_t)(rebalance_ms < 0 ? request->session_timeout_ms : rebalance_ms);

@@ -1,6 +1,7 @@
-/* Groups as a whole: DescribeGroups, ListGroups, DeleteGroups. */
+/* Groups as a whole: DescribeGroups, ConsumerGroupDescribe, ListGroups, DeleteGroups. */
 #include "kafka/api/api_priv.h"
 
+#include "kafka/codec/messages_consumer.h"
 #include "kafka/codec/messages_group.h"
 
 enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 };
@@ -10,7 +11,14 @@ static const struct slice states[GROUP_STATE_COUNT] = {
 	[GROUP_PREPARING] = SLICE_INIT("PreparingRebalance"),
 	[GROUP_COMPLETING] = SLICE_INIT("CompletingRebalance"),
 	[GROUP_STABLE] = SLICE_INIT("Stable"),
+	[GROUP_ASSIGNING] = SLICE_INIT("Assigning"),
+	[GROUP_RECONCILING] = SLICE_INIT("Reconciling"),
 };
+
+static struct slice type_of(const struct group_view *view)
+{
+	return view->is_consumer ? SLICE("consumer") : SLICE("classic");
+}
 
 /* Several commands of one call, each of which fills one part of the answer. */
 struct parts {
@@ -113,7 +121,8 @@ static void described(struct kafka_call *call, struct kafka_ask *ask)
 	};
 	if (ask->command.outcome != OUTCOME_OK && ask->command.outcome != OUTCOME_NOT_FOUND)
 		group->error_code = (int16_t)kafka_group_error_of(ask->command.outcome);
-	if (view) {
+	/* Of the other kind it is as if it were not there: whoever asks asks ConsumerGroupDescribe, too. */
+	if (view && !view->is_consumer) {
 		group->group_state = states[view->state];
 		group->protocol_type = kafka_call_dup(call, view->protocol_type);
 		if (view->state == GROUP_STABLE)
@@ -137,6 +146,128 @@ void describe_groups_handle(struct kafka_call *call, const void *message)
 		described_all(call);
 	else
 		parts_ask(call, request->groups.at, COMMAND_GROUP_GET, described);
+}
+
+/* --- ConsumerGroupDescribe --- */
+
+static void consumers_described_all(struct kafka_call *call)
+{
+	const struct parts *parts = call->own;
+	struct kafka_consumer_group_describe_response *response = kafka_call_response(call);
+
+	if (!response)
+		return;
+	response->groups.at = parts->of;
+	response->groups.count = parts->count;
+	kafka_call_answer(call, response);
+}
+
+static bool describe_places(struct kafka_call *call, const struct consumer_places_view *view,
+			    struct kafka_member_assignment *assignment)
+{
+	struct kafka_member_partitions *topics = kafka_call_alloc(call, (view->count + 1) * sizeof(*topics));
+
+	for (uint32_t i = 0; i < view->count && topics; i++) {
+		const struct consumer_topic_view *topic = &view->topics[i];
+		int32_t *partitions = kafka_call_alloc(call, (topic->count + 1) * sizeof(*partitions));
+
+		if (!partitions)
+			return false;
+		memcpy(partitions, topic->partitions, topic->count * sizeof(*partitions));
+		memcpy(topics[i].topic_id.bytes, topic->id.bytes, sizeof(topics[i].topic_id.bytes));
+		topics[i].topic_name = kafka_call_dup(call, topic->name);
+		topics[i].partitions.at = partitions;
+		topics[i].partitions.count = topic->count;
+	}
+	assignment->topic_partitions.at = topics;
+	assignment->topic_partitions.count = view->count;
+	return topics;
+}
+
+static struct slice dup_or_null(struct kafka_call *call, struct slice text)
+{
+	return text.len ? kafka_call_dup(call, text) : (struct slice){0};
+}
+
+static bool describe_consumer(struct kafka_call *call, const struct consumer_view *view, struct kafka_consumer_member *member)
+{
+	struct slice *topics = kafka_call_alloc(call, (view->topic_count + 1) * sizeof(*topics));
+
+	if (!topics)
+		return false;
+	for (uint32_t i = 0; i < view->topic_count; i++)
+		topics[i] = kafka_call_dup(call, view->topics[i]);
+	*member = (struct kafka_consumer_member){
+		.member_id = kafka_call_dup(call, view->id),
+		.instance_id = dup_or_null(call, view->instance),
+		.rack_id = dup_or_null(call, view->rack),
+		.member_epoch = view->is_away ? CONSUMER_PAUSES : (int32_t)view->epoch,
+		.client_id = kafka_call_dup(call, view->client_id),
+		.client_host = kafka_call_dup(call, view->client_host),
+		.subscribed_topic_regex = dup_or_null(call, view->regex),
+		.member_type = 1,
+	};
+	member->subscribed_topic_names.at = topics;
+	member->subscribed_topic_names.count = view->topic_count;
+	return describe_places(call, &view->assigned, &member->assignment) &&
+	       describe_places(call, &view->target, &member->target_assignment);
+}
+
+static bool describe_group(struct kafka_call *call, const struct kafka_ask *ask, struct kafka_consumer_group *group)
+{
+	const struct group_view *view = ask->command.out.group;
+	const struct consumers_view *consumers = ask->command.out.consumers;
+	struct kafka_consumer_member *members = kafka_call_alloc(call, (consumers->count + 1) * sizeof(*members));
+
+	for (uint32_t i = 0; i < consumers->count && members; i++) {
+		if (!describe_consumer(call, &consumers->at[i], &members[i]))
+			return false;
+	}
+	group->group_state = states[view->state];
+	group->group_epoch = (int32_t)view->generation;
+	group->assignment_epoch = (int32_t)consumers->assignment_epoch;
+	group->assignor_name = kafka_call_dup(call, view->protocol);
+	group->members.at = members;
+	group->members.count = consumers->count;
+	return !kafka_call_is_answered(call);
+}
+
+static void consumers_described(struct kafka_call *call, struct kafka_ask *ask)
+{
+	struct parts *parts = call->own;
+	const struct kafka_consumer_group_describe_request *request = parts->request;
+	struct kafka_consumer_group *group = (struct kafka_consumer_group *)parts->of + part_of(parts, ask);
+	enum outcome outcome = ask->command.outcome;
+
+	if (outcome == OUTCOME_OK && !ask->command.out.group->is_consumer)
+		outcome = OUTCOME_NOT_FOUND;
+	*group = (struct kafka_consumer_group){
+		.error_code = (int16_t)kafka_group_error_of(outcome),
+		.group_id = ask->command.in.group.group,
+		.group_state = KAFKA_EMPTY,
+		.assignor_name = KAFKA_EMPTY,
+		.authorized_operations = request->include_authorized_operations ? GROUP_OPERATIONS : INT32_MIN,
+	};
+	if (outcome == OUTCOME_NOT_FOUND)
+		group->error_message = SLICE("There is no such consumer group.");
+	if (outcome == OUTCOME_OK && !describe_group(call, ask, group))
+		return;
+	if (--parts->left == 0)
+		consumers_described_all(call);
+}
+
+void consumer_group_describe_handle(struct kafka_call *call, const void *message)
+{
+	const struct kafka_consumer_group_describe_request *request = message;
+	struct parts *parts = parts_new(call, request->group_ids.count, sizeof(struct kafka_consumer_group));
+
+	if (!parts)
+		return;
+	parts->request = request;
+	if (parts->count == 0)
+		consumers_described_all(call);
+	else
+		parts_ask(call, request->group_ids.at, COMMAND_GROUP_GET, consumers_described);
 }
 
 /* --- DeleteGroups --- */
@@ -179,13 +310,14 @@ void delete_groups_handle(struct kafka_call *call, const void *message)
 
 /* --- ListGroups --- */
 
-static bool is_wanted(const struct kafka_list_groups_request *request, struct slice state)
+/* None of them: all. */
+static bool is_one_of(const struct slice *filter, uint32_t count, struct slice text)
 {
-	for (uint32_t i = 0; i < request->states_filter.count; i++) {
-		if (slice_eq_nocase(request->states_filter.at[i], state))
+	for (uint32_t i = 0; i < count; i++) {
+		if (slice_eq_nocase(filter[i], text))
 			return true;
 	}
-	return request->states_filter.count == 0;
+	return count == 0;
 }
 
 static void listed(struct kafka_call *call, struct kafka_ask *ask)
@@ -202,9 +334,10 @@ static void listed(struct kafka_call *call, struct kafka_ask *ask)
 	for (size_t i = 0; i < count; i++) {
 		const struct group_view *view = ask->command.out.groups[i];
 
-		if (is_wanted(request, states[view->state]))
+		if (is_one_of(request->states_filter.at, request->states_filter.count, states[view->state]) &&
+		    is_one_of(request->types_filter.at, request->types_filter.count, type_of(view)))
 			groups[response->groups.count++] =
-				(struct kafka_listed_group){view->id, view->protocol_type, states[view->state]};
+				(struct kafka_listed_group){view->id, view->protocol_type, states[view->state], type_of(view)};
 	}
 	kafka_call_answer(call, response);
 }

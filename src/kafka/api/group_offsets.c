@@ -192,7 +192,8 @@ static struct kafka_ask *fetch_ask(struct kafka_call *call, const struct kafka_o
 
 	if (!ask)
 		return NULL;
-	ask->command.in.group_offsets.group = group->group_id;
+	ask->command.in.group_offsets =
+		(struct group_offsets_in){.group = group->group_id, .member = group->member_id, .epoch = group->member_epoch};
 	if (!group->topics.at)
 		return ask;
 	for (uint32_t i = 0; i < group->topics.count; i++)

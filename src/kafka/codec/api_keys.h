@@ -29,7 +29,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 	API(LEAVE_GROUP, 13, leave_group, 4, 0, 5, 5)                                                                            \
 	API(SYNC_GROUP, 14, sync_group, 4, 0, 5, 5)                                                                              \
 	API(DESCRIBE_GROUPS, 15, describe_groups, 5, 0, 5, 5)                                                                    \
-	API(LIST_GROUPS, 16, list_groups, 3, 0, 4, 4)                                                                            \
+	API(LIST_GROUPS, 16, list_groups, 3, 0, 4, 5)                                                                            \
 	API(SASL_HANDSHAKE, 17, sasl_handshake, 99, 0, 1, 1)                                                                     \
 	API(API_VERSIONS, 18, api_versions, 3, 0, 3, 4)                                                                          \
 	API(CREATE_TOPICS, 19, create_topics, 5, 0, 7, 7)                                                                        \

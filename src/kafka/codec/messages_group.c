@@ -182,6 +182,7 @@ MESSAGE(describe_groups_response);
 
 static const struct kafka_field list_groups_request[] = {
 	LIST(list_groups_request, states_filter, STRING, FROM(4)),
+	LIST(list_groups_request, types_filter, STRING, FROM(5)),
 };
 MESSAGE(list_groups_request);
 
@@ -189,6 +190,7 @@ static const struct kafka_field listed_group[] = {
 	FIELD(listed_group, group_id, STRING, ALL),
 	FIELD(listed_group, protocol_type, STRING, ALL),
 	FIELD(listed_group, group_state, STRING, FROM(4)),
+	FIELD(listed_group, group_type, STRING, FROM(5)),
 };
 TABLE(listed_group);
 

@@ -167,12 +167,14 @@ struct kafka_describe_groups_response {
 
 struct kafka_list_groups_request {
 	KAFKA_ARRAY(struct slice) states_filter;
+	KAFKA_ARRAY(struct slice) types_filter;
 };
 
 struct kafka_listed_group {
 	struct slice group_id;
 	struct slice protocol_type;
 	struct slice group_state;
+	struct slice group_type;
 };
 
 struct kafka_list_groups_response {

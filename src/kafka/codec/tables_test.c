@@ -70,8 +70,8 @@ static const struct range classic[] = {
 };
 /* Where all that is offered is more. */
 static const struct range more[] = {
-	{0, 0, 12}, {1, 4, 16}, {3, 0, 12}, {8, 1, 9},  {9, 1, 9},  {10, 0, 5}, {20, 0, 6}, {22, 0, 5},
-	{24, 0, 5}, {25, 0, 4}, {26, 0, 5}, {28, 0, 5}, {18, 0, 4}, {68, 0, 1}, {69, 0, 1},
+	{0, 0, 12}, {1, 4, 16}, {3, 0, 12}, {8, 1, 9},  {9, 1, 9},  {10, 0, 5}, {16, 0, 5}, {20, 0, 6},
+	{22, 0, 5}, {24, 0, 5}, {25, 0, 4}, {26, 0, 5}, {28, 0, 5}, {18, 0, 4}, {68, 0, 1}, {69, 0, 1},
 };
 
 static const struct range *range_find(const struct range *ranges, size_t count, int key)
