@@ -79,7 +79,7 @@ static enum outcome judge_epoch(const struct consumer *consumer, const struct co
 {
 	uint32_t epoch = (uint32_t)beat->epoch;
 
-	if (consumer->state == CONSUMER_AWAY || epoch > consumer->epoch)
+	if (consumer->state == HOLDING_AWAY || epoch > consumer->epoch)
 		return OUTCOME_MEMBER_EPOCH;
 	if (epoch == consumer->epoch)
 		return OUTCOME_OK;
@@ -99,7 +99,7 @@ static enum outcome judge_join(const struct groups *groups, const struct group *
 		return OUTCOME_FENCED;
 	if (by_id && by_instance != by_id && beat->instance.len)
 		return OUTCOME_FENCED; /* it was none with an instance */
-	if (by_instance && by_instance != by_id && by_instance->state != CONSUMER_AWAY)
+	if (by_instance && by_instance != by_id && by_instance->state != HOLDING_AWAY)
 		return OUTCOME_UNRELEASED;
 	*ret_consumer = by_id ? by_id : by_instance;
 	return OUTCOME_OK;
@@ -143,7 +143,7 @@ enum outcome consumer_may_commit(const struct groups *groups, const struct group
 
 	if (!consumer)
 		return OUTCOME_NO_MEMBER;
-	if (consumer->state == CONSUMER_AWAY || who->generation < 0 || (uint32_t)who->generation != consumer->epoch)
+	if (consumer->state == HOLDING_AWAY || who->generation < 0 || (uint32_t)who->generation != consumer->epoch)
 		return OUTCOME_STALE;
 	return OUTCOME_OK;
 }
@@ -236,7 +236,7 @@ bool consumer_subscribes(const struct consumer *consumer, struct slice topic)
 
 /* --- what it holds next --- */
 
-static struct group_event held_event(const struct consumer *consumer, uint32_t epoch, enum consumer_state state)
+static struct group_event held_event(const struct consumer *consumer, uint32_t epoch, enum holding_state state)
 {
 	return (struct group_event){
 		.type = GROUP_HELD,
@@ -303,18 +303,18 @@ static int next_of(const struct groups *groups, const struct consumer *consumer,
 {
 	static const struct places none;
 	uint32_t to_epoch = consumer->group->assignment_epoch;
-	enum consumer_state state;
+	enum holding_state state;
 
 	divide(consumer, sets);
-	if (consumer->state == CONSUMER_UNREVOKED && still_owns_some(&sets->pending, owned))
+	if (consumer->state == HOLDING_UNREVOKED && still_owns_some(&sets->pending, owned))
 		return 0;
 	if (sets->lost.count && still_owns_some(&sets->lost, owned)) {
-		*ret_event = held_event(consumer, consumer->epoch, CONSUMER_UNREVOKED);
+		*ret_event = held_event(consumer, consumer->epoch, HOLDING_UNREVOKED);
 		ret_event->previous_epoch = consumer->previous_epoch;
 		return say(next, &sets->kept, &sets->lost, ret_event);
 	}
 	add_free(groups, consumer, sets);
-	state = sets->misses ? CONSUMER_UNRELEASED : CONSUMER_STABLE;
+	state = sets->misses ? HOLDING_UNRELEASED : HOLDING_STABLE;
 	if (state == consumer->state && to_epoch == consumer->epoch && sets->lost.count == 0 &&
 	    sets->has.count == consumer_assigned_count(consumer))
 		return 0;
@@ -330,7 +330,7 @@ int consumer_next(const struct groups *groups, const struct consumer *consumer, 
 	struct place *room;
 	int r;
 
-	if (consumer->state == CONSUMER_STABLE && consumer->epoch == consumer->group->assignment_epoch)
+	if (consumer->state == HOLDING_STABLE && consumer->epoch == consumer->group->assignment_epoch)
 		return 0;
 	room = mem_alloc((3 * held + consumer->target.count) * sizeof(*room));
 	if (!room)
@@ -357,7 +357,7 @@ int consumer_pauses(const struct consumer *consumer, struct consumer_next *next,
 		if (!consumer->holding->at[i].revoking)
 			assigned.at[assigned.count++] = consumer->holding->at[i].place;
 	}
-	*ret_event = held_event(consumer, consumer->epoch, CONSUMER_AWAY);
+	*ret_event = held_event(consumer, consumer->epoch, HOLDING_AWAY);
 	r = say(next, &assigned, &none, ret_event);
 	mem_free(assigned.at);
 	return r;

@@ -52,7 +52,7 @@ struct consumer {
 	struct places target;    /* owned */
 	struct holding *holding; /* NULL: nothing */
 	uint32_t epoch, previous_epoch;
-	enum consumer_state state;
+	enum holding_state state;
 };
 
 /* What is subscribed to by regular expressions in a group, remembered (subscribe.c). */

@@ -26,10 +26,10 @@ struct consumer_beat {
 	struct places owned; /* if has_owned; a set */
 };
 
-enum consumer_state {
-	CONSUMER_STABLE,     /* it has what it is to have, as of its epoch */
-	CONSUMER_UNREVOKED,  /* it is to give something up, and has not said yet that it did */
-	CONSUMER_UNRELEASED, /* it is to have more, which others have not given up */
-	CONSUMER_AWAY,       /* a static one that left to come back: it keeps what it has */
+enum holding_state {
+	HOLDING_STABLE,     /* it has what it is to have, as of its epoch */
+	HOLDING_UNREVOKED,  /* it is to give something up, and has not said yet that it did */
+	HOLDING_UNRELEASED, /* it is to have more, which others have not given up */
+	HOLDING_AWAY,       /* a static one that left to come back: it keeps what it has */
 };
-enum { CONSUMER_STATE_COUNT = CONSUMER_AWAY + 1 };
+enum { HOLDING_STATE_COUNT = HOLDING_AWAY + 1 };

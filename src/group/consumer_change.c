@@ -184,8 +184,8 @@ static int prepare_held(const struct groups *groups, const struct group_event *e
 	int r;
 
 	p->consumer = consumer_find(groups, p->group, e->member);
-	if (!p->consumer || e->state >= CONSUMER_STATE_COUNT || places_measure(e->assigned, &assigned) ||
-	    places_measure(e->revoking, &revoking) || (revoking > 0) != (e->state == CONSUMER_UNREVOKED))
+	if (!p->consumer || e->state >= HOLDING_STATE_COUNT || places_measure(e->assigned, &assigned) ||
+	    places_measure(e->revoking, &revoking) || (revoking > 0) != (e->state == HOLDING_UNREVOKED))
 		return -EBADMSG;
 	if (assigned + revoking == 0)
 		return 0;
@@ -330,7 +330,7 @@ static void commit_held(struct groups *groups, const struct group_event *e, stru
 	}
 	consumer->epoch = (uint32_t)e->epoch;
 	consumer->previous_epoch = (uint32_t)e->previous_epoch;
-	consumer->state = (enum consumer_state)e->state;
+	consumer->state = (enum holding_state)e->state;
 }
 
 void consumers_commit(struct groups *groups, const struct group_event *e, struct group_prepared *p)
@@ -381,7 +381,7 @@ static void check_holding(const struct groups *groups, const struct consumer *co
 		revoking += held->revoking;
 	}
 	ENSURE(!consumer->holding || revoking == consumer->holding->revoking_count);
-	ENSURE((revoking > 0) == (consumer->state == CONSUMER_UNREVOKED));
+	ENSURE((revoking > 0) == (consumer->state == HOLDING_UNREVOKED));
 }
 
 void consumers_check(const struct groups *groups, const struct group *group)

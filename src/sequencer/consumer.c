@@ -236,7 +236,7 @@ static enum outcome settle_targets(struct beating *b)
 static void set_revoke(struct sequencer *s, struct consumer *consumer)
 {
 	consumer_set_revoke(&s->groups, consumer,
-			    consumer->state == CONSUMER_UNREVOKED ? s->now_ms + consumer->said->rebalance_ms : UINT64_MAX);
+			    consumer->state == HOLDING_UNREVOKED ? s->now_ms + consumer->said->rebalance_ms : UINT64_MAX);
 }
 
 static enum outcome hold(struct beating *b)

@@ -17,7 +17,7 @@ enum group_state group_state_told(const struct group *group)
 	list_each (node, &group->consumers) {
 		const struct consumer *consumer = container_of(node, struct consumer, peers);
 
-		if (consumer->state != CONSUMER_STABLE || consumer->epoch != group->assignment_epoch)
+		if (consumer->state != HOLDING_STABLE || consumer->epoch != group->assignment_epoch)
 			return GROUP_RECONCILING;
 	}
 	return GROUP_STABLE;
@@ -109,7 +109,7 @@ static bool view_all(const struct sequencer *s, struct arena *arena, const struc
 				       .client_host = said->client_host,
 				       .regex = said->regex,
 				       .epoch = consumer->epoch,
-				       .is_away = consumer->state == CONSUMER_AWAY};
+				       .is_away = consumer->state == HOLDING_AWAY};
 	return keep_text(arena, &view->id) && keep_text(arena, &view->instance) && keep_text(arena, &view->rack) &&
 	       keep_text(arena, &view->client_id) && keep_text(arena, &view->client_host) && keep_text(arena, &view->regex) &&
 	       view_subscription(arena, said->topics, view) && view_assigned(s, arena, consumer, &view->assigned) &&

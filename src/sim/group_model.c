@@ -190,9 +190,14 @@ const char *model_group_apply(struct model *model, const struct store_replay *en
 	case GROUP_SNAP_META:
 	case GROUP_SNAP:
 	case GROUP_SNAP_OFFSETS:
+	case GROUP_MEMBER: /* nobody here asks the server to assign */
+	case GROUP_LEFT:
+	case GROUP_TARGET:
+	case GROUP_EPOCH:
+	case GROUP_HELD:
 		break;
 	}
-	return "not an event of the journal";
+	return "not an event of this world";
 }
 
 /* --- against the core's state --- */
