@@ -132,7 +132,7 @@ static void producing_run(struct producing *producing)
 static void producing_report(const struct producing *producing)
 {
 	double seconds = (double)(producing->to_ns - producing->from_ns) / 1e9;
-	double records = (double)producing->measured_count;
+	double records = producing->measured_count ? (double)producing->measured_count : 1;
 	report_begin();
 	report_f64("per_second", records / seconds);
 	report_f64("mb_per_second", records * producing->options->body_bytes / 1e6 / seconds);

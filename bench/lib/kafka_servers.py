@@ -46,7 +46,26 @@ def await_metadata(server):
         time.sleep(POLL_SECONDS)
 
 
-class BideKafka(servers.Bide):
+class Timed:
+    """Knows how long it took from the start of the process to the first answer to Metadata."""
+
+    seconds = None
+
+    def run(self):
+        began = time.monotonic()
+        super().run()
+        self.seconds = time.monotonic() - began
+
+    def terminate(self):
+        """As whoever runs it stops it; the directory stays, for run()."""
+        self.process.terminate()
+        self.process.wait(START_SECONDS)
+        servers.running.remove(self)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+class BideKafka(Timed, servers.Bide):
     """Its port is that of the Kafka door."""
 
     def command(self):
@@ -82,7 +101,7 @@ transaction.state.log.min.isr=1
 """
 
 
-class Kafka(servers.Server):
+class Kafka(Timed, servers.Server):
     name = driver = "kafka"
     label = "Kafka, its defaults: not synced"
     more = ""
