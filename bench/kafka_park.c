@@ -14,7 +14,7 @@
 #define WAKE_WAIT_MS      55000
 #define SETTLE_NS         100000000ull
 #define SETTLED_NS        20000000ull /* of the server's CPU time, in SETTLE_NS */
-#define SETTLE_TIMEOUT_NS 15000000000ull
+#define SETTLE_TIMEOUT_NS 3000000000ull
 #define ACKS_ALL          -1
 
 /* Until the server has nothing more to do than it always has; at least a while. */

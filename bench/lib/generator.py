@@ -28,7 +28,10 @@ def measure(command, server=None, **options):
         raise Broken(f"{command} against {whom}: no end after {TIMEOUT_SECONDS} s") from None
     if done.returncode != 0:
         raise Broken(f"{command} against {whom}: {done.stderr.strip()[:600]}")
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise Broken(f"{command} against {whom} said: {done.stdout.strip()[:300]}") from None
 
 
 def has(command):

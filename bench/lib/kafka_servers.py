@@ -42,7 +42,7 @@ def await_metadata(server):
     deadline = time.monotonic() + START_SECONDS
     while not metadata_answers(server.port):
         if server.process.poll() is not None or time.monotonic() > deadline:
-            raise servers.Missing(f"{server.name} did not start: {server.last_words()}")
+            raise servers.Broken(f"{server.name} did not start within {START_SECONDS} s: {server.last_words()}")
         time.sleep(POLL_SECONDS)
 
 
