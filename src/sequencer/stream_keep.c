@@ -130,16 +130,18 @@ enum outcome stream_came_due(struct sequencer *s, struct stream *stream)
 static int read_run(struct sequencer *s, const struct stream *stream, uint32_t first, uint32_t count, struct buf *out)
 {
 	for (uint32_t i = first; i < first + count; i++) {
-		const struct chunk *chunk = &stream_chunks(stream)[i];
-		char *bytes;
-		int r = chunk_read(s, chunk, &bytes);
+		struct body_ref ref = chunk_ref(&stream_chunks(stream)[i]);
+		struct store_pin *pin = s->store->ops->pin(s->store, &ref);
+		char *at = buf_reserve(out, (size_t)ref.size_bytes);
+		int r = pin && at ? pin->ops->read_whole(pin, at) : -ENOMEM;
 
+		if (pin)
+			pin->ops->unpin(pin);
 		if (r)
 			return r;
-		buf_append(out, bytes, (size_t)chunk->size_bytes);
-		mem_free(bytes);
+		out->len += (size_t)ref.size_bytes;
 	}
-	return out->failed ? -ENOMEM : 0;
+	return 0;
 }
 
 /* When it cannot be they stay as they are, and are not looked at again. */
@@ -165,10 +167,11 @@ static void gather(struct sequencer *s, struct stream *stream)
 
 void stream_keep(struct sequencer *s, struct stream *stream)
 {
-	/* Too much is let go at once, for it may be much; whether small ones lie together is looked at now and then. */
+	/* Too much is let go at once, for it may be much; small ones are looked for when there may be enough of them. */
 	if (stream_more(stream)->max_bytes)
 		(void)!trim(s, stream, stream->flags & STREAM_TOPIC ? 0 : s->now_ms);
-	if (stream->many && stream->chunk_count - stream->array->gathered >= 4 && stream->chunk_count % 4 == 0)
+	if (stream->many && stream->chunk_count - stream->array->gathered >= s->config.gather_chunks &&
+	    stream->chunk_count % 4 == 0)
 		gather(s, stream);
 	if (stream_more(stream)->compacted)
 		stream_compact_soon(s, stream);

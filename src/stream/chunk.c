@@ -7,8 +7,6 @@
 #include "base/mem.h"
 #include "base/panic.h"
 
-enum { GATHER_MIN = 4 };
-
 static bool is_dead(const struct chunk *chunk)
 {
 	return chunk->kind == BODY_NONE;
@@ -405,21 +403,21 @@ uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *li
 	while (stream->many && stream->array->gathered < stream->chunk_count) {
 		uint32_t first = stream->array->gathered, i = first;
 		uint64_t bytes = 0, at = stream_chunks(stream)[first].offset;
-		bool full = false, early = false;
+		bool early = false;
 
 		for (; i < stream->chunk_count; i++) {
 			const struct chunk *chunk = &stream_chunks(stream)[i];
 
-			if (!is_small(chunk, limits) || chunk->offset != at)
+			if (!is_small(chunk, limits) || chunk->offset != at || bytes + chunk->size_bytes > limits->bytes_max)
 				break;
-			full = bytes + chunk->size_bytes > limits->bytes_max;
 			early = chunk->place + chunk->size_bytes > durable;
-			if (full || early)
+			if (early)
 				break;
 			bytes += chunk->size_bytes;
 			at = chunk_end(chunk);
 		}
-		if (i - first >= limits->chunks_min || (full && i - first >= GATHER_MIN)) {
+		/* Of small ones fewer never are too long together. */
+		if (i - first >= limits->chunks_min) {
 			*ret_first = first;
 			return i - first;
 		}
