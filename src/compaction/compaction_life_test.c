@@ -207,6 +207,8 @@ static void a_random_life(void **state)
 		f.config.gather_chunks = 4 + (uint32_t)test_random_below(&random, 8);
 		f.config.gather_bytes = 4096;
 		sequencer_configure(f.s, &f.config);
+		if (life % 2)
+			assert_int_equal(set_topic(T_NAME, SLICE("max.compaction.lag.ms"), SLICE("5000")), OUTCOME_OK);
 		record_end = 0;
 		for (unsigned i = 0; i < WRITERS; i++) {
 			txn_init(&writers[i], ids[i]);

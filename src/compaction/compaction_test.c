@@ -93,6 +93,32 @@ static void not_before_and_not_after(void **state)
 	expect_same_after_replay(false);
 }
 
+/* A null value that nothing follows makes what it deletes go in time all the same. */
+static void the_last_one_counts_in_time(void **state)
+{
+	(void)state;
+	assert_int_equal(set_topic(T_NAME, SLICE("max.compaction.lag.ms"), SLICE("20000")), OUTCOME_OK);
+	put("a=1 b=1");
+	put("c=1");
+	put("a b=2 b=3");
+	compact_later(1000);
+	expect_kept("0:a=1 1:b=1 2:c=1 3:a 4:b=2 5:b=3 ");
+	compact_later(18000);
+	expect_kept("0:a=1 1:b=1 2:c=1 3:a 4:b=2 5:b=3 ");
+	compact_later(1000);
+	expect_kept("2:c=1 3:a 4:b=2 5:b=3 ");
+	assert_int_equal(partition()->more->clean_offset, 3);
+	expect_same_after_replay(false);
+	assert_int_equal(compact_now(), 0);
+	compact_later(1000000); /* that was all */
+	assert_true(passes() <= 2);
+	put_last();
+	compact_later(1000);
+	expect_kept("2:c=1 3:a 5:b=3 ");
+	compact_later(61000);
+	expect_kept("2:c=1 5:b=3 ");
+}
+
 static void null_values_stay_for_a_while(void **state)
 {
 	(void)state;
@@ -402,6 +428,7 @@ int main(void)
 		TEST(what_is_clean_is_compacted_again_with_what_came),
 		TEST(too_little_is_dirty),
 		TEST(not_before_and_not_after),
+		TEST(the_last_one_counts_in_time),
 		TEST(null_values_stay_for_a_while),
 		TEST(what_has_no_key_goes),
 		TEST(compressed_ones_stay_compressed),

@@ -5,8 +5,9 @@
  * under way at a time, one step of it at a time, and between two of them the world goes on: what a step brings back counts only
  * if the chunks are still those that it read.
  *
- * Left alone are the last chunk, what belongs to a transaction that is open, or lies behind its beginning, what is younger than
- * min.compaction.lag.ms, and what is not durable yet.
+ * Left alone are the last chunk (though what lies before it goes for its sake, once max.compaction.lag.ms is over), what belongs
+ * to a transaction that is open, or lies behind its beginning, what is younger than min.compaction.lag.ms, and what is not
+ * durable yet.
  *
  * Invariants:
  *  1. the last record with a key that is committed stays, but for a null value whose time is over;
@@ -42,15 +43,17 @@ struct outlook {
 	uint64_t until;       /* what lies behind may not be touched */
 	uint64_t dirty_bytes; /* up to there */
 	uint64_t clean_bytes;
-	uint64_t first_ms; /* of the dirty part; UINT64_MAX: there is none */
+	uint64_t first_ms; /* of the dirty part and the last chunk; UINT64_MAX: there is neither */
+	uint64_t keys;     /* up to there keys count: `until`, or the end of the last chunk, whose time is over */
 	uint64_t lag_ms;   /* when more of it may be touched; UINT64_MAX: not by time alone */
 };
 
-static bool is_within(const struct stream *stream, uint32_t i, uint64_t stable)
+/* When a record of that time is to be compacted whatever the ratio is. */
+static uint64_t lag_end_ms(const struct topic_limits *limits, uint64_t time_ms)
 {
-	const struct chunk *chunk = &stream_chunks(stream)[i];
-
-	return i + 1 < stream->chunk_count && chunk->kind == BODY_INLINE && chunk_end(chunk) <= stable;
+	return time_ms >= UINT64_MAX / 8 || limits->compaction_lag_max_ms >= UINT64_MAX / 8
+		       ? UINT64_MAX
+		       : time_ms + limits->compaction_lag_max_ms;
 }
 
 static void look_out(const struct sequencer *s, const struct stream *stream, const struct topic_limits *limits,
@@ -62,6 +65,7 @@ static void look_out(const struct sequencer *s, const struct stream *stream, con
 
 	*ret = (struct outlook){
 		.until = stream->more->clean_offset,
+		.keys = stream->more->clean_offset,
 		.clean_bytes = stream->bytes,
 		.first_ms = UINT64_MAX,
 		.lag_ms = UINT64_MAX,
@@ -71,7 +75,7 @@ static void look_out(const struct sequencer *s, const struct stream *stream, con
 	for (uint32_t i = first; i < stream->chunk_count; i++) {
 		const struct chunk *chunk = &stream_chunks(stream)[i];
 
-		if (!is_within(stream, i, stable) || chunk->place + chunk->size_bytes > durable)
+		if (chunk->kind != BODY_INLINE || chunk_end(chunk) > stable || chunk->place + chunk->size_bytes > durable)
 			return;
 		if (chunk->max_time_ms + limits->compaction_lag_ms > s->now_ms) {
 			ret->lag_ms = chunk->max_time_ms + limits->compaction_lag_ms;
@@ -79,17 +83,13 @@ static void look_out(const struct sequencer *s, const struct stream *stream, con
 		}
 		if (ret->first_ms == UINT64_MAX)
 			ret->first_ms = chunk->max_time_ms;
-		ret->dirty_bytes += chunk->size_bytes;
-		ret->until = chunk_end(chunk);
+		if (i + 1 < stream->chunk_count) {
+			ret->dirty_bytes += chunk->size_bytes;
+			ret->until = ret->keys = chunk_end(chunk);
+		} else if (lag_end_ms(limits, chunk->max_time_ms) <= s->now_ms) {
+			ret->keys = chunk_end(chunk);
+		}
 	}
-}
-
-/* When it is to be compacted for its age alone. */
-static uint64_t lag_end_ms(const struct topic_limits *limits, const struct outlook *outlook)
-{
-	if (outlook->first_ms == UINT64_MAX || limits->compaction_lag_max_ms >= UINT64_MAX / 8)
-		return UINT64_MAX;
-	return outlook->first_ms + limits->compaction_lag_max_ms;
 }
 
 static bool is_due(const struct sequencer *s, const struct stream *stream, const struct topic_limits *limits,
@@ -99,7 +99,7 @@ static bool is_due(const struct sequencer *s, const struct stream *stream, const
 
 	if (stream->more->horizon_ms && stream->more->horizon_ms <= s->now_ms)
 		return true;
-	return lag_end_ms(limits, outlook) <= s->now_ms ||
+	return (lag_end_ms(limits, outlook->first_ms) <= s->now_ms && outlook->keys > stream->more->mapped_offset) ||
 	       (outlook->dirty_bytes && dirty * TOPIC_RATIO_ONE > all * limits->dirty_ratio);
 }
 
@@ -107,8 +107,10 @@ static bool is_due(const struct sequencer *s, const struct stream *stream, const
 static uint64_t next_ms(const struct sequencer *s, const struct stream *stream, const struct topic_limits *limits,
 			const struct outlook *outlook)
 {
-	uint64_t at_ms = lag_end_ms(limits, outlook), soon_ms = s->now_ms + s->config.compaction_interval_ms;
+	uint64_t at_ms = lag_end_ms(limits, outlook->first_ms), soon_ms = s->now_ms + s->config.compaction_interval_ms;
 
+	if (at_ms <= s->now_ms) /* what there was to be done for that has been done */
+		at_ms = UINT64_MAX;
 	if (stream->more->horizon_ms && stream->more->horizon_ms < at_ms)
 		at_ms = stream->more->horizon_ms;
 	if (outlook->lag_ms < at_ms)
@@ -198,7 +200,7 @@ static bool begin(struct sequencer *s, struct stream *stream)
 		.queue = c->queue,
 		.stream = stream->number,
 		.from = stream->more->clean_offset,
-		.until = outlook.until,
+		.until = outlook.keys,
 		.retention_ms = limits->delete_retention_ms,
 		.fresh = true,
 	};
@@ -216,10 +218,14 @@ static void finish(struct sequencer *s, struct stream *stream)
 	struct stream_event e = {.type = STREAM_COMPACTED, .clean_offset = c->until, .horizon_ms = c->horizon_ms};
 	enum outcome outcome;
 
+	if (c->at < c->until) /* the last chunk is as it was */
+		e.clean_offset = c->at > stream->more->clean_offset ? c->at : stream->more->clean_offset;
 	if (e.horizon_ms && e.horizon_ms <= s->now_ms) /* it may go by now, but not in the pass that has just told so */
 		e.horizon_ms = s->now_ms + s->config.compaction_interval_ms;
 	outcome = stream_emit(s, &e, stream, (struct slice){0});
 	s->stats.compactions_total += outcome == OUTCOME_OK;
+	if (outcome == OUTCOME_OK)
+		stream->more->mapped_offset = c->until;
 	/* There may be more: what did not fit in the map, or came meanwhile. */
 	leave(s, stream, s->now_ms + (outcome == OUTCOME_OK ? 0 : RETRY_COMPACT_MS));
 }
@@ -230,8 +236,7 @@ static uint32_t step_chunks(const struct sequencer *s, const struct stream *stre
 	uint64_t bytes = 0, durable = s->store->ops->durable_position(s->store);
 	uint32_t n = 0;
 
-	/* The last chunk is left alone. */
-	for (; first + n + 1 < stream->chunk_count && n < STEP_CHUNKS; n++) {
+	for (; first + n + s->compacting.filtering < stream->chunk_count && n < STEP_CHUNKS; n++) {
 		const struct chunk *chunk = &stream_chunks(stream)[first + n];
 
 		bytes += chunk->size_bytes;
@@ -323,6 +328,7 @@ struct compact_step *sequencer_compact_take(struct sequencer *s)
 	struct compacting *c = &s->compacting;
 	struct stream *stream;
 	const struct chunk *chunk;
+	bool more;
 	uint32_t i;
 
 	while (!c->out && !s->failed && (stream = compacting_stream(s))) {
@@ -330,9 +336,11 @@ struct compact_step *sequencer_compact_take(struct sequencer *s)
 			continue;
 		i = chunk_index(stream, c->at);
 		chunk = &stream_chunks(stream)[i];
-		if (i + 1 < stream->chunk_count && chunk->offset < c->until && chunk->kind == BODY_INLINE)
+		/* The last chunk has keys, but is left alone. */
+		more = i + c->filtering < stream->chunk_count && chunk->offset < c->until;
+		if (more && chunk->kind == BODY_INLINE)
 			return step_next(s, stream, i);
-		if (i + 1 < stream->chunk_count && chunk->offset < c->until) {
+		if (more) {
 			c->at = chunk_end(chunk);
 		} else if (c->filtering) {
 			finish(s, stream);

@@ -77,6 +77,7 @@ struct stream_more {
 	struct list producers, keys;
 	struct list compacting; /* linked: it is to be compacted, or is being so; not journalled */
 	uint64_t clean_offset;  /* of what lies before it each key has one record left */
+	uint64_t mapped_offset; /* so far keys have been looked at; not journalled */
 	uint64_t horizon_ms;    /* when the first null value that is left may go; 0: there is none, as far as is known */
 	bool compacted;         /* by its topic's settings; not journalled */
 	struct stream_sequences *sequences; /* NULL: no Kafka producer with an id has been here */

@@ -67,7 +67,9 @@ static const char *client_text(const struct kafka_call *call, char *text, size_t
 		if (id.ptr[i] < ' ' || id.ptr[i] > '~')
 			return "";
 	}
-	snprintf(text, size, id.len ? " of \"%.*s\"" : "", (int)id.len, id.ptr);
+	if (!id.len)
+		return "";
+	snprintf(text, size, " of \"%.*s\"", (int)id.len, id.ptr);
 	return text;
 }
 
