@@ -9,6 +9,7 @@ import threading
 
 TRANSACTION_MS, SESSION_MS, HEARTBEAT_MS, BACKOFF_MS = 10_000, 6_000, 1_000, 300
 MOST_AT_ONCE = 200  # records of one poll
+FETCH_BYTES = 300_000  # the answer to one fetch: short enough to come through where connections are cut
 BLOCK_S = 20  # longest call; what takes longer is given up, and its outcome unknown
 
 

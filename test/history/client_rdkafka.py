@@ -1,10 +1,11 @@
 """librdkafka, by confluent-kafka 1.7 or newer."""
 
 import os
+import time
 
 import confluent_kafka as rd
 
-from client import BACKOFF_MS, BLOCK_S, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS, Abortable, Broken, split
+from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS, Abortable, Broken, split, within
 
 MODES = ("plain", "idempotent", "transactional")
 ISOLATIONS = ("read_committed", "read_uncommitted")
@@ -49,10 +50,12 @@ class Writer:
             self.broken = error
 
     def _again(self, call, *args):
-        """librdkafka wants some calls repeated when their time was not enough."""
-        for _ in range(BLOCK_S):
+        """librdkafka wants some calls repeated when their time was not enough. In 2.16, send_offsets_to_transaction may never
+        come back: AddOffsetsToTxn is answered, and TxnOffsetCommit never sent."""
+        deadline = time.monotonic() + BLOCK_S
+        while time.monotonic() < deadline:
             try:
-                return call(*args, 1.0)
+                return within(BLOCK_S, call, *args, 1.0)
             except rd.KafkaException as error:
                 if not error.args[0].retriable():
                     raised(error)
@@ -135,6 +138,8 @@ class Reader:
                 "session.timeout.ms": SESSION_MS,
                 "heartbeat.interval.ms": HEARTBEAT_MS,
                 "fetch.wait.max.ms": 200,
+                "message.max.bytes": FETCH_BYTES,
+                "fetch.max.bytes": FETCH_BYTES,
             }
         )
 

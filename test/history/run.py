@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients of two kinds work on a server that is killed every few seconds; then their history is checked.
+"""Clients of both doors work on a server that is killed every few seconds; then their history is checked.
 
     run.py [--time 120] [--seed N] [--folder DIR] [--few] [--only ROLE,…] [--days kill,stop,cut]
            [--plant tail|lie]
@@ -38,8 +38,9 @@ FLAGS = ("--segment-size", "2M")
 ALL = {
     "rdkafka": "plain idempotent transact follow follow-raw join join join-raw process process delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
+    "http": "plain follow",
 }
-FEW = {"rdkafka": "idempotent transact follow join process delete", "kafka_python": "plain follow-raw join-raw"}
+FEW = {"rdkafka": "idempotent transact follow join process delete", "kafka_python": "plain follow-raw join-raw", "http": "plain follow"}
 HEADER = 64  # bytes of a segment before its first entry
 PROGRESS_S, LEAVE_S = 90 * SLOW, 60
 
@@ -51,8 +52,9 @@ class Client:
         self.name = f"{library}-{role}-{number}"
         self.path = os.path.join(run.folder, f"{self.name}.jsonl")
         self.stderr = open(os.path.join(run.folder, f"{self.name}.stderr"), "w")
-        lie = ["lie"] if run.plant == "lie" and role == "follow" else []
-        command = [sys.executable, os.path.join(HERE, "worker.py"), library, role, self.name, run.folder, str(run.port)]
+        lie = ["lie"] if run.plant == "lie" and role == "follow" and library != "http" else []
+        port = run.server.port if library == "http" else run.port
+        command = [sys.executable, os.path.join(HERE, "worker.py"), library, role, self.name, run.folder, str(port)]
         self.process = subprocess.Popen(command + [f"{run.seed}/{self.name}"] + lie, stdin=subprocess.PIPE, stderr=self.stderr)
         self.read = self.part = None
         self.progress_at = 0
@@ -175,8 +177,6 @@ class Run:
             code = client.leave(deadline)
             if code != 0:
                 self.problems.append(f"{client.name} ended with {code}")
-        if self.relay:
-            self.relay.limits.clear()  # from here on, none is cut
         self.kill()
         self.final.read()
         if self.server.stop() != 0:
@@ -186,6 +186,8 @@ class Run:
         self.begin()
         try:
             self.bad_days(seconds)
+            if self.relay:
+                self.relay.limits.clear()  # from here on, none is cut
             if not self.plant:
                 self.all_go_on()
             self.end()
