@@ -236,6 +236,7 @@ struct kafka_ask {
 struct kafka_ask *kafka_ask_new(struct kafka_call *call, enum command_kind kind,
 				void (*answered)(struct kafka_call *call, struct kafka_ask *ask)) MUST_USE;
 void kafka_ask_send(struct kafka_call *call, struct kafka_ask *ask);
+enum { KAFKA_ASKS_UNDER_WAY = 16 };         /* of one call that asks about many things, each with an answer that may be large */
 void kafka_ask_back(struct kafka_ask *ask); /* by the thread */
 
 /* --- dispatch.c: who handles what --- */

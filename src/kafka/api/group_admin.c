@@ -25,7 +25,7 @@ struct parts {
 	struct kafka_ask **asks;
 	void *of; /* as many parts as asks */
 	const void *request;
-	uint32_t left, count;
+	uint32_t left, sent, count;
 };
 
 static struct parts *parts_new(struct kafka_call *call, uint32_t count, size_t part_bytes)
@@ -41,6 +41,15 @@ static struct parts *parts_new(struct kafka_call *call, uint32_t count, size_t p
 	return parts->asks ? parts : NULL;
 }
 
+/* A few at a time: what they bring is held until it is their turn. */
+static void parts_send(struct kafka_call *call)
+{
+	struct parts *parts = call->own;
+
+	while (parts->sent < parts->count && parts->sent + parts->left < parts->count + KAFKA_ASKS_UNDER_WAY)
+		kafka_ask_send(call, parts->asks[parts->sent++]);
+}
+
 static void parts_ask(struct kafka_call *call, const struct slice *groups, enum command_kind kind,
 		      void (*answered)(struct kafka_call *call, struct kafka_ask *ask))
 {
@@ -52,8 +61,17 @@ static void parts_ask(struct kafka_call *call, const struct slice *groups, enum 
 			return;
 		parts->asks[i]->command.in.group.group = groups[i];
 	}
-	for (uint32_t i = 0; i < parts->count; i++)
-		kafka_ask_send(call, parts->asks[i]);
+	parts_send(call);
+}
+
+/* One has come back; true: it was the last. */
+static bool parts_done(struct kafka_call *call)
+{
+	struct parts *parts = call->own;
+
+	parts->left--;
+	parts_send(call);
+	return parts->left == 0;
 }
 
 /* They come back in the order in which they were sent: it is the first that is looked at. */
@@ -130,7 +148,7 @@ static void described(struct kafka_call *call, struct kafka_ask *ask)
 		if (!describe_members(call, view, group))
 			return;
 	}
-	if (--parts->left == 0)
+	if (parts_done(call))
 		described_all(call);
 }
 
@@ -252,7 +270,7 @@ static void consumers_described(struct kafka_call *call, struct kafka_ask *ask)
 		group->error_message = SLICE("There is no such consumer group.");
 	if (outcome == OUTCOME_OK && !describe_group(call, ask, group))
 		return;
-	if (--parts->left == 0)
+	if (parts_done(call))
 		consumers_described_all(call);
 }
 
@@ -291,7 +309,7 @@ static void deleted(struct kafka_call *call, struct kafka_ask *ask)
 
 	group->group_id = ask->command.in.group.group;
 	group->error_code = (int16_t)kafka_group_error_of(ask->command.outcome);
-	if (--parts->left == 0)
+	if (parts_done(call))
 		deleted_all(call);
 }
 

@@ -85,6 +85,7 @@ void offset_commit_handle(struct kafka_call *call, const void *message)
 
 struct fetched {
 	uint32_t left; /* groups not back yet */
+	uint32_t sent; /* groups asked about */
 	bool many;     /* asked in the list of groups */
 	struct fetched_group {
 		struct kafka_ask *ask;
@@ -167,6 +168,13 @@ static void fetched_all(struct kafka_call *call, const struct fetched *fetched)
 	kafka_call_answer(call, response);
 }
 
+/* A few groups at a time: what they bring is held until it is their turn. */
+static void fetched_send(struct kafka_call *call, struct fetched *fetched)
+{
+	while (fetched->sent < fetched->count && fetched->sent + fetched->left < fetched->count + KAFKA_ASKS_UNDER_WAY)
+		kafka_ask_send(call, fetched->groups[fetched->sent++].ask);
+}
+
 static void fetched_one(struct kafka_call *call, struct kafka_ask *ask)
 {
 	struct fetched *fetched = call->own;
@@ -180,7 +188,9 @@ static void fetched_one(struct kafka_call *call, struct kafka_ask *ask)
 	group->answer.error_code = (int16_t)kafka_group_error_of(ask->command.outcome);
 	if (ask->command.outcome == OUTCOME_OK && !fill_group(call, group, ask->command.out.offsets))
 		return;
-	if (--fetched->left == 0)
+	fetched->left--;
+	fetched_send(call, fetched);
+	if (fetched->left == 0)
 		fetched_all(call, fetched);
 }
 
@@ -243,10 +253,9 @@ void offset_fetch_handle(struct kafka_call *call, const void *message)
 		if (!fetched->groups[i].ask)
 			return;
 	}
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count; i++)
 		fetched->groups[i].ask->command.in.group_offsets.stable = request->require_stable;
-		kafka_ask_send(call, fetched->groups[i].ask);
-	}
+	fetched_send(call, fetched);
 }
 
 /* --- OffsetDelete --- */
