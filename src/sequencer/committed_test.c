@@ -1,5 +1,6 @@
 /* A topic's partition as readers see it who are no Kafka consumers: up to the first open transaction, and woken when something
  * has been committed. */
+#include "sequencer/subscription_fixture.h"
 #include "sequencer/topic_fixture.h"
 
 #include "base/mem.h"
@@ -163,6 +164,26 @@ static void not_woken_by_what_is_aborted(void **state)
 	assert_int_equal(wakes(), 1);
 }
 
+/* Who is told that there is something must be able to read it, or would be told again at once. */
+static void subscriptions_hear_of_what_can_be_read(void **state)
+{
+	(void)state;
+	plain("a=1");
+	make_stream(SLICE("wake"));
+	assert_int_equal(sub_create(pull_of(SLICE("sub"))), OUTCOME_OK);
+	assert_int_equal(sub_link(COMMAND_SUB_LINK, SLICE("sub"), PARTITION), OUTCOME_OK);
+	sub_expect(SLICE("sub"), "t/0:e1/1 ");
+	txn_put(&one, "a=2");
+	plain("b=2");
+	sub_expect(SLICE("sub"), "t/0:e1/1 ");
+	assert_true(last_of(SLICE("wake"), &mine) == 0);
+	txn_finish(&one, true);
+	sub_expect(SLICE("sub"), "t/0:e1/4 ");
+	fixture_later(&f, 0);
+	assert_true(last_of(SLICE("wake"), &mine) == 1);
+	expect_same_after_replay(false);
+}
+
 static void without_memory(void **state)
 {
 	struct stream_read_in in = {.path = PARTITION, .from = STREAM_FROM_START, .max_bytes = UINT64_MAX};
@@ -196,6 +217,7 @@ int main(void)
 		TEST(the_end_may_lie_within_a_chunk),
 		TEST(woken_by_what_is_committed),
 		TEST(not_woken_by_what_is_aborted),
+		TEST(subscriptions_hear_of_what_can_be_read),
 		TEST(without_memory),
 	};
 

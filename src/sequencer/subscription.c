@@ -188,7 +188,7 @@ static enum outcome link_stream(struct sequencer *s, const struct stream *stream
 	if (outcome == OUTCOME_OK && first && has_records(stream))
 		outcome = link_patterns(s, stream);
 	for (struct subscription_link *link = link_first(&s->subs, stream->number); link; link = link_next(&s->subs, link))
-		grown(s, link, stream->next_offset);
+		grown(s, link, stream_readable(stream));
 	return outcome;
 }
 
@@ -472,7 +472,7 @@ void subscriptions_verify(const struct sequencer *s)
 			const struct stream *stream = subscription_stream(s, link_path(link));
 
 			ENSURE(!link->stream || (stream && stream->number == link->stream));
-			ENSURE(!stream || s->relink_ms != UINT64_MAX || (link->stream && link->tail == stream->next_offset));
+			ENSURE(!stream || s->relink_ms != UINT64_MAX || (link->stream && link->tail == stream_readable(stream)));
 		}
 	}
 }

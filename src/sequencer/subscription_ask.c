@@ -107,8 +107,10 @@ static enum outcome make_some(struct making *m, uint64_t flags)
 
 static enum outcome make_link(struct making *m, const struct stream *stream, struct slice path, unsigned flags)
 {
-	const struct link_item item = {
-		.flags = flags, .path = path, .stream = stream ? stream->number : 0, .acked = stream ? stream->next_offset : 0};
+	const struct link_item item = {.flags = flags,
+				       .path = path,
+				       .stream = stream ? stream->number : 0,
+				       .acked = stream ? stream_readable(stream) : 0};
 	enum outcome outcome = OUTCOME_OK;
 
 	if (++m->count > m->s->config.subscription_links_max)
@@ -245,7 +247,7 @@ static enum outcome link_all(struct sequencer *s, struct subscription *subscript
 			outcome = make_some(&m, 0);
 		link_put(&m.links, &(struct link_item){.flags = LINK_EXPLICIT,
 						       .stream = stream ? stream->number : 0,
-						       .acked = stream ? stream->next_offset : 0,
+						       .acked = stream ? stream_readable(stream) : 0,
 						       .path = paths->at[i]});
 	}
 	if (outcome == OUTCOME_OK && (m.links.len || m.links.failed))
