@@ -225,6 +225,8 @@ static void commit_protocols(const struct group_event *e, struct group_prepared 
 	group->begun_members = (uint32_t)e->members;
 	group->begun_session_ms = (uint32_t)e->session_ms;
 	group->is_consumer = false;
+	group->assignment_epoch = 0;
+	group->assignor = 0;
 }
 
 /* It becomes a group of consumers: of the classic protocol nothing holds any more. */

@@ -63,7 +63,7 @@ struct beating {
 
 static enum outcome judge_beat(const struct sequencer *s, const struct consumer_beat *beat)
 {
-	size_t bytes = beat->member.len + beat->instance.len + beat->rack.len + beat->regex.len + beat->assignor.len;
+	size_t bytes = beat->instance.len + beat->rack.len + beat->regex.len + beat->assignor.len;
 	enum assignor assignor;
 
 	if (!beat->group.len || beat->group.len > GROUP_ID_MAX || beat->member.len > CONSUMER_ID_MAX ||
