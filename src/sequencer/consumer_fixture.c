@@ -3,6 +3,10 @@
 #include "base/testing.h"
 #include "sequencer/sequencer_priv.h"
 
+struct reader a, b, c;
+static struct fixture twin;
+static struct buf other;
+
 static const char topic_names[READER_TOPICS] = {'t', 'u', 'v', 'w'};
 
 struct reader reader_of(const char *name, const char *topics)
@@ -191,4 +195,63 @@ void expect_group(enum group_state state, uint32_t epoch)
 	if (epoch)
 		assert_int_equal(ask.c.out.group->generation, epoch);
 	ask_deinit(&ask);
+}
+
+int readers_setup(void **state)
+{
+	(void)state;
+	fixture_init(&f);
+	f.config.consumer_session_ms = SESSION_MS;
+	fixture_start(&f);
+	a = reader_of("a", "t");
+	b = reader_of("b", "t");
+	c = reader_of("c", "t");
+	assert_int_equal(topic_make("t", 4), OUTCOME_OK);
+	return 0;
+}
+
+int readers_teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(f.commands_out, 0);
+	fixture_deinit(&f);
+	buf_deinit(&mine);
+	buf_deinit(&other);
+	mine = other = (struct buf){0};
+	return 0;
+}
+
+void expect_replays(void)
+{
+	for (int from_checkpoint = 0; from_checkpoint < 2; from_checkpoint++) {
+		if (from_checkpoint) {
+			fixture_checkpoint_drop(&f);
+			while (fixture_checkpoint(&f, 1))
+				;
+		}
+		fixture_twin(&f, &twin, from_checkpoint);
+		fixture_dump(&f, &mine);
+		fixture_dump(&twin, &other);
+		assert_int_equal(mine.len, other.len);
+		assert_memory_equal(mine.ptr, other.ptr, mine.len);
+		fixture_deinit(&twin);
+	}
+}
+
+void ok(enum outcome outcome)
+{
+	assert_int_equal(outcome, OUTCOME_OK);
+}
+
+void two_in(void)
+{
+	ok(reader_join(&a));
+	ok(reader_join(&b));
+	ok(reader_beat(&a));
+	ok(reader_obey(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(a.has | b.has, all_of(0, 4));
+	assert_int_equal(a.has & b.has, 0);
+	assert_int_equal(count_of(a.has), 2);
+	expect_group(GROUP_STABLE, 0);
 }

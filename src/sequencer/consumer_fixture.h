@@ -25,6 +25,13 @@ struct reader {
 	bool moved; /* the last beat said what it has */
 };
 
+extern struct reader a, b, c; /* of topic "t", which has four partitions */
+int readers_setup(void **state);
+int readers_teardown(void **state);
+void two_in(void);         /* a and b, two partitions each */
+void expect_replays(void); /* the journal, replayed, is the state; and so is a checkpoint */
+void ok(enum outcome outcome);
+
 struct reader reader_of(const char *name, const char *topics);
 enum outcome reader_join(struct reader *reader);  /* anew, having given up all */
 enum outcome reader_beat(struct reader *reader);  /* a word that it is alive */
