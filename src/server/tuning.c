@@ -52,6 +52,8 @@ static struct kafka_limits kafka_limits_of(const struct config *c)
 		.output_bytes = (uint32_t)c->output_bytes,
 		.max_wait_ms = c->max_wait_ms,
 		.topic_partitions = (uint32_t)c->topic_partitions,
+		.consumer_session_ms = c->consumer_session_ms,
+		.consumer_beat_ms = c->consumer_beat_ms,
 		.auto_create = c->auto_create == 0,
 	};
 }

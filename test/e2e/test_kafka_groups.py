@@ -484,3 +484,15 @@ def test_limits_of_groups(fresh):
         assert joined(conn.send(join(4, "g", new_member(conn, "g"))).answer()[1])[0] == 81
         assert joined(conn.send(join(5, "g", session_ms=4999)).answer()[1])[0] == 26
         assert joined(conn.send(join(6, "")).answer()[1])[0] == 24
+
+
+def test_what_holds_for_groups_is_told(fresh):
+    server = fresh("--group-consumer-session-timeout", "7s", "--group-consumer-heartbeat-interval", "2s")
+    with server.open_kafka() as conn:
+        asked = struct.pack(">ib", 1, 32) + string("nobody") + struct.pack(">i", -1)
+        body = conn.send(frame(32, 0, 1, asked)).answer()[1]
+    told = b"".join(
+        string(f"consumer.{key}") + string(value) + b"\1\0\0"  # to be read only
+        for key, value in (("heartbeat.interval.ms", "2000"), ("session.timeout.ms", "7000"))
+    )
+    assert body == struct.pack(">iihhb", 0, 1, 0, -1, 32) + string("nobody") + struct.pack(">i", 2) + told

@@ -1,10 +1,13 @@
 /* DescribeConfigs, AlterConfigs, IncrementalAlterConfigs. Of a topic everything there is to be set is told, with where its value
- * comes from; of the server what tools look at, to be read only. */
+ * comes from; of the server what tools look at, and of a group what holds for all, to be read only. */
 #include "kafka/api/configs.h"
 
 #include "kafka/codec/messages_topic.h"
 
-enum resource_type { RESOURCE_TOPIC = 2, RESOURCE_SERVER = 4 };
+#include <inttypes.h>
+#include <stdio.h>
+
+enum resource_type { RESOURCE_TOPIC = 2, RESOURCE_SERVER = 4, RESOURCE_GROUP = 32 };
 
 struct slice config_error_text(struct kafka_call *call, struct slice bad_key)
 {
@@ -93,40 +96,71 @@ static bool topic_described(struct kafka_call *call, const struct kafka_describe
 	return true;
 }
 
-static bool server_described(struct kafka_call *call, const struct kafka_describe_resource *resource,
-			     struct kafka_described_resource *ret)
-{
-	const struct kafka_limits *limits = &call->thread->config.limits;
-	struct buf partitions = {0};
-	const struct {
-		struct slice name, value;
-		enum topic_key_kind kind;
-	} rows[] = {
-		{SLICE("auto.create.topics.enable"), limits->auto_create ? SLICE("true") : SLICE("false"), TOPIC_KEY_BOOLEAN},
-		{SLICE("broker.id"), SLICE("1"), TOPIC_KEY_INT},
-		{SLICE("default.replication.factor"), SLICE("1"), TOPIC_KEY_INT},
-		{SLICE("delete.topic.enable"), SLICE("true"), TOPIC_KEY_BOOLEAN},
-		{SLICE("num.partitions"), {0}, TOPIC_KEY_INT},
-	};
-	struct kafka_described_config *configs = kafka_call_alloc(call, ARRAY_COUNT(rows) * sizeof(*configs));
-	struct slice number;
+/* What is only to be read. */
+struct fixed_row {
+	struct slice name;
+	enum topic_key_kind kind;
+	struct slice value; /* with ptr NULL: the number */
+	uint64_t number;
+};
 
-	buf_append_u64(&partitions, limits->topic_partitions);
-	number = arena_dup(&call->arena, buf_slice(&partitions));
-	buf_deinit(&partitions);
-	for (size_t i = 0; configs && i < ARRAY_COUNT(rows); i++) {
+static struct slice fixed_value(struct kafka_call *call, const struct fixed_row *row)
+{
+	enum { DIGITS_MAX = 20 };
+	char *text;
+
+	if (row->value.ptr)
+		return row->value;
+	text = kafka_call_alloc(call, DIGITS_MAX + 1);
+	return text ? slice_from(text, (size_t)snprintf(text, DIGITS_MAX + 1, "%" PRIu64, row->number)) : KAFKA_EMPTY;
+}
+
+static bool fixed_described(struct kafka_call *call, const struct kafka_describe_resource *resource, const struct fixed_row *rows,
+			    size_t count, struct kafka_described_resource *ret)
+{
+	struct kafka_described_config *configs = kafka_call_alloc(call, count * sizeof(*configs));
+
+	for (size_t i = 0; configs && i < count; i++) {
 		if (!is_wanted(resource, rows[i].name))
 			continue;
 		configs[ret->configs.count++] = (struct kafka_described_config){
 			.name = rows[i].name,
-			.value = rows[i].value.ptr ? rows[i].value : number,
+			.value = fixed_value(call, &rows[i]),
 			.read_only = true,
 			.config_source = CONFIG_SOURCE_SERVER,
 			.config_type = (int8_t)rows[i].kind,
 		};
 	}
 	ret->configs.at = configs;
-	return configs;
+	return configs && !kafka_call_is_answered(call);
+}
+
+static bool server_described(struct kafka_call *call, const struct kafka_describe_resource *resource,
+			     struct kafka_described_resource *ret)
+{
+	const struct kafka_limits *limits = &call->thread->config.limits;
+	const struct fixed_row rows[] = {
+		{SLICE("auto.create.topics.enable"), TOPIC_KEY_BOOLEAN, limits->auto_create ? SLICE("true") : SLICE("false"), 0},
+		{SLICE("broker.id"), TOPIC_KEY_INT, {0}, NODE_ID},
+		{SLICE("default.replication.factor"), TOPIC_KEY_INT, {0}, 1},
+		{SLICE("delete.topic.enable"), TOPIC_KEY_BOOLEAN, SLICE("true"), 0},
+		{SLICE("num.partitions"), TOPIC_KEY_INT, {0}, limits->topic_partitions},
+	};
+
+	return fixed_described(call, resource, rows, ARRAY_COUNT(rows), ret);
+}
+
+/* Whether there is such a group or not. */
+static bool group_described(struct kafka_call *call, const struct kafka_describe_resource *resource,
+			    struct kafka_described_resource *ret)
+{
+	const struct kafka_limits *limits = &call->thread->config.limits;
+	const struct fixed_row rows[] = {
+		{SLICE("consumer.heartbeat.interval.ms"), TOPIC_KEY_INT, {0}, limits->consumer_beat_ms},
+		{SLICE("consumer.session.timeout.ms"), TOPIC_KEY_INT, {0}, limits->consumer_session_ms},
+	};
+
+	return fixed_described(call, resource, rows, ARRAY_COUNT(rows), ret);
 }
 
 static bool resource_described(struct kafka_call *call, const struct kafka_describe_resource *resource,
@@ -136,6 +170,8 @@ static bool resource_described(struct kafka_call *call, const struct kafka_descr
 	ret->resource_name = resource->resource_name;
 	if (is_server(resource->resource_type, resource->resource_name))
 		return server_described(call, resource, ret);
+	if (resource->resource_type == RESOURCE_GROUP && resource->resource_name.len)
+		return group_described(call, resource, ret);
 	if (view)
 		return topic_described(call, resource, view, ret);
 	ret->error_code = resource->resource_type == RESOURCE_TOPIC ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_INVALID_REQUEST;

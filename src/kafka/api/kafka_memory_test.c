@@ -147,6 +147,9 @@ static const struct kafka_describe_configs_request describe = {
 	.resources = ONE(((struct kafka_describe_resource[]){{.resource_type = 2, .resource_name = SLICE_INIT("t")}})),
 	.include_synonyms = true,
 };
+static const struct kafka_describe_configs_request describe_group = {
+	.resources = ONE(((struct kafka_describe_resource[]){{.resource_type = 32, .resource_name = SLICE_INIT("g")}})),
+};
 static const struct kafka_describe_configs_request describe_server = {
 	.resources = ONE(((struct kafka_describe_resource[]){{.resource_type = 4, .resource_name = SLICE_INIT("1")}})),
 };
@@ -155,6 +158,12 @@ static const struct kafka_alter_configs_request alter = {
 		{.resource_type = 2,
 		 .resource_name = SLICE_INIT("t"),
 		 .configs = ONE(((struct kafka_alter_config[]){{SLICE_INIT("no.such"), SLICE_INIT("1")}}))}})),
+};
+static const struct kafka_alter_configs_request compact = {
+	.resources = ONE(((struct kafka_alter_resource[]){
+		{.resource_type = 2,
+		 .resource_name = SLICE_INIT("t"),
+		 .configs = ONE(((struct kafka_alter_config[]){{SLICE_INIT("cleanup.policy"), SLICE_INIT("compact")}}))}})),
 };
 static const struct kafka_incremental_alter_configs_request change = {
 	.resources = ONE(((struct kafka_change_resource[]){
@@ -229,6 +238,7 @@ static const struct script scripts[] = {
 	{.reader = {{KAFKA_API_VERSIONS, 3, &versions}}},
 	{.reader = {{KAFKA_METADATA, 12, &all_topics}, {KAFKA_METADATA, 9, &new_topic}}},
 	{.reader = {{KAFKA_PRODUCE, 9, &writing}, {KAFKA_PRODUCE, 3, &writing}}},
+	{.reader = {{KAFKA_ALTER_CONFIGS, 2, &compact}, {KAFKA_PRODUCE, 8, &writing}}}, /* its record lacks a key */
 	{.reader = {{KAFKA_FETCH, 12, &fetch_old}}},
 	{.reader = {{KAFKA_FETCH, 12, FETCH(3)}}},
 	{.reader = {{KAFKA_FETCH, 12, &fetch_session}, {KAFKA_FETCH, 12, FETCH(3)}}},
@@ -239,6 +249,7 @@ static const struct script scripts[] = {
 	{.reader = {{KAFKA_CREATE_TOPICS, 7, &create}, {KAFKA_CREATE_PARTITIONS, 3, &grow}}},
 	{.reader = {{KAFKA_DELETE_TOPICS, 6, &drop}}},
 	{.reader = {{KAFKA_DESCRIBE_CONFIGS, 4, &describe}, {KAFKA_DESCRIBE_CONFIGS, 1, &describe_server}}},
+	{.reader = {{KAFKA_DESCRIBE_CONFIGS, 4, &describe_group}}},
 	{.reader = {{KAFKA_ALTER_CONFIGS, 2, &alter}, {KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, &change}}},
 	{.reader = {{KAFKA_DESCRIBE_CLUSTER, 1, &cluster}, {KAFKA_DESCRIBE_LOG_DIRS, 4, &log_dirs}}},
 	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &producer}}},

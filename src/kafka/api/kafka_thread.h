@@ -26,7 +26,8 @@ struct kafka_limits {                      /* each is a configuration key; all h
 	uint64_t produce_rate, fetch_rate; /* bytes a second of one client; 0: as many as it likes */
 	uint32_t quota_clients;            /* that are known to have a rate; of all threads */
 	uint32_t wait_items;               /* partitions at which Fetch requests of one thread wait, sessions left out */
-	bool auto_create;                  /* whoever asks for a topic that is not there makes it */
+	uint64_t consumer_session_ms, consumer_beat_ms; /* of groups whose partitions the server assigns, to be told */
+	bool auto_create;                               /* whoever asks for a topic that is not there makes it */
 };
 
 struct kafka_config {

@@ -15,7 +15,7 @@ import { librdkafka } from "./rdkafka.mjs"
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => give_up("interrupted"))
 
 // --- what is asked for -----------------------------------------------------------------------------------------------------
-const ways = [librdkafka, ...clients, quick]
+const ways = [...librdkafka, ...clients, quick]
 const args = process.argv.slice(2)
 let wanted = ways.filter(({ extra }) => !extra)
 if (args[0] === "--only") {
