@@ -6,6 +6,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 
+import { give_up } from "../processes.mjs"
+
 export const here = dirname(fileURLToPath(import.meta.url))
 const build = resolve(here, "../../../build/conformance")
 const plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -30,10 +32,10 @@ export function jars(pom, into) {
 	const flags = ["-B", "-q", "-f", join(from, "pom.xml"), `-Dmaven.repo.local=${join(build, "maven")}`, "-DincludeScope=runtime"]
 	const { error, status } = spawnSync("mvn", [...flags, plugin, `-DoutputDirectory=${fresh}`], { stdio: ["ignore", 2, 2] })
 	const how = error?.message ?? (status ? `exit code ${status}` : "")
-	if (how) throw new Error(`mvn failed (${how}): is the repository out of reach? What was fetched once is not fetched again`)
+	if (how) give_up(`mvn failed (${how}): is the repository out of reach? What was fetched once is not fetched again`)
 	const found = sums(fresh)
 	if (anew) writeFileSync(listed, found)
-	if (found !== readFileSync(listed, "utf8")) throw new Error(`the jars in ${fresh} are not those of ${listed}`)
+	if (found !== readFileSync(listed, "utf8")) give_up(`the jars in ${fresh} are not those of ${listed}`)
 	rmSync(stamp, { force: true })
 	rmSync(libs, { recursive: true, force: true })
 	renameSync(fresh, libs)

@@ -2,6 +2,7 @@
 // program skips, and says so.
 import { join } from "node:path"
 
+import { kafka_dist } from "./kafka-dist/kafka-dist.mjs"
 import * as make from "./languages.mjs"
 import { answers, place } from "./languages.mjs"
 
@@ -23,6 +24,10 @@ export const programs = [
 	},
 	{ name: "java-4", title: "the client for Java", quick: true, ...java(4) },
 	{ name: "java-3", title: "the client for Java, 3.9", ...java(3) },
+	{
+		name: "console-tools", title: "the console tools of Apache Kafka", lacks: make.java_lacks, install: kafka_dist,
+		command: () => [process.execPath, join(place.here, "tools.mjs"), kafka_dist()],
+	},
 	{
 		name: "kafka-python", title: "kafka-python", install: make.pip, command: python_program(make.python, "kafka_python.py"),
 	},
