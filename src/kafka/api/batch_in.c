@@ -78,7 +78,8 @@ static enum kafka_error plain_read(struct slice records, bool *ret_no_key)
 {
 	struct batch_reader reader;
 
-	return batch_open(&reader, records) ? KAFKA_INVALID_RECORD : records_read(&reader, ret_no_key);
+	/* head_check has held it against its checksum. */
+	return batch_open_checked(&reader, records) ? KAFKA_INVALID_RECORD : records_read(&reader, ret_no_key);
 }
 
 enum kafka_error batch_in_open(struct produce_batch *batch)
