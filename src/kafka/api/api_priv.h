@@ -138,7 +138,8 @@ struct kafka_thread {
 	struct list conns, work, gone, held;
 	uint64_t long_bytes; /* of frames that are long */
 	struct pool conn_pool, piece_pool, spot_pool;
-	size_t hung_spots;  /* partitions at which Fetch requests wait */
+	size_t hung_spots; /* partitions at which Fetch requests wait */
+	uint64_t sessions_made;
 	struct board board; /* waits, by the key of what they wait for */
 	struct buf out;     /* the answer being made */
 	struct kafka_thread_stats stats;

@@ -7,20 +7,15 @@
 #include "kafka/api/fetch_priv.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 
 enum { EPOCH_NONE = -1, EPOCH_FIRST = 0, VERSION_IDS = 13 };
 
-/* Ids of all threads, so that an old one of another connection is not taken for one of this. */
-static int32_t id_next(void)
+/* Another one for each session of each thread, so that an old one of another connection is not taken for one of this. */
+static int32_t id_next(struct kafka_thread *thread)
 {
-	static _Atomic uint32_t ids;
-	uint32_t id;
+	uint64_t id = thread->sessions_made++ * COMMAND_THREADS_MAX + thread->index;
 
-	do
-		id = (atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1) & INT32_MAX;
-	while (id == 0);
-	return (int32_t)id;
+	return (int32_t)(id % INT32_MAX) + 1;
 }
 
 void fetch_session_end(struct kafka_conn *conn)
@@ -42,7 +37,7 @@ static int session_begin(struct kafka_call *call, const struct kafka_fetch_reque
 	if (thread->stats.sessions >= thread->config.limits.sessions)
 		return -ENOSPC;
 	thread->stats.sessions++;
-	set->id = id_next();
+	set->id = id_next(thread);
 	set->epoch = 1;
 	set->ids = has_ids(call);
 	set->whole = true;
