@@ -319,6 +319,7 @@ static int next_of(const struct groups *groups, const struct consumer *consumer,
 	    sets->has.count == consumer_assigned_count(consumer))
 		return 0;
 	*ret_event = held_event(consumer, to_epoch, state);
+	ret_event->previous_epoch = next->known_epoch;
 	return say(next, &sets->has, &none, ret_event);
 }
 

@@ -91,9 +91,10 @@ enum outcome consumer_may_commit(const struct groups *groups, const struct group
 int consumer_says(const struct consumer *consumer, const struct consumer_beat *beat, struct buf *topics,
 		  struct group_event *ret_event) MUST_USE;
 
-/* What it is to hold next, as GROUP_HELD: 1; 0: as now; -ENOMEM. `bytes` gets what the event points into. `owned`: what it says
+/* What it is to hold next, as GROUP_HELD: 1; 0: as now; -ENOMEM. `next` gets what the event points into. `owned`: what it says
  * that it has; NULL: it does not say. */
 struct consumer_next {
+	uint32_t known_epoch; /* the member's, as far as it is known to know */
 	struct buf assigned, revoking;
 };
 int consumer_next(const struct groups *groups, const struct consumer *consumer, const struct places *owned,

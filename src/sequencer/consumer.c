@@ -241,7 +241,7 @@ static void set_revoke(struct sequencer *s, struct consumer *consumer)
 
 static enum outcome hold(struct beating *b)
 {
-	struct consumer_next next = {0};
+	struct consumer_next next = {.known_epoch = b->beat->epoch > 0 ? (uint32_t)b->beat->epoch : b->consumer->epoch};
 	struct group_event e;
 	enum outcome outcome = OUTCOME_OK;
 	int r = consumer_next(&b->s->groups, b->consumer, b->beat->has_owned ? &b->beat->owned : NULL, &next, &e);

@@ -108,13 +108,12 @@ enum outcome reader_say(struct reader *reader, struct consumer_beat beat, bool s
 	return outcome;
 }
 
-enum outcome reader_join(struct reader *reader)
+static enum outcome say_all(struct reader *reader, int32_t epoch)
 {
 	struct slice topics[8], rest = slice_str(reader->topics);
 	struct consumer_beat beat = beat_of(reader);
 
-	reader->has = reader->told = 0;
-	beat.epoch = CONSUMER_JOINS;
+	beat.epoch = epoch;
 	beat.rebalance_ms = (int32_t)reader->rebalance_ms;
 	beat.regex = reader->regex;
 	beat.assignor = reader->assignor;
@@ -123,6 +122,18 @@ enum outcome reader_join(struct reader *reader)
 	while (rest.len)
 		topics[beat.topic_count++] = slice_cut(&rest, ',');
 	return reader_say(reader, beat, true);
+}
+
+enum outcome reader_join(struct reader *reader)
+{
+	reader->has = reader->told = 0;
+	return say_all(reader, CONSUMER_JOINS);
+}
+
+enum outcome reader_repeat(struct reader *reader)
+{
+	reader->has &= reader->told;
+	return say_all(reader, reader->epoch);
 }
 
 enum outcome reader_beat(struct reader *reader)

@@ -33,10 +33,11 @@ void expect_replays(void); /* the journal, replayed, is the state; and so is a c
 void ok(enum outcome outcome);
 
 struct reader reader_of(const char *name, const char *topics);
-enum outcome reader_join(struct reader *reader);  /* anew, having given up all */
-enum outcome reader_beat(struct reader *reader);  /* a word that it is alive */
-enum outcome reader_obey(struct reader *reader);  /* gives up what it is no longer told to have, and says what it has */
-enum outcome reader_leave(struct reader *reader); /* a static one comes back */
+enum outcome reader_join(struct reader *reader);   /* anew, having given up all */
+enum outcome reader_beat(struct reader *reader);   /* a word that it is alive */
+enum outcome reader_obey(struct reader *reader);   /* gives up what it is no longer told to have, and says what it has */
+enum outcome reader_repeat(struct reader *reader); /* the same with all else, as when an answer was lost */
+enum outcome reader_leave(struct reader *reader);  /* a static one comes back */
 enum outcome reader_quit(struct reader *reader);
 enum outcome reader_commit(struct reader *reader, uint64_t offset); /* of t/0 */
 enum outcome reader_say(struct reader *reader, struct consumer_beat beat, bool says_owned);
