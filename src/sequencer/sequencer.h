@@ -122,7 +122,9 @@ int sequencer_rescue(struct sequencer *s, const struct store_replay *entry) MUST
  * nothing is to be done now. To be asked after each turn and whenever something has become durable. */
 struct compact_step *sequencer_compact_take(struct sequencer *s);
 void sequencer_compact_give(struct sequencer *s, struct compact_step *step);
-bool sequencer_compacts(const struct sequencer *s);        /* there are compacted topics */
+/* The names of compacted topics, and a number that is another one when they are not the same any more. */
+uint64_t sequencer_compacted_changes(const struct sequencer *s);
+void sequencer_compacted_each(const struct sequencer *s, void (*each)(void *ctx, struct slice topic), void *ctx);
 bool sequencer_compact_is_idle(const struct sequencer *s); /* no pass is under way, nor is one to begin */
 
 struct sequencer_stats {

@@ -150,8 +150,7 @@ void stream_compact_soon(struct sequencer *s, struct stream *stream)
 
 void stream_compact_follow(struct sequencer *s, struct stream *stream, bool compacted)
 {
-	s->streams.compacted_count += compacted;
-	s->streams.compacted_count -= stream->more->compacted;
+	s->streams.compacted_changes += compacted != stream->more->compacted;
 	stream->more->compacted = compacted;
 	if (compacted) {
 		stream_compact_soon(s, stream);
@@ -431,9 +430,19 @@ static void filtered(struct sequencer *s, struct stream *stream, const struct co
 	c->at = step->chunks[step->chunk_count - 1].end;
 }
 
-bool sequencer_compacts(const struct sequencer *s)
+uint64_t sequencer_compacted_changes(const struct sequencer *s)
 {
-	return s->streams.compacted_count > 0;
+	return s->streams.compacted_changes;
+}
+
+void sequencer_compacted_each(const struct sequencer *s, void (*each)(void *ctx, struct slice topic), void *ctx)
+{
+	list_each (node, &s->topics.all) {
+		const struct topic *topic = container_of(node, struct topic, peers);
+
+		if (topic->limits.compact)
+			each(ctx, topic_name(topic));
+	}
 }
 
 bool sequencer_compact_is_idle(const struct sequencer *s)

@@ -2,6 +2,7 @@
  * theirs; what it needs for one is bounded by `compaction-memory`, and some megabytes for the batch at hand. */
 #include "server/server_priv.h"
 
+#include "base/crc32c.h"
 #include "compaction/compaction.h"
 
 #include <errno.h>
@@ -89,4 +90,40 @@ void compactor_stop(struct server *server)
 	compact_step_free(c->step);
 	c->step = NULL;
 	c->work = compaction_free(c->work);
+}
+
+/* --- which topics are compacted --- */
+
+/* Of 4096 bits one: where two names share theirs, batches are looked into for nothing. */
+static unsigned bit_of(struct slice name)
+{
+	return crc32c(0, name.ptr, name.len) % (COMPACTED_WORDS * 64);
+}
+
+static void add_name(void *ctx, struct slice name)
+{
+	uint64_t *words = ctx;
+
+	words[bit_of(name) / 64] |= 1ULL << bit_of(name) % 64;
+}
+
+void compactor_publish(struct server *server)
+{
+	struct compactor *c = &server->compactor;
+	uint64_t changes = sequencer_compacted_changes(server->sequencer), words[COMPACTED_WORDS] = {0};
+
+	if (changes == c->changes)
+		return;
+	c->changes = changes;
+	sequencer_compacted_each(server->sequencer, add_name, words);
+	for (size_t i = 0; i < COMPACTED_WORDS; i++)
+		atomic_store_explicit(&c->names[i], words[i], memory_order_relaxed);
+}
+
+bool compactor_keys_count(void *ctx, struct slice topic)
+{
+	struct thread *thread = ctx;
+	unsigned bit = bit_of(topic);
+
+	return atomic_load_explicit(&thread->server->compactor.names[bit / 64], memory_order_relaxed) >> bit % 64 & 1;
 }

@@ -66,13 +66,6 @@ static void gather(struct server *server, struct figures *f)
 	pthread_mutex_unlock(&server->stats_lock);
 }
 
-bool server_compacts(void *ctx)
-{
-	struct thread *thread = ctx;
-
-	return atomic_load_explicit(&thread->server->compacts, memory_order_relaxed);
-}
-
 bool server_is_ready(void *ctx)
 {
 	struct thread *thread = ctx;

@@ -36,9 +36,13 @@ struct server_message {
 	struct hooked_in hooked;     /* WORD_HOOKED */
 };
 
-/* The thread that compacts. */
+enum { COMPACTED_WORDS = 64 };
+
+/* The thread that compacts, and what all threads know of compacted topics. */
 struct compactor {
-	struct compaction *work;   /* NULL: it has not begun */
+	_Atomic uint64_t names[COMPACTED_WORDS]; /* a bit for the sum of each one's name; the sequencer's thread writes */
+	uint64_t changes;                        /* as of when that was */
+	struct compaction *work;                 /* NULL: it has not begun */
 	struct compact_step *step; /* that is being done; NULL: none. The sequencer's thread, but while `go` is on its way */
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -95,7 +99,6 @@ struct server {
 	uint64_t started_ms;
 	int exit_code;
 	atomic_bool draining, ready;
-	atomic_bool compacts;    /* there are compacted topics; written by the sequencer's thread before it answers */
 	uint64_t drain_until_ms; /* when to look again whether all have left; UINT64_MAX: not draining */
 	uint64_t drain_end_ms;
 	int signal_fd;
@@ -150,6 +153,8 @@ bool upkeep_is_busy(const struct server *server);
 void compactor_turn(struct server *server); /* the next step is begun, if there is one and none is under way */
 void compactor_done(struct server *server); /* WORD_COMPACTED has come */
 void compactor_stop(struct server *server);
+void compactor_publish(struct server *server);               /* before it is told that a topic is compacted, all threads know */
+bool compactor_keys_count(void *thread, struct slice topic); /* any thread: a topic of that name may be compacted */
 
 /* --- tuning.c --- */
 struct tuning *tuning_new(struct server *server, const struct config *config);
@@ -167,7 +172,6 @@ void server_info(void *thread, struct buf *out);
 bool server_is_ready(void *thread);
 bool server_is_draining(void *thread);
 uint64_t server_unix_ms(void *thread);
-bool server_compacts(void *thread);
 void server_diag(void *ctx, const char *line); /* tells whoever runs the server */
 
 /* --- signals.c --- */

@@ -144,7 +144,7 @@ struct tuning *tuning_new(struct server *server, const struct config *c)
 		.send = turn_send,
 		.send_message = turn_send_message,
 		.unix_ms = server_unix_ms,
-		.keys_count = server_compacts,
+		.keys_count = compactor_keys_count,
 		.diag = server_diag,
 	};
 	tuning->sequencer = sequencer_config_of(c);

@@ -207,7 +207,7 @@ static bool sequencer_turns(struct thread *thread)
 	for (int round = 0; round < ROUNDS_A_TURN; round++) {
 		apply_own(thread);
 		sequencer_settle(server->sequencer);
-		atomic_store_explicit(&server->compacts, sequencer_compacts(server->sequencer), memory_order_relaxed);
+		compactor_publish(server);
 		commit_if_wanted(server);
 		sequencer_release(server->sequencer);
 		deliver(thread);

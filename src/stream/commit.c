@@ -30,7 +30,7 @@ static void leave_tables(struct streams *streams, struct stream *stream)
 		keyed_free(streams, container_of(node, struct stream_keyed, peers));
 	heap_remove(&streams->deadlines, &more->deadline);
 	list_remove(&more->compacting);
-	streams->compacted_count -= more->compacted;
+	streams->compacted_changes += more->compacted;
 	streams->more_count--;
 }
 

@@ -140,8 +140,8 @@ struct streams {
 	struct list page_list;
 	struct heap deadlines;
 	uint64_t count, more_count, next_number;
-	uint64_t compacted_count; /* streams that are compacted; not journalled */
-	uint64_t last_ms;         /* of an event */
+	uint64_t compacted_changes; /* how often one began to be compacted, or ended; not journalled */
+	uint64_t last_ms;           /* of an event */
 };
 
 struct stream_prepared {

@@ -21,9 +21,10 @@ static void send_command(void *ctx, struct command *command)
 	send_message(ctx, &command->message);
 }
 
-static bool keys_count(void *ctx)
+static bool keys_count(void *ctx, struct slice topic)
 {
 	(void)ctx;
+	(void)topic;
 	return true;
 }
 

@@ -39,7 +39,8 @@ struct kafka_config {
 	void (*send)(void *ctx, struct command *command); /* comes back by kafka_thread_message */
 	void (*send_message)(void *ctx, struct message *message);
 	uint64_t (*unix_ms)(void *ctx);
-	bool (*keys_count)(void *ctx); /* there are compacted topics, so whether records have keys must be looked at */
+	/* Such a topic may be compacted, so whether its records have keys must be looked at. */
+	bool (*keys_count)(void *ctx, struct slice topic);
 	void (*diag)(void *ctx, const char *line); /* a message for whoever runs the server; NULL: nobody does */
 };
 

@@ -137,12 +137,13 @@ static void answer(struct kafka_call *call, struct kafka_ask *ask)
 
 /* Looks at all batches; how many of them the sequencer is asked about. */
 static size_t take_batches(const struct kafka_produce_request *request, struct produced *produced,
-			   struct produce_partition *asked, bool open)
+			   struct produce_partition *asked, const struct kafka_thread *kafka)
 {
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < request->topic_data.count; i++) {
 		const struct kafka_produce_topic *topic = &request->topic_data.at[i];
+		bool open = kafka->config.keys_count(kafka->ctx, topic->name);
 
 		for (uint32_t j = 0; j < topic->partition_data.count; j++, produced++) {
 			const struct kafka_produce_partition *partition = &topic->partition_data.at[j];
@@ -191,8 +192,7 @@ void produce_handle(struct kafka_call *call, const void *message)
 		refuse_all(call, produce, count, KAFKA_INVALID_REQUIRED_ACKS);
 		return;
 	}
-	/* Which topics are compacted the sequencer knows; that there are any, everyone. */
-	count = take_batches(request, produced, asked, kafka->config.keys_count(kafka->ctx));
+	count = take_batches(request, produced, asked, kafka);
 	if (count == 0) {
 		answer(call, NULL);
 		return;
