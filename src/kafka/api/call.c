@@ -80,8 +80,10 @@ static void shed(struct kafka_call *call)
 	buf_deinit(&call->frame);
 	call->request.client_id = call->request.message = (struct slice){0};
 	call->conn->held_bytes -= call->frame_bytes;
-	if (long_bytes(call))
+	if (long_bytes(call)) {
 		kafka_memory_given(call->thread, long_bytes(call));
+		kafka_conn_need(call->conn); /* it may have waited for that to be read */
+	}
 	call->frame_bytes = 0;
 	call->taken_bytes = 0;
 }

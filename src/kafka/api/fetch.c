@@ -99,26 +99,29 @@ static void behind(struct kafka_call *call)
 static const struct kafka_waits fetch_waits = {.expired = expired, .behind = behind};
 
 /* Each hears from now on what comes. One that cannot, because too many hang there already, is looked at when the wait is over;
- * one of a session in any case. */
-static void hang(struct fetch_set *set, const struct fetch_look *look)
+ * one of a session in any case. False: there is such a one. */
+static bool hang(struct fetch_set *set, const struct fetch_look *look)
 {
 	const struct fetch_partition *p = look->partitions;
 	size_t left = look->spot_count;
+	bool all = true;
 
 	list_each_safe (node, &set->changed) {
 		struct fetch_spot *spot = fetch_spot_of(node);
 		bool hangs;
 
 		if (left-- == 0)
-			return;
+			break;
 		hangs = fetch_spot_hang(spot, p->stream);
 		spot->news |= spot->seen != p->high_watermark;
 		spot->seen = p->high_watermark;
 		spot->full = p->bytes >= spot->max_bytes;
 		if (set->id && !set->whole && hangs && !spot->news && !p->bytes)
 			list_remove(&spot->changed);
+		all &= hangs;
 		p++;
 	}
+	return all;
 }
 
 static void park(struct kafka_call *call, struct fetch_look *look)
@@ -131,13 +134,13 @@ static void park(struct kafka_call *call, struct fetch_look *look)
 		fetch_answer(call, look);
 		return;
 	}
-	hang(set, look);
+	/* Whose partitions are too many keeps its request, whose memory is limited. */
+	call->sheds = hang(set, look);
 	set->missing_bytes -= set->came_bytes < set->missing_bytes ? set->came_bytes : set->missing_bytes;
 	if (!set->missing_bytes || set->woken) { /* something came meanwhile where nobody looked */
 		look_at(call, true);
 		return;
 	}
-	call->sheds = true;
 	kafka_call_park(call, &fetch_waits, set->until_ms - now_ms);
 }
 

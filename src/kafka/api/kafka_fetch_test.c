@@ -104,6 +104,9 @@ static void too_many_partitions_wait_and_are_looked_at_in_the_end(void **state)
 	ask(&request);
 	until_parked();
 	assert_true(door.thread->hung_spots == 3);
+	assert_false(container_of(container_of(door.thread->conns.next, struct kafka_conn, all)->calls.next, struct kafka_call,
+				  siblings)
+			     ->sheds);
 	write_to(PARTITIONS - 1, 1);
 	assert_true(door_stats().parked == 1);
 	hear();
