@@ -9,6 +9,7 @@ from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE,
 
 MODES = ("plain", "idempotent", "transactional")
 ISOLATIONS = ("read_committed", "read_uncommitted")
+NEW_GROUPS = rd.libversion()[1] >= 0x020C0000  # knows group.protocol=consumer (KIP-848) as it is released
 
 
 def common(server):
@@ -115,28 +116,28 @@ class Writer:
         self._again(self.producer.send_offsets_to_transaction, places, group)
 
     def close(self):
-        self.producer.purge()
         try:
+            self.producer.purge()
             self.producer.flush(1.0)
-        except rd.KafkaException as error:  # a fatal one, said once more
+        except (rd.KafkaException, SystemError) as error:  # a fatal one, said once more; purge forgets to return it
             raise Broken(error) from error
 
 
 class Reader:
     """`changed` is called with "assigned" or "revoked", and the keys, when a rebalance says so."""
 
-    def __init__(self, server, isolation, group=None, changed=None):
+    def __init__(self, server, isolation, group=None, changed=None, new=False):
         self.changed, self.ended = changed, {}
+        classic = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS}
         self.consumer = rd.Consumer(
             {
                 **common(server),
+                **({"group.protocol": "consumer"} if new else classic),
                 "group.id": group or "nobody",
                 "isolation.level": isolation,
                 "enable.auto.commit": False,
                 "enable.partition.eof": group is None,
                 "auto.offset.reset": "earliest",
-                "session.timeout.ms": SESSION_MS,
-                "heartbeat.interval.ms": HEARTBEAT_MS,
                 "fetch.wait.max.ms": 200,
                 "message.max.bytes": FETCH_BYTES,
                 "fetch.max.bytes": FETCH_BYTES,

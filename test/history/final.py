@@ -9,7 +9,7 @@ from bide_server import SLOW
 from history import Poll
 
 END_S = 60 * SLOW
-GROUPS = {"readers": ("log", "cut"), "raw-readers": ("log", "cut"), "makers": ("source",)}
+GROUPS = {"readers": ("log", "cut"), "raw-readers": ("log", "cut"), "new-readers": ("log", "cut"), "makers": ("source",)}
 
 
 class Final:

@@ -195,10 +195,10 @@ def seek(ctx, reader, life, back, at):
 class Member:
     """A reader in a group, that knows what is its own, and what it has read of it."""
 
-    def __init__(self, ctx, isolation, group, topics):
+    def __init__(self, ctx, isolation, group, topics, **more):
         self.ctx, self.isolation, self.group, self.life = ctx, isolation, group, ctx.life()
         self.own, self.at, self.polled = set(), {}, None
-        self.reader = ctx.library.Reader(ctx.server, isolation, group, self.changed)
+        self.reader = ctx.library.Reader(ctx.server, isolation, group, self.changed, **more)
         self.reader.subscribe(topics)
 
     def changed(self, kind, keys):
@@ -224,9 +224,9 @@ class Member:
         self.reader.close()
 
 
-def join(ctx, isolation, group):
+def join(ctx, isolation, group, **more):
     while ctx.goes_on():
-        with ctx.lived(), ctx.kept(Member(ctx, isolation, group, ["log", "cut"])) as member:
+        with ctx.lived(), ctx.kept(Member(ctx, isolation, group, ["log", "cut"], **more)) as member:
             for _ in range(ctx.rng.randrange(30, 300)):
                 if not ctx.goes_on():
                     return
@@ -322,6 +322,7 @@ ROLES = {
     "follow-raw": lambda ctx: follow(ctx, RAW),
     "join": lambda ctx: join(ctx, COMMITTED, "readers"),
     "join-raw": lambda ctx: join(ctx, RAW, "raw-readers"),
+    "join-new": lambda ctx: join(ctx, COMMITTED, "new-readers", new=True),
     "process": lambda ctx: process(ctx, "makers"),
     "delete": delete,
 }

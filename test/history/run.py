@@ -2,7 +2,7 @@
 """Clients of both doors work on a server that is killed every few seconds; then their history is checked.
 
     run.py [--time 120] [--seed N] [--folder DIR] [--few] [--only ROLE,…] [--days kill,stop,cut]
-           [--plant tail|lie]
+           [--flags "--sync 20ms"] [--faults sync:delay=20ms] [--plant tail|lie]
 
 `--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end it
 is killed once more and started again, and everything is read to the end. `--few`: as many clients as fit a
@@ -30,13 +30,14 @@ from bide_kafka import KafkaServer  # noqa: E402
 from bide_relay import Relay  # noqa: E402
 from bide_server import SLOW  # noqa: E402
 from checker import check  # noqa: E402
+from client_rdkafka import NEW_GROUPS  # noqa: E402
 from final import Final  # noqa: E402
 from history import Recorder, load  # noqa: E402
 
 TOPICS = {"log": 3, "cut": 2, "source": 2, "made": 2}
 FLAGS = ("--segment-size", "2M")
 ALL = {
-    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw process process delete",
+    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw join-new join-new process process delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
     "http": "plain follow",
 }
@@ -82,17 +83,20 @@ class Client:
 
 
 class Run:
-    def __init__(self, folder, seed=None, few=False, plant=None, only=None, days=("kill",)):
+    def __init__(self, folder, seed=None, few=False, plant=None, only=None, days=("kill",), flags=(), faults=None):
         self.folder, self.plant = str(folder), plant
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 32)
         self.rng, self.stop = random.Random(self.seed), threading.Event()
-        chosen = FEW if few else ALL
-        self.roles = {library: [role for role in roles.split() if not only or role in only] for library, roles in chosen.items()}
-        flags = FLAGS + (("--sync", "os") if plant == "tail" else ())
-        self.server = KafkaServer(os.path.join(self.folder, "data"), *flags)
+        chosen, self.only = FEW if few else ALL, only
+        self.roles = {library: [role for role in roles.split() if self.takes_part(role)] for library, roles in chosen.items()}
+        flags = FLAGS + (("--sync", "os") if plant == "tail" else ()) + tuple(flags)
+        self.server = KafkaServer(os.path.join(self.folder, "data"), *flags, faults=faults)
         self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
         self.days, self.stops, self.relay = days, 0, None
         self.kills, self.checkpoints, self.most_segments, self.problems, self.clients = 0, set(), 0, [], []
+
+    def takes_part(self, role):
+        return (not self.only or role in self.only) and (role != "join-new" or NEW_GROUPS)
 
     def begin(self):
         with open(os.path.join(self.folder, "topics.json"), "w") as file:
@@ -246,13 +250,17 @@ def main():
     parser.add_argument("--few", action="store_true")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="ROLE,…")
     parser.add_argument("--days", type=lambda text: text.split(","), metavar="kill,stop,cut", default=["kill"])
+    parser.add_argument("--flags", type=str.split, default=[], help="of the server, as '--sync 20ms'")
+    parser.add_argument("--faults", help="of the server, as sync:delay=20ms")
     parser.add_argument("--plant", choices=("tail", "lie"))
     args = parser.parse_args()
     folder = args.folder or tempfile.mkdtemp(prefix="history-")
     os.makedirs(folder, exist_ok=True)
-    run = Run(folder, args.seed, args.few, args.plant, args.only, args.days)
+    options = vars(args)
+    seconds = options.pop("time")
+    run = Run(**{**options, "folder": folder})
     print(f"seed {run.seed}, in {folder}", flush=True)
-    report(run.go(args.time))
+    report(run.go(seconds))
     sys.exit(1 if run.found or run.problems else 0)
 
 
