@@ -9,7 +9,10 @@
 #include <stdlib.h>
 
 /* A rebalance, the sessions of silent static members, and one more; each looked at no later than at the next turn. */
-enum { WAIT_MOST_MS = 3 * GROUP_REBALANCE_MOST_MS + 2 * GROUP_SESSION_MOST_MS + 1500 };
+enum {
+	WAIT_MOST_MS = 3 * GROUP_REBALANCE_MOST_MS + 2 * GROUP_SESSION_MOST_MS + 1500,
+	EMPTY_MOST_MS = GROUP_REBALANCE_MOST_MS + GROUP_SESSION_MOST_MS + 500, /* until it is, once nobody is heard */
+};
 
 bool group_command(const struct ask *ask)
 {
@@ -92,7 +95,8 @@ void group_tap(struct world *world, const struct group_event *e)
 			      "group %s is deleted, and %s is in it", group->id, groups->members[i].id);
 		CHECK(world, world->cause == CAUSE_COMMAND || group->used_ms + GROUP_KEPT_MS <= world->now_ms,
 		      "group %s was let go too early", group->id);
-		groups->deleted++;
+		groups->deleted += world->cause == CAUSE_COMMAND;
+		groups->let_go += world->cause != CAUSE_COMMAND;
 	}
 	if (e->type != GROUP_BEGUN)
 		return;
@@ -209,17 +213,29 @@ static void synced(struct world *world, struct ask *ask)
 	CHECK(world, round && (uint64_t)who->generation == group->generation, "a sync of another generation than the group's");
 	CHECK(world, m && m->generation == group->generation && member_may_be_in(world, m, group),
 	      "group %s: somebody is synced who is not in it", group->id);
-	if (!round->assigned)
+	if (!round->assigned && !round->unsure)
 		divided(world, ask, round);
 	for (size_t i = 0; i < round->assignment_count; i++) {
 		if (slice_eq(slice_str(round->assignments[i].id), who->member))
 			should = slice_str(round->assignments[i].what);
 	}
-	CHECK(world, slice_eq(view->assignment, should), "group %s: another assignment than the leader gave", group->id);
+	CHECK(world, round->unsure || slice_eq(view->assignment, should), "group %s: another assignment than the leader gave",
+	      group->id);
 	m->synced = true;
 	m->life_ms = m->words_ms = m->ok_ms = world->now_ms;
 	m->waits = NULL;
 	ask->rests_on = group->begun_end;
+}
+
+/* The leader's word may have been taken, though memory for its answer was short. */
+static void may_be_divided(struct world *world, const struct ask *ask)
+{
+	const struct group_who *who = who_of(ask);
+	const struct model_group *group = model_group(&world->model.groups, who->group);
+	struct seen_round *round = group ? round_of(world, group->number, group->generation) : NULL;
+
+	if (round && !round->assigned && ask->command.kind == COMMAND_GROUP_SYNC)
+		round->unsure = true;
 }
 
 /* --- what any of both comes to --- */
@@ -235,6 +251,8 @@ static void over(struct world *world, struct ask *ask, bool waited)
 		m->waits = NULL;
 		m->life_ms = m->words_ms = world->now_ms;
 	}
+	if (topic_excused(world, outcome))
+		may_be_divided(world, ask);
 	if (topic_excused(world, outcome) || outcome == OUTCOME_CANCELED)
 		return;
 	if (outcome == OUTCOME_OK && ask->command.kind == COMMAND_GROUP_JOIN)
@@ -326,7 +344,7 @@ void group_check_turn(struct world *world)
 			if (m->number == i && m->words_ms > used)
 				used = m->words_ms;
 		}
-		CHECK(world, used + GROUP_KEPT_MS + WAIT_MOST_MS > world->now_ms, "group %s is kept, and nobody uses it",
+		CHECK(world, used + GROUP_KEPT_MS + EMPTY_MOST_MS > world->now_ms, "group %s is kept, and nobody uses it",
 		      group->id);
 	}
 }

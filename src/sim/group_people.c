@@ -8,11 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { SLEEP_MS = 6000 };
+
 const char *group_name_of(unsigned group)
 {
 	static const char *const names[GROUP_NAMES] = {"readers", "others", "few"};
 
 	return names[group % GROUP_NAMES];
+}
+
+/* One of them is left alone so long that it is let go. */
+static bool is_seldom(unsigned group)
+{
+	return group == GROUP_NAMES - 1;
 }
 
 unsigned group_of_name(struct slice name)
@@ -62,9 +70,9 @@ void groups_say(const struct world *world)
 
 	printf("sim:   groups: %" PRIu64 " joins, %" PRIu64 " generations, %" PRIu64 " divided, %" PRIu64 " beats, %" PRIu64
 	       " rebalances heard of, %" PRIu64 " offsets, %" PRIu64 " refused, %" PRIu64 " fenced, %" PRIu64 " silent, %" PRIu64
-	       " given up, %" PRIu64 " deleted, %" PRIu64 " looked at, %zu ids\n",
+	       " given up, %" PRIu64 " deleted, %" PRIu64 " let go, %" PRIu64 " looked at, %zu ids\n",
 	       g->joins, g->begun, g->assigned, g->beats, g->rebalances, g->committed, g->refused, g->fenced, g->silent,
-	       g->canceled, g->deleted, g->looked, g->member_count);
+	       g->canceled, g->deleted, g->let_go, g->looked, g->member_count);
 }
 
 /* --- asking --- */
@@ -75,6 +83,14 @@ static struct group_who who_of(struct ask *ask, const struct consumer *c)
 				  .member = ask_text(ask, "%s", c->id),
 				  .instance = slice_str(c->instance),
 				  .generation = c->generation};
+}
+
+/* Some go on with a generation that is over, or that never was. */
+static struct group_who lying(struct world *world, struct group_who who)
+{
+	if (random_permille(&world->random, 30))
+		who.generation += random_permille(&world->random, 700) ? -1 : 1;
+	return who;
 }
 
 static struct ask *consumer_asks(struct world *world, struct consumer *c, enum command_kind kind,
@@ -327,8 +343,8 @@ static void commits(struct world *world, struct consumer *c)
 	struct ask *ask = consumer_asks(world, c, COMMAND_GROUP_COMMIT, committed);
 	struct question *q = question_of(ask);
 
-	ask->command.in.group_commit =
-		(struct group_commit_in){.who = who_of(ask, c), .places = q->places, .count = some_places(world, ask, q, 0)};
+	ask->command.in.group_commit = (struct group_commit_in){
+		.who = lying(world, who_of(ask, c)), .places = q->places, .count = some_places(world, ask, q, 0)};
 	ask_send(world, ask);
 }
 
@@ -338,6 +354,8 @@ void offsets_in_transaction(struct world *world, struct ask *ask, uint64_t txn)
 	const struct consumer *c = &world->groups.consumers[random_below(&world->random, GROUP_CONSUMERS)];
 	struct group_commit_in *in = &ask->command.in.txn_offsets.commit;
 
+	if (is_seldom(c->group))
+		c = &world->groups.consumers[0];
 	*in = (struct group_commit_in){.who = who_of(ask, c), .places = q->places, .count = some_places(world, ask, q, txn)};
 	if (random_permille(&world->random, 400))
 		in->who = (struct group_who){.group = slice_str(group_name_of(c->group)), .generation = -1};
@@ -347,7 +365,7 @@ static void beats(struct world *world, struct consumer *c)
 {
 	struct ask *ask = consumer_asks(world, c, COMMAND_GROUP_BEAT, beaten);
 
-	ask->command.in.group_who = who_of(ask, c);
+	ask->command.in.group_who = lying(world, who_of(ask, c));
 	ask_send(world, ask);
 }
 
@@ -383,6 +401,9 @@ static void outsider_acts(struct world *world)
 	struct question *q = question_of(ask);
 	struct slice group = slice_str(group_name_of((unsigned)random_below(&world->random, GROUP_NAMES)));
 
+	if (is_seldom(group_of_name(group)) &&
+	    (ask->command.kind == COMMAND_GROUP_COMMIT || ask->command.kind == COMMAND_GROUP_FORGET))
+		group = slice_str(group_name_of(0));
 	switch ((unsigned)ask->command.kind) {
 	case COMMAND_GROUP_OFFSETS:
 		ask->command.in.group_offsets =
@@ -419,9 +440,11 @@ void consumer_acts(struct world *world)
 		gives_up(world, c);
 	if (c->ask || c->rests_until_ms > world->now_ms)
 		return;
-	if (drawn < 8) { /* silent for a while, or for ever as who it was */
+	if (drawn < (is_seldom(c->group) ? 40 : 8)) { /* silent for a while, or for ever as who it was */
 		world->groups.silent++;
-		c->rests_until_ms = world->now_ms + random_below(random, 2 * GROUP_SESSION_MOST_MS);
+		c->rests_until_ms =
+			world->now_ms + random_below(random, random_permille(random, 500) ? SLEEP_MS << is_seldom(c->group)
+											  : GROUP_SESSION_MOST_MS);
 		if (random_permille(random, 300))
 			is_out(c, true);
 	} else if (c->state == CONSUMER_OUT) {

@@ -6,7 +6,8 @@
 
 #include <inttypes.h>
 
-enum { LATE_MS = 1200 }; /* sessions are looked at in turns, a share in each; and again when memory was short */
+/* Sessions are looked at in turns, a share in each; and a second later again when memory was short. */
+enum { LATE_MS = 1200, LATE_CALM_MS = 200 };
 
 /* --- who is in --- */
 
@@ -21,7 +22,7 @@ bool member_may_be_in(const struct world *world, const struct seen_member *m, co
 	uint64_t since = m->words_ms > world->topics.short_ms ? m->words_ms : world->topics.short_ms;
 
 	return group && m->number == group->number && !m->left && !m->replaced && !m->restarted &&
-	       (is_waiting(m) || since + m->session_ms + LATE_MS > world->now_ms);
+	       (is_waiting(m) || since + m->session_ms + (world_is_calm(world) ? LATE_CALM_MS : LATE_MS) > world->now_ms);
 }
 
 /* It is in the group's present generation, and was heard in time. */

@@ -12,7 +12,7 @@ enum {
 	GROUP_SESSION_MOST_MS = 900,
 	GROUP_REBALANCE_LEAST_MS = 200,
 	GROUP_REBALANCE_MOST_MS = 700,
-	GROUP_KEPT_MS = 3000,
+	GROUP_KEPT_MS = 1000,
 	MEMBER_ID_CHARS = 80,
 };
 
@@ -52,6 +52,7 @@ struct seen_round {
 	uint64_t number, generation;
 	char leader[MEMBER_ID_CHARS];
 	bool assigned;
+	bool unsure; /* memory was short when it was divided: it may have been, or not */
 	struct {
 		char id[MEMBER_ID_CHARS], what[48];
 	} assignments[GROUP_MEMBERS_MOST];
@@ -77,7 +78,7 @@ struct group_world {
 	uint64_t generation_cap;
 	uint64_t started_ms, serial;
 	/* What was seen. */
-	uint64_t joins, begun, assigned, beats, rebalances, committed, refused, fenced, silent, canceled, deleted, looked;
+	uint64_t joins, begun, assigned, beats, rebalances, committed, refused, fenced, silent, canceled, deleted, let_go, looked;
 };
 
 /* --- group_check.c --- */

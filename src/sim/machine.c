@@ -13,7 +13,7 @@ enum { MEMORY_SPAN = 12 };
 
 bool memory_arm(struct world *world)
 {
-	if (!random_permille(&world->random, world->theme->memory_permille))
+	if (world_is_calm(world) || !random_permille(&world->random, world->theme->memory_permille))
 		return false;
 	mem_fail_nth(random_between(&world->random, 1, MEMORY_SPAN));
 	world->memory_armed = true;
