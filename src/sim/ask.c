@@ -205,12 +205,15 @@ void ask_returned(struct world *world, struct ask *ask)
 
 void asks_drop(struct world *world)
 {
-	list_each_safe (node, &world->asks) {
-		struct ask *ask = container_of(node, struct ask, node);
+	/* What waits for somebody's cancel alone lies in no list. */
+	list_each (node, &world->asks) {
+		struct ask *ask = container_of(node, struct ask, node), *of = ask->who;
 
-		if (ask->command.kind == COMMAND_GROUP_CANCEL && ((struct ask *)ask->who)->is_back)
-			ask_free(ask->who);
+		if (ask->command.kind == COMMAND_GROUP_CANCEL && of->is_back)
+			ask_free(of);
+	}
+	list_each_safe (node, &world->asks) {
 		list_remove(node);
-		ask_free(ask);
+		ask_free(container_of(node, struct ask, node));
 	}
 }

@@ -111,21 +111,30 @@ void group_tap(struct world *world, const struct group_event *e)
 
 /* --- joins that are over --- */
 
+/* An id of a static member begins with its instance; who waited and gave up was never told his. */
+static bool is_of_instance(const char *id, const struct seen_member *m)
+{
+	size_t len = strlen(m->instance);
+
+	return strncmp(id, m->instance, len) == 0 && id[len] == '-';
+}
+
 /* A static member that came back with nothing has another id from now on; what was assigned stays with it. */
 static void instance_taken(struct world *world, struct seen_member *m, struct seen_round *round)
 {
-	for (size_t i = 0; i < world->groups.member_count && m->instance[0]; i++) {
+	if (!m->instance[0])
+		return;
+	for (size_t i = 0; i < world->groups.member_count; i++) {
 		struct seen_member *old = &world->groups.members[i];
 
-		if (old == m || old->group != m->group || old->replaced || strcmp(old->instance, m->instance) != 0)
-			continue;
-		old->replaced = true;
-		if (strcmp(round->leader, old->id) == 0)
-			memcpy(round->leader, m->id, sizeof(m->id));
-		for (size_t n = 0; n < round->assignment_count; n++) {
-			if (strcmp(round->assignments[n].id, old->id) == 0)
-				memcpy(round->assignments[n].id, m->id, sizeof(m->id));
-		}
+		if (old != m && old->group == m->group && strcmp(old->instance, m->instance) == 0)
+			old->replaced = true;
+	}
+	if (is_of_instance(round->leader, m))
+		memcpy(round->leader, m->id, sizeof(m->id));
+	for (size_t n = 0; n < round->assignment_count; n++) {
+		if (is_of_instance(round->assignments[n].id, m))
+			memcpy(round->assignments[n].id, m->id, sizeof(m->id));
 	}
 }
 
