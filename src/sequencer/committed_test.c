@@ -164,6 +164,32 @@ static void not_woken_by_what_is_aborted(void **state)
 	assert_int_equal(wakes(), 1);
 }
 
+/* A wake that lacked memory is made up for by the next end of a transaction, though that is an abort. */
+static void a_wake_that_lacked_memory(void **state)
+{
+	struct produce_partition p = keyed("b=1");
+	struct ask ask;
+
+	(void)state;
+	plain("a=1");
+	txn_put(&one, "a=2");
+	txn_finish(&one, true);
+	assert_int_equal(read_from(STREAM_FROM_NOW, 0, true, &ask), OUTCOME_PARKED);
+	ask_deinit(&ask);
+	for (uint64_t n = 1; wakes() == 0; n++) {
+		assert_true(n < 20);
+		p = keyed("b=1");
+		mem_fail_nth(n);
+		(void)produce_as(&p);
+		mem_fail_nth(0);
+		if (p.outcome != OUTCOME_OK || wakes())
+			continue;
+		txn_put(&one, "a=3");
+		txn_finish(&one, false);
+		assert_int_equal(wakes(), 1);
+	}
+}
+
 /* Who is told that there is something must be able to read it, or would be told again at once. */
 static void subscriptions_hear_of_what_can_be_read(void **state)
 {
@@ -217,6 +243,7 @@ int main(void)
 		TEST(the_end_may_lie_within_a_chunk),
 		TEST(woken_by_what_is_committed),
 		TEST(not_woken_by_what_is_aborted),
+		TEST(a_wake_that_lacked_memory),
 		TEST(subscriptions_hear_of_what_can_be_read),
 		TEST(without_memory),
 	};

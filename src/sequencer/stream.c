@@ -64,8 +64,11 @@ enum outcome stream_emit(struct sequencer *s, struct stream_event *e, struct str
 	streams_commit(&s->streams, e, &prepared);
 	/* Of a partition what came may be told later, or never. */
 	if (stream && (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED) &&
-	    (!(stream->flags & STREAM_TOPIC) || stream_shows(stream, waking.from)))
+	    (!(stream->flags & STREAM_TOPIC) || stream_shows(stream, waking.from))) {
 		stream_wake_watchers(s, stream, &waking);
+		if (stream->watch) /* memory was short */
+			stream_not_shown(stream, waking.from);
+	}
 	if (followed)
 		follow_event(s, e, body.len);
 	subscriptions_follow(s, e);

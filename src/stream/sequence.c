@@ -297,6 +297,14 @@ bool stream_shows(struct stream *stream, uint64_t from)
 	return shows;
 }
 
+void stream_not_shown(struct stream *stream, uint64_t from)
+{
+	struct stream_sequences *sequences = stream_more(stream)->sequences;
+
+	if (sequences && from < sequences->shown_first)
+		sequences->shown_first = from;
+}
+
 /* --- the end, and invariants --- */
 
 void sequences_leave(struct streams *streams, struct stream *stream)

@@ -193,6 +193,8 @@ static inline uint64_t stream_readable(const struct stream *stream)
 /* That end was at `from` and may have moved: whether there is something to be seen between (true also where that is not known).
  * To be asked after each append, once. */
 bool stream_shows(struct stream *stream, uint64_t from);
+/* What lies from there on could not be shown to all: the next time there is something. */
+void stream_not_shown(struct stream *stream, uint64_t from);
 
 /* Another retention. Of a topic's partition only; cannot fail. */
 void stream_retain(struct streams *streams, struct stream *stream, uint64_t max_age_ms, uint64_t max_bytes);
