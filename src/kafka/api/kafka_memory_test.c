@@ -4,6 +4,7 @@
 #include "kafka/api/kafka_door_fixture.h"
 #include "kafka/codec/messages_acl.h"
 #include "kafka/codec/messages_cluster.h"
+#include "kafka/codec/messages_consumer.h"
 #include "kafka/codec/messages_group.h"
 #include "kafka/codec/messages_offset.h"
 #include "kafka/codec/messages_records.h"
@@ -231,7 +232,22 @@ static const struct kafka_add_partitions_to_txn_request add = {
 };
 static const struct kafka_end_txn_request finish = {.transactional_id = SLICE_INIT("tx"), .committed = true};
 
+static const struct kafka_consumer_group_heartbeat_request consumer_join = {
+	.group_id = SLICE_INIT("c"),
+	.member_id = SLICE_INIT("m"),
+	.rebalance_timeout_ms = 1000,
+	.subscribed_topic_names = ONE(((struct slice[]){SLICE_INIT("t")})),
+	.topic_partitions = {.at = (struct kafka_consumer_partitions[]){{.partitions = {0}}}},
+};
+static const struct kafka_consumer_group_heartbeat_request consumer_beat = {
+	.group_id = SLICE_INIT("c"), .member_id = SLICE_INIT("m"), .member_epoch = 1, .rebalance_timeout_ms = -1};
+static const struct kafka_consumer_group_describe_request describe_consumers = {.group_ids =
+											ONE(((struct slice[]){SLICE_INIT("c")}))};
+
 static const struct script scripts[] = {
+	{.reader = {{KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &consumer_join},
+		    {KAFKA_CONSUMER_GROUP_HEARTBEAT, 0, &consumer_beat},
+		    {KAFKA_CONSUMER_GROUP_DESCRIBE, 1, &describe_consumers}}},
 	{.reader = {{KAFKA_INIT_PRODUCER_ID, 4, &transactional},
 		    {KAFKA_ADD_PARTITIONS_TO_TXN, 3, &add},
 		    {KAFKA_END_TXN, 3, &finish}}},
