@@ -137,14 +137,29 @@ enum outcome consumer_judge_leave(const struct groups *groups, const struct grou
 	return OUTCOME_OK;
 }
 
-enum outcome consumer_may_commit(const struct groups *groups, const struct group *group, const struct group_who *who)
+bool consumer_had(const struct consumer *consumer, struct place place, int32_t epoch)
+{
+	const struct held *held = held_find(consumer, place);
+
+	return held && epoch > 0 && held->since <= (uint32_t)epoch;
+}
+
+enum outcome consumer_may_commit(const struct groups *groups, const struct group *group, const struct group_who *who,
+				 const struct consumer **ret_later)
 {
 	const struct consumer *consumer = consumer_find(groups, group, who->member);
 
+	if (ret_later)
+		*ret_later = NULL;
 	if (!consumer)
 		return OUTCOME_NO_MEMBER;
-	if (consumer->state == HOLDING_AWAY || who->generation < 0 || (uint32_t)who->generation != consumer->epoch)
+	if (consumer->state == HOLDING_AWAY || who->generation < 0 || (uint32_t)who->generation > consumer->epoch)
 		return OUTCOME_STALE;
+	if ((uint32_t)who->generation == consumer->epoch)
+		return OUTCOME_OK;
+	if (!ret_later)
+		return OUTCOME_STALE;
+	*ret_later = consumer;
 	return OUTCOME_OK;
 }
 

@@ -29,10 +29,13 @@ struct consumer_said { /* one block */
 	char strings[];
 };
 
+enum { HELD_AGE_MAX = UINT8_MAX };
+
 struct held {
 	struct hash_node by_place;
 	struct consumer *consumer;
 	struct place place;
+	uint32_t since; /* the member's epoch when it got it; at most HELD_AGE_MAX ago */
 	bool revoking;
 };
 
@@ -83,8 +86,11 @@ enum outcome consumer_judge(const struct groups *groups, const struct group *gro
 			    struct consumer **ret_consumer) MUST_USE;
 enum outcome consumer_judge_leave(const struct groups *groups, const struct group *group, const struct consumer_beat *beat,
 				  struct consumer **ret_consumer) MUST_USE;
-/* Whether it may commit, or read, offsets: OK, NO_MEMBER, STALE. */
-enum outcome consumer_may_commit(const struct groups *groups, const struct group *group, const struct group_who *who) MUST_USE;
+/* Whether it may commit, or read, offsets: OK, NO_MEMBER, STALE. *ret_later, which may be NULL: the member of which that is an
+ * earlier epoch, so that it may commit what it has had since then alone (consumer_had); else NULL. */
+bool consumer_had(const struct consumer *consumer, struct place place, int32_t epoch);
+enum outcome consumer_may_commit(const struct groups *groups, const struct group *group, const struct group_who *who,
+				 const struct consumer **ret_later) MUST_USE;
 
 /* What the member says now, as GROUP_MEMBER: 1; 0: nothing that was not known; -ENOMEM. `topics` gets what the event points
  * into. *ret_subscribes: it subscribes to something else than before. */

@@ -178,6 +178,30 @@ static int holding_fill(struct holding *holding, const struct group_event *e)
 	return 0;
 }
 
+/* What it held before it has had since then; anything else since now. A checkpoint says it. Of long ago it is told as less long:
+ * an old epoch is refused sooner then, and a checkpoint has a byte for each. */
+static int set_since(struct holding *holding, const struct group_event *e, const struct consumer *consumer)
+{
+	const struct holding *before = consumer->holding;
+	uint32_t epoch = (uint32_t)e->epoch, old = 0;
+
+	if (e->since.len && e->since.len != holding->count)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < holding->count; i++) {
+		struct held *held = &holding->at[i];
+		uint32_t age = e->since.len ? (uint8_t)e->since.ptr[i] : 0;
+
+		while (before && old < before->count && place_order(before->at[old].place, held->place) < 0)
+			old++;
+		if (!e->since.len && before && old < before->count && place_order(before->at[old].place, held->place) == 0)
+			age = epoch - before->at[old].since;
+		if (age > epoch)
+			return -EBADMSG;
+		held->since = epoch - (age < HELD_AGE_MAX ? age : HELD_AGE_MAX);
+	}
+	return 0;
+}
+
 static int prepare_held(const struct groups *groups, const struct group_event *e, struct group_prepared *p)
 {
 	uint32_t assigned = 0, revoking = 0;
@@ -195,6 +219,8 @@ static int prepare_held(const struct groups *groups, const struct group_event *e
 	p->holding->count = assigned + revoking;
 	p->holding->revoking_count = revoking;
 	r = holding_fill(p->holding, e);
+	if (!r)
+		r = set_since(p->holding, e, p->consumer);
 	for (uint32_t i = 0; i < p->holding->count && !r; i++) {
 		const struct consumer *holder = consumer_holding(groups, p->group, p->holding->at[i].place);
 

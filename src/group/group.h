@@ -182,7 +182,7 @@ enum outcome group_sync(struct groups *groups, struct group *group, const struct
 
 /* Whether the member is in this generation, which keeps it alive: OK, NO_MEMBER, FENCED, GENERATION, REBALANCING. */
 enum outcome group_beat(struct groups *groups, struct group *group, const struct group_who *who, uint64_t now_ms) MUST_USE;
-/* Whether it may commit offsets: OK, NO_MEMBER, FENCED, GENERATION, REBALANCING. */
+/* Whether it may commit offsets, in a group that has no consumers: OK, NO_MEMBER, FENCED, GENERATION, REBALANCING. */
 enum outcome group_may_commit(struct groups *groups, struct group *group, const struct group_who *who, uint64_t now_ms) MUST_USE;
 
 void group_leave(struct groups *groups, struct group *group, struct member *member, uint64_t now_ms);

@@ -44,6 +44,7 @@ struct group_event {
 	uint64_t rebalance_ms, assignment_epoch;
 	uint64_t epoch, previous_epoch, state; /* of the member */
 	struct slice assigned, revoking;       /* encoded: places_put */
+	struct slice since;                    /* in checkpoints: so many epochs ago it got each, by place; bytes */
 	struct slice targets;                  /* encoded: target_put */
 	/* Snapshots. */
 	uint64_t used_ms, changed_end, next_number;

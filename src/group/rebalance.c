@@ -2,7 +2,6 @@
  * (KIP-62, KIP-345 for static members, KIP-814 for leaders that come back), because clients were written against it.
  *
  * A member that waits is alive. Its session begins anew when the wait is over, or when its client has gone. */
-#include "group/consumer.h"
 #include "group/group_priv.h"
 
 #include "base/mem.h"
@@ -395,8 +394,6 @@ enum outcome group_may_commit(struct groups *groups, struct group *group, const 
 	struct member *member;
 	enum outcome outcome;
 
-	if (group->consumer_count)
-		return consumer_may_commit(groups, group, who);
 	if (who->generation < 0 && group->state == GROUP_EMPTY && !group->awaited)
 		return OUTCOME_OK; /* somebody who divides the partitions by himself, or sets offsets for others */
 	if (was_here(group, who) && group_judge(groups, group, who, &member) == OUTCOME_NO_MEMBER)

@@ -210,24 +210,27 @@ static int snap_held(struct sequencer *s, const struct group *group, const struc
 				.epoch = consumer->epoch,
 				.previous_epoch = consumer->previous_epoch,
 				.state = consumer->state};
-	struct buf one = {0}, other = {0};
+	struct buf one = {0}, other = {0}, since = {0};
 	int r = -ENOMEM;
 
 	for (uint32_t i = 0; room && i < count; i++) {
 		struct places *to = consumer->holding->at[i].revoking ? &revoking : &assigned;
 
 		to->at[to->count++] = consumer->holding->at[i].place;
+		wire_put_u8(&since, (uint8_t)(consumer->epoch - consumer->holding->at[i].since));
 	}
 	if (room) {
+		e.since = buf_slice(&since);
 		places_put(&one, &assigned);
 		places_put(&other, &revoking);
 		e.assigned = buf_slice(&one);
 		e.revoking = buf_slice(&other);
 	}
-	if (room && !one.failed && !other.failed)
+	if (room && !one.failed && !other.failed && !since.failed)
 		r = group_snap(s, &e, sink);
 	buf_deinit(&one);
 	buf_deinit(&other);
+	buf_deinit(&since);
 	mem_free(room);
 	return r;
 }

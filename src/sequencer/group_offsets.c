@@ -86,6 +86,22 @@ static uint64_t judge_places(const struct sequencer *s, const struct group *grou
 	return fresh;
 }
 
+/* By an epoch that is over only what the member has had since then: nobody else can have committed it meanwhile. It may not know
+ * of its present one yet. */
+static enum outcome judge_consumer(const struct sequencer *s, const struct group *group, const struct group_commit_in *in)
+{
+	const struct consumer *later;
+	enum outcome outcome = consumer_may_commit(&s->groups, group, &in->who, &later);
+
+	for (size_t i = 0; later && i < in->count; i++) {
+		const struct topic *topic = topic_find(&s->topics, in->places[i].topic);
+
+		if (!topic || !consumer_had(later, (struct place){topic->number, in->places[i].partition}, in->who.generation))
+			return OUTCOME_STALE;
+	}
+	return outcome;
+}
+
 enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh)
 {
 	uint64_t there = group ? group->offset_count : 0, fresh;
@@ -94,7 +110,9 @@ enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in,
 	in->who.is_known = member_id_known(s, in->who.group, in->who.member);
 	if (!in->who.group.len || in->who.group.len > GROUP_ID_MAX)
 		return OUTCOME_NAME;
-	if (group)
+	if (group && group->consumer_count)
+		outcome = judge_consumer(s, group, in);
+	else if (group)
 		outcome = group_may_commit(&s->groups, group, &in->who, s->now_ms);
 	else if (in->who.generation >= 0)
 		outcome = OUTCOME_GENERATION;
@@ -251,7 +269,7 @@ void command_group_offsets(struct sequencer *s, struct command *c)
 
 	if (group && group->consumer_count && (in->member.len || in->epoch > 0))
 		outcome = consumer_may_commit(&s->groups, group,
-					      &(struct group_who){.member = in->member, .generation = in->epoch});
+					      &(struct group_who){.member = in->member, .generation = in->epoch}, NULL);
 	if (outcome == OUTCOME_OK) {
 		c->out.offsets = group_offsets_view_new(s, group, in);
 		outcome = c->out.offsets ? OUTCOME_OK : OUTCOME_NO_MEMORY;

@@ -216,6 +216,7 @@ static void dump_consumer(struct buf *out, const struct consumer *consumer)
 
 		wire_put_u64(out, held->place.topic);
 		wire_put_u64(out, held->place.partition);
+		wire_put_u32(out, held->since);
 		wire_put_u8(out, held->revoking);
 	}
 }

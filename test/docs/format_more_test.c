@@ -135,6 +135,7 @@ static const struct member group_members[] = {
 	G(state, NUMBER),
 	G(assigned, TEXT),
 	G(revoking, TEXT),
+	G(since, TEXT),
 	G(targets, TEXT),
 };
 

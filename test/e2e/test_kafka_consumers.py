@@ -204,7 +204,8 @@ def test_partitions_move_and_members_outlive_a_crash(fresh):
     assert b.beat() == 0 and not b.has, "a has not given up yet"
     assert a.obey() == 0 and a.epoch == 2
     assert b.beat() == 0 and len(b.has) == 2 and not a.has & b.has
-    assert a.commit(9, epoch=1) == STALE and a.commit(9) == 0
+    assert a.commit(8, epoch=1) == 0, "it has had that partition since then"
+    assert b.commit(9, epoch=1) == STALE and a.commit(9, epoch=3) == STALE and a.commit(9) == 0
     assert a.describe()["state"] == "Stable"
     assert b.beat(-1) == 0 and b.epoch == -1
     assert b.beat(3) == UNKNOWN_MEMBER
