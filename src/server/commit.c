@@ -107,8 +107,8 @@ void commit_if_wanted(struct server *server)
 	}
 	pthread_mutex_lock(&server->commit_lock);
 	server->commit_go = true;
-	pthread_cond_signal(&server->commit_wanted);
 	pthread_mutex_unlock(&server->commit_lock);
+	pthread_cond_signal(&server->commit_wanted); /* when it wakes, the lock is free */
 }
 
 void commit_all(struct server *server)
