@@ -80,40 +80,61 @@ struct slice wire_string(struct wire_reader *r)
 	return wire_bytes(r, (size_t)len);
 }
 
+/* --- numbers, of which there are many in each event and each answer --- */
+
+enum { NUMBER_BYTES_MAX = 10 };
+
+/* Where the next one goes; NULL: memory is short. */
+static inline char *number_room(struct buf *buf)
+{
+	if (LIKELY(buf->cap - buf->len >= NUMBER_BYTES_MAX && !buf->failed))
+		return buf->ptr + buf->len;
+	return buf_reserve(buf, NUMBER_BYTES_MAX);
+}
+
+static inline void number_put(struct buf *buf, const void *bytes, size_t len)
+{
+	char *at = number_room(buf);
+
+	if (!at)
+		return;
+	memcpy(at, bytes, len);
+	buf->len += len;
+}
+
 void wire_put_u8(struct buf *buf, uint8_t v)
 {
-	buf_append(buf, &v, 1);
+	number_put(buf, &v, 1);
 }
 
 void wire_put_u16(struct buf *buf, uint16_t v)
 {
 	v = htole16(v);
-	buf_append(buf, &v, 2);
+	number_put(buf, &v, 2);
 }
 
 void wire_put_u32(struct buf *buf, uint32_t v)
 {
 	v = htole32(v);
-	buf_append(buf, &v, 4);
+	number_put(buf, &v, 4);
 }
 
 void wire_put_u64(struct buf *buf, uint64_t v)
 {
 	v = htole64(v);
-	buf_append(buf, &v, 8);
+	number_put(buf, &v, 8);
 }
 
 void wire_put_varint(struct buf *buf, uint64_t v)
 {
-	uint8_t bytes[10];
-	size_t len = 0;
+	char *at = number_room(buf);
 
-	while (v >= 0x80) {
-		bytes[len++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	bytes[len++] = (uint8_t)v;
-	buf_append(buf, bytes, len);
+	if (!at)
+		return;
+	for (; v >= 0x80; v >>= 7)
+		*at++ = (char)(v | 0x80);
+	*at++ = (char)v;
+	buf->len = (size_t)(at - buf->ptr);
 }
 
 void wire_put_string(struct buf *buf, struct slice s)
