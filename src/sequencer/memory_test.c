@@ -276,7 +276,7 @@ static void the_beginning(void **state)
 		mem_fail_nth(k);
 		s = sequencer_new(&f.config, &f.store, seed);
 		mem_fail_nth(0);
-		assert_true(k < 30);
+		assert_true(k < 60);
 	}
 	assert_true(k > 5);
 	mem_fail_nth(1);
