@@ -182,3 +182,33 @@ def test_every_record_needs_a_key(server, compression):
     producer.produce("cache", key="k", value="x" * 500, on_delivery=failed)
     assert producer.flush(CLIENT_S) == 0
     assert len(everything(server, "cache")) == 1
+
+
+def test_killed_amid_compaction(server):
+    """Every acknowledged value that is the last of its key is there, or a later one of the same producer."""
+    make(server, "cache")
+    acked, number = {}, 0
+
+    def told(error, message):
+        if error is None:
+            acked[message.key()] = max(acked.get(message.key(), 0), int(message.value()))
+
+    for _ in range(6):
+        producer = producer_of(server, enable_idempotence=True, compression_type="lz4")
+        done = server.metrics()["bide_compactions_total"]
+        while server.metrics()["bide_compactions_total"] < done + 3:
+            for k in range(50):
+                number += 1
+                producer.produce("cache", key=f"key-{k}", value=str(number), on_delivery=told)
+            producer.poll(0)
+            while len(producer) > 2000:
+                producer.poll(0.1)
+        server.kill9()
+        producer.purge()
+        producer.poll(0)
+        del producer
+        server.restart()
+        last = last_of(everything(server, "cache"))
+        assert last.keys() >= acked.keys()
+        assert all(int(last[key]) >= value for key, value in acked.items())
+    assert server.metrics()["bide_compactions_failed_total"] == 0
