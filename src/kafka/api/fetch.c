@@ -85,18 +85,46 @@ static void look_at(struct kafka_call *call, bool watch)
 
 /* --- waiting --- */
 
-static void expired(struct kafka_call *call)
+/* What was seen when the wait began. */
+static void remember(const struct fetch_set *set, struct fetch_look *look)
 {
-	look_at(call, false);
+	struct fetch_partition *p = look->partitions;
+
+	list_each (node, &set->changed) {
+		const struct fetch_spot *spot = fetch_spot_of(node);
+
+		p->outcome = OUTCOME_OK;
+		p->high_watermark = spot->seen;
+		p->stable_offset = spot->seen - spot->unstable;
+		p->log_start_offset = spot->earliest;
+		p++;
+	}
+}
+
+/* The end of a wait, with what there is. Where nothing came nobody need be asked: it is as it was. */
+static void wait_over(struct kafka_call *call)
+{
+	struct fetch_set *set = call->own;
+	struct fetch_look *look;
+
+	if (set->heard || set->id) {
+		look_at(call, false);
+		return;
+	}
+	look = look_new(call);
+	if (!look)
+		return;
+	remember(set, look);
+	fetch_answer(call, look);
 }
 
 static void behind(struct kafka_call *call)
 {
 	kafka_call_unpark(call);
-	look_at(call, false);
+	wait_over(call);
 }
 
-static const struct kafka_waits fetch_waits = {.expired = expired, .behind = behind};
+static const struct kafka_waits fetch_waits = {.expired = wait_over, .behind = behind};
 
 /* Each hears from now on what comes. One that cannot, because too many hang there already, is looked at when the wait is over;
  * one of a session in any case. False: there is such a one. */
@@ -106,6 +134,7 @@ static bool hang(struct fetch_set *set, const struct fetch_look *look)
 	size_t left = look->spot_count;
 	bool all = true;
 
+	set->heard = false;
 	list_each_safe (node, &set->changed) {
 		struct fetch_spot *spot = fetch_spot_of(node);
 		bool hangs;
@@ -115,7 +144,10 @@ static bool hang(struct fetch_set *set, const struct fetch_look *look)
 		hangs = fetch_spot_hang(spot, p->stream);
 		spot->news |= spot->seen != p->high_watermark;
 		spot->seen = p->high_watermark;
+		spot->earliest = p->log_start_offset;
+		spot->unstable = (uint32_t)(p->high_watermark - p->stable_offset);
 		spot->full = p->bytes >= spot->max_bytes;
+		set->heard |= !hangs || p->bytes || p->high_watermark - p->stable_offset > UINT32_MAX;
 		if (set->id && !set->whole && hangs && !spot->news && !p->bytes)
 			list_remove(&spot->changed);
 		all &= hangs;
@@ -171,7 +203,7 @@ static void spot_grew(struct fetch_spot *spot, const struct stream_growth *growt
 	if (!grew && !growth->deleted && !growth->trimmed)
 		return;
 	fetch_spot_change(spot);
-	spot->news = true;
+	spot->news = set->heard = true;
 	if (growth->deleted || spot->offset < growth->earliest_offset)
 		set->woken = true;
 	if (grew)

@@ -15,7 +15,9 @@ struct fetch_spot {
 	struct list changed; /* in set->changed */
 	struct fetch_topic *topic;
 	uint64_t offset;
-	uint64_t seen; /* the end of its stream as it was told last */
+	uint64_t seen;     /* the end of its stream as it was told last */
+	uint64_t earliest; /* its beginning, as it was looked at last */
+	uint32_t unstable; /* how far before the end the first open transaction began then */
 	int32_t partition;
 	uint32_t max_bytes;
 	int16_t error; /* what is wrong with it without a look */
@@ -53,6 +55,7 @@ struct fetch_set {
 	uint64_t came_bytes;    /* while a look is under way */
 	bool committed;
 	bool woken; /* something came that ends the wait, whatever its bytes */
+	bool heard; /* something came since it was looked at, or was there, so that it has to be looked at for an answer */
 	/* Of a session. */
 	bool ids;           /* its topics have ids, and no names */
 	bool whole;         /* the next answer tells of all its spots */

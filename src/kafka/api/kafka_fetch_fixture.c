@@ -19,11 +19,21 @@ int fetch_setup(void **state)
 	return 0;
 }
 
+/* One answer. */
+static void writer_hears(void)
+{
+	static char answer[1 << 16];
+
+	for (int turns = 0; recv(writer.fd, answer, sizeof(answer), 0) <= 0; turns++) {
+		assert_true(turns < TURNS_MAX);
+		door_turn();
+	}
+}
+
 void fetch_begin(void)
 {
 	static struct kafka_new_topic topic = {.name = SLICE_INIT("t"), .num_partitions = PARTITIONS, .replication_factor = 1};
 	static const struct kafka_create_topics_request make = {.topics = {.at = &topic, .count = 1}};
-	size_t had;
 
 	door_begin();
 	reader.fd = door_connect();
@@ -31,9 +41,7 @@ void fetch_begin(void)
 	buf_clear(&bytes);
 	request_put(&bytes, &(struct request){KAFKA_CREATE_TOPICS, 5, &make});
 	assert_true(send(writer.fd, bytes.ptr, bytes.len, 0) > 0);
-	for (had = door.commands; door.commands == had;)
-		door_turn();
-	door_turn();
+	writer_hears();
 }
 
 int fetch_teardown(void **state)
@@ -154,7 +162,6 @@ size_t write_to(int32_t partition, unsigned count)
 	struct kafka_produce_topic topic = {.name = SLICE_INIT("t"), .partition_data = {.at = &part, .count = 1}};
 	struct kafka_produce_request request = {.acks = -1, .topic_data = {.at = &topic, .count = 1}};
 	struct batch_record records[16];
-	char answer[256];
 
 	assert_true(count <= 16);
 	for (unsigned i = 0; i < count; i++)
@@ -165,9 +172,6 @@ size_t write_to(int32_t partition, unsigned count)
 	buf_clear(&bytes);
 	request_put(&bytes, &(struct request){KAFKA_PRODUCE, 9, &request});
 	assert_true(send(writer.fd, bytes.ptr, bytes.len, 0) == (ssize_t)bytes.len);
-	for (int turns = 0; recv(writer.fd, answer, sizeof(answer), 0) <= 0; turns++) {
-		assert_true(turns < TURNS_MAX);
-		door_turn();
-	}
+	writer_hears();
 	return batch.len;
 }

@@ -88,7 +88,7 @@ static void a_parked_fetch_is_small(void **state)
 	/* The first spots' and the board's memory comes in one piece; sanitizers' allocators tell nothing. */
 	assert_true(each < 768 + (64 * 1024 + 4096) / ARRAY_COUNT(clients));
 	assert_true(sizeof(struct kafka_call) + sizeof(struct fetch_set) + sizeof(struct fetch_topic) <= 512);
-	assert_true(sizeof(struct fetch_spot) <= 96);
+	assert_true(sizeof(struct fetch_spot) <= 104);
 	for (size_t i = 0; i < ARRAY_COUNT(clients); i++)
 		close(clients[i]);
 	buf_deinit(&bytes);
@@ -111,6 +111,35 @@ static void too_many_partitions_wait_and_are_looked_at_in_the_end(void **state)
 	assert_true(door_stats().parked == 1);
 	hear();
 	assert_true(heard(PARTITIONS - 1)->records.len > 0);
+}
+
+static void where_nothing_came_nobody_is_asked_in_the_end(void **state)
+{
+	struct kafka_fetch_request request = ask_all(100, 1000);
+	uint64_t before;
+
+	(void)state;
+	fetch_begin();
+	write_to(1, 2);
+	write_to(2, 2);
+	asked[1].fetch_offset = asked[2].fetch_offset = 2;
+	before = door.commands;
+	ask(&request);
+	hear();
+	assert_true(door.commands == before + 1);
+	assert_true(heard(1)->high_watermark == 2 && heard(1)->last_stable_offset == 2 && heard(1)->log_start_offset == 0);
+	assert_true(heard(1)->records.len == 0 && heard(1)->records.ptr && heard(3)->high_watermark == 0);
+	/* Something was there, or came, but too little. */
+	asked[2].fetch_offset = 0;
+	ask(&request);
+	hear();
+	assert_true(heard(1)->records.len == 0 && heard(2)->records.len > 0);
+	asked[2].fetch_offset = 2;
+	ask(&request);
+	until_parked();
+	write_to(3, 1);
+	hear();
+	assert_true(heard(2)->records.len == 0 && heard(3)->records.len > 0);
 }
 
 /* --- how much --- */
@@ -163,6 +192,7 @@ int main(void)
 		TEST(nobody_there_and_no_more_growths_come),
 		TEST(a_parked_fetch_is_small),
 		TEST(too_many_partitions_wait_and_are_looked_at_in_the_end),
+		TEST(where_nothing_came_nobody_is_asked_in_the_end),
 		TEST(batches_come_whole_and_within_the_limits),
 	};
 
