@@ -37,6 +37,7 @@ enum outcome {
 	OUTCOME_PARTITIONS,   /* TOPIC_…: a number of partitions that cannot be */
 	OUTCOME_SETTING,      /* TOPIC_…: a setting that there is not, or not with that value */
 	OUTCOME_TOO_LARGE,    /* PRODUCE: longer than the topic takes; GROUP_…: than a member may say */
+	OUTCOME_TIME,         /* PRODUCE: the records' time is too far from the server's for this topic */
 	OUTCOME_PACKED,       /* PRODUCE: the topic is compacted, and what the batch holds has not been looked at */
 	OUTCOME_RECORD,       /* PRODUCE: a record without a key, and the topic is compacted */
 	OUTCOME_TXN,          /* PRODUCE, PRODUCER_ID, TXN_…: no such transaction, or not in that state */

@@ -33,10 +33,24 @@ static enum outcome judge_sequence(const struct sequence *sequence, const struct
 	return (uint64_t)batch->base_sequence == sequence_next(sequence) ? OUTCOME_OK : OUTCOME_GAP;
 }
 
+/* Where the producer's time counts, and the topic says how far it may be from the server's. */
+static bool time_fits(const struct sequencer *s, const struct topic *topic, const struct produce_batch *batch)
+{
+	uint64_t first_ms = (uint64_t)batch->first_time_ms, max_ms = (uint64_t)batch->max_time_ms;
+
+	if (topic->limits.append_time)
+		return true;
+	if (batch->first_time_ms >= 0 && first_ms < s->now_ms && s->now_ms - first_ms > topic->limits.time_before_ms)
+		return false;
+	return batch->max_time_ms < 0 || max_ms <= s->now_ms || max_ms - s->now_ms <= topic->limits.time_after_ms;
+}
+
 static enum outcome judge(const struct sequencer *s, const struct topic *topic, const struct produce_batch *batch)
 {
 	if (batch->size_bytes > topic->limits.max_message_bytes || batch->size_bytes > topic_message_max(s))
 		return OUTCOME_TOO_LARGE;
+	if (!time_fits(s, topic, batch))
+		return OUTCOME_TIME;
 	if (batch->no_key && topic->limits.compact)
 		return OUTCOME_RECORD;
 	if (batch->packed && topic->limits.compact)

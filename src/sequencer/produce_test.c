@@ -96,6 +96,33 @@ static void too_long_or_without_a_key(void **state)
 	assert_int_equal(produce_as(&p), OUTCOME_OK);
 }
 
+static void a_time_too_far_off(void **state)
+{
+	struct produce_partition p;
+
+	(void)state;
+	assert_int_equal(make_topic(T_NAME, 1), OUTCOME_OK);
+	p = batch_of(0, 1, "x");
+	p.batch.first_time_ms = (int64_t)f.now_ms - 10000;
+	p.batch.max_time_ms = (int64_t)f.now_ms + 20000;
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.before.max.ms"), SLICE("9999")), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_TIME);
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.before.max.ms"), SLICE("10000")), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.after.max.ms"), SLICE("19999")), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_TIME);
+	p.batch.first_time_ms = p.batch.max_time_ms = -1;
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	p.batch.first_time_ms = p.batch.max_time_ms = (int64_t)f.now_ms + 20000;
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.after.max.ms"), (struct slice){0}), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.difference.max.ms"), SLICE("5000")), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_TIME);
+	assert_int_equal(set_topic(T_NAME, SLICE("message.timestamp.type"), SLICE("LogAppendTime")), OUTCOME_OK);
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+}
+
 static void the_time_of_the_append(void **state)
 {
 	struct batch_reader reader;
@@ -424,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_produced_is_fetched),
 		TEST(too_long_or_without_a_key),
+		TEST(a_time_too_far_off),
 		TEST(the_time_of_the_append),
 		TEST(producers_repeat_themselves),
 		TEST(sequences_begin_again),

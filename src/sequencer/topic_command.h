@@ -86,8 +86,8 @@ struct produce_batch {
 	char *bytes; /* changed in place */
 	size_t size_bytes;
 	uint32_t count;
-	int64_t max_time_ms;
-	int64_t producer_id; /* -1: none */
+	int64_t first_time_ms, max_time_ms; /* of its records; -1: they have none */
+	int64_t producer_id;                /* -1: none */
 	int16_t producer_epoch;
 	int32_t base_sequence;
 	bool transactional;
@@ -96,9 +96,9 @@ struct produce_batch {
 };
 
 /* OK: appended. SAME: it has been before, at base_offset (error 0 for the client). NOT_FOUND; TOO_LARGE (max.message.bytes); GAP
- * (a sequence was left out); STALE (the producer's epoch is over); RECORD (compacted topic, no key); PACKED (compacted topic,
- * `packed`: it is to be looked into, and sent again); TXN (transactional, and the
- * partition is not in the producer's transaction, or not transactional while one is open); NO_SPACE; NO_MEMORY; STORAGE. */
+ * (a sequence was left out); STALE (the producer's epoch is over); TIME (too far from the server's); RECORD (compacted topic, no
+ * key); PACKED (compacted topic, `packed`: it is to be looked into, and sent again); TXN (transactional, and the partition is not
+ * in the producer's transaction, or not transactional while one is open); NO_SPACE; NO_MEMORY; STORAGE. */
 struct produce_partition {
 	struct topic_ref topic;
 	uint32_t partition;

@@ -69,6 +69,7 @@ struct produce_partition batch_of(uint32_t partition, uint32_t count, const char
 		.batch = {.bytes = bytes->ptr,
 			  .size_bytes = bytes->len,
 			  .count = count,
+			  .first_time_ms = (int64_t)f.now_ms,
 			  .max_time_ms = (int64_t)f.now_ms,
 			  .producer_id = -1,
 			  .producer_epoch = -1,

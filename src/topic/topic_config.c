@@ -28,9 +28,12 @@ const struct topic_key topic_keys[] = {
 	{"max.message.bytes", "1048588", NULL, TOPIC_KEY_INT, 0, 1 << 30,
 	 "The longest batch, compressed as it comes; the server's max-message bounds it."},
 	{"message.downconversion.enable", "true", NULL, TOPIC_KEY_BOOLEAN, 0, 0, "Of old formats." TOPIC_KEY_IDLE},
-	{"message.timestamp.after.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." TOPIC_KEY_IDLE},
-	{"message.timestamp.before.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." TOPIC_KEY_IDLE},
-	{"message.timestamp.difference.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX, "Of clocks." TOPIC_KEY_IDLE},
+	{"message.timestamp.after.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX,
+	 "A batch whose latest time lies further behind the server's is refused."},
+	{"message.timestamp.before.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX,
+	 "A batch whose first time lies further before the server's is refused."},
+	{"message.timestamp.difference.max.ms", LONG_MAX_TEXT, NULL, TOPIC_KEY_LONG, 0, INT64_MAX,
+	 "Both of the two before, where they are not set."},
 	{"message.timestamp.type", "CreateTime", "CreateTime,LogAppendTime", TOPIC_KEY_STRING, 0, 0,
 	 "Whose time records have: the producer's, or that of the append."},
 	{"min.cleanable.dirty.ratio", "0.5", NULL, TOPIC_KEY_DOUBLE, 0, 1,
@@ -224,6 +227,14 @@ static uint64_t span_of(const struct topic_setting *settings, size_t count, cons
 	return (uint64_t)number < UINT64_MAX / 8 ? (uint64_t)number : UINT64_MAX / 8;
 }
 
+/* What is not limited by itself may be so with the other. */
+static uint64_t time_limit_of(const struct topic_setting *settings, size_t count, const char *name)
+{
+	uint64_t own = span_of(settings, count, name), both = span_of(settings, count, "message.timestamp.difference.max.ms");
+
+	return own < UINT64_MAX / 8 ? own : both;
+}
+
 struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t count)
 {
 	struct slice policy = value_of(settings, count, "cleanup.policy");
@@ -240,6 +251,8 @@ struct topic_limits topic_limits_of(const struct topic_setting *settings, size_t
 	limits.delete_retention_ms = span_of(settings, count, "delete.retention.ms");
 	limits.compaction_lag_ms = span_of(settings, count, "min.compaction.lag.ms");
 	limits.compaction_lag_max_ms = span_of(settings, count, "max.compaction.lag.ms");
+	limits.time_before_ms = time_limit_of(settings, count, "message.timestamp.before.max.ms");
+	limits.time_after_ms = time_limit_of(settings, count, "message.timestamp.after.max.ms");
 	limits.dirty_ratio = ratio_of(value_of(settings, count, "min.cleanable.dirty.ratio"));
 	limits.append_time = slice_eq(value_of(settings, count, "message.timestamp.type"), SLICE("LogAppendTime"));
 	return limits;

@@ -53,12 +53,13 @@ enum { TOPIC_RATIO_ONE = 1000000 };
 struct topic_limits {
 	uint64_t retention_ms, retention_bytes; /* 0: none */
 	uint64_t max_message_bytes;
-	bool append_time;               /* records have the time at which they were appended */
-	bool compact;                   /* of each key the last record is kept; every record needs one */
-	uint64_t delete_retention_ms;   /* a null value stays so long once it is all that is left of its key */
-	uint64_t compaction_lag_ms;     /* what is younger is left alone */
-	uint64_t compaction_lag_max_ms; /* what is older is not */
-	uint32_t dirty_ratio;           /* so much of it may be dirty, of TOPIC_RATIO_ONE */
+	bool append_time;                       /* records have the time at which they were appended */
+	bool compact;                           /* of each key the last record is kept; every record needs one */
+	uint64_t delete_retention_ms;           /* a null value stays so long once it is all that is left of its key */
+	uint64_t compaction_lag_ms;             /* what is younger is left alone */
+	uint64_t compaction_lag_max_ms;         /* what is older is not */
+	uint64_t time_before_ms, time_after_ms; /* so far a producer's time may lie before and behind the server's */
+	uint32_t dirty_ratio;                   /* so much of it may be dirty, of TOPIC_RATIO_ONE */
 };
 
 /* Settings that are not valid count as not set. */

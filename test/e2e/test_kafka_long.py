@@ -1,4 +1,4 @@
-"""Batches much longer than 1 MiB, where a topic takes them: written, read, kept over a crash, found by time, read over HTTP."""
+"""What a topic takes: batches much longer than 1 MiB, written, read, kept over a crash, found by time, read over HTTP; and times."""
 
 import os
 import pathlib
@@ -92,6 +92,16 @@ def test_what_is_too_long_is_told_so(server):
     assert refused.value.args[0].code() == confluent.KafkaError.INVALID_CONFIG
     with pytest.raises(confluent.KafkaException):
         make(server, "longer", max_message_bytes=str(17 * MIB))
+
+
+def test_a_time_too_far_off_is_told_so(server):
+    make(server, "timed", message_timestamp_difference_max_ms="60000")
+    errors = []
+    producer = confluent.Producer({"bootstrap.servers": server.kafka})
+    for timestamp in (1_000_000_000_000, 4_000_000_000_000, 0):  # long ago, far off, now
+        producer.produce("timed", "x", timestamp=timestamp, on_delivery=lambda error, _: errors.append(error and error.code()))
+        assert producer.flush(CLIENT_S) == 0
+    assert errors == [confluent.KafkaError.INVALID_TIMESTAMP] * 2 + [None]
 
 
 def test_a_damaged_one_is_not_sent(server):

@@ -123,6 +123,7 @@ enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch)
 		.bytes = (char *)(uintptr_t)records.ptr,
 		.size_bytes = records.len,
 		.count = head.count,
+		.first_time_ms = (int64_t)head.base_time_ms,
 		.max_time_ms = (int64_t)head.max_time_ms,
 		.producer_id = (int64_t)head.producer_id < 0 ? -1 : (int64_t)head.producer_id,
 		.producer_epoch = (int16_t)head.producer_epoch,
