@@ -37,12 +37,14 @@ export const java_path = (version) => ["classes", "libs/*"].map((name) => join(p
 
 export function java_install(version) {
 	const libs = jars(`java/clients-${version}`, `java-${version}`), classes = join(place.work, `java-${version}`, "classes")
-	const sources = readdirSync(join(place.here, "java")).filter((name) => name.endsWith(".java"))
-	place.once(`java-${version}/compiled`, [`java/clients-${version}/SHA256SUMS`, ...sources.map((name) => `java/${name}`)], () => {
+	const folders = ["java", ...(version >= 4 ? ["java/since-4"] : [])]
+	const files = folders.flatMap((folder) => readdirSync(join(place.here, folder)).map((name) => `${folder}/${name}`))
+	const sources = files.filter((name) => name.endsWith(".java"))
+	place.once(`java-${version}/compiled`, [`java/clients-${version}/SHA256SUMS`, ...sources], () => {
 		rmSync(classes, { recursive: true, force: true })
 		mkdirSync(classes, { recursive: true })
 		const flags = ["-nowarn", "-Xlint:-deprecation,-removal", "-d", classes, "-cp", `${libs}/*`]
-		const { status, stderr } = spawnSync("javac", [...flags, ...sources.map((name) => join(place.here, "java", name))])
+		const { status, stderr } = spawnSync("javac", [...flags, ...sources.map((name) => join(place.here, name))])
 		if (status !== 0) give_up(`javac failed:\n${stderr}`)
 	})
 }

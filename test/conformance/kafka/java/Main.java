@@ -35,13 +35,14 @@ public final class Main {
 		}
 	}
 
-	// Before, group.protocol=consumer was no more than a preview.
-	private static boolean since_4() {
+	private static void since_4(Tap tap, Client client, Groups groups) throws ReflectiveOperationException {
+		Class<?> more;
 		try {
-			return Class.forName("org.apache.kafka.common.GroupState") != null;
+			more = Class.forName("Since4");
 		} catch (ClassNotFoundException e) {
-			return false;
+			return; // not made for this version
 		}
+		more.getMethod("add", Tap.class, Client.class, Groups.class).invoke(null, tap, client, groups);
 	}
 
 	public static void main(String[] args) throws Exception {
@@ -63,10 +64,7 @@ public final class Main {
 		tap.check("group", () -> groups.rebalances("group"));
 		String sticky = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
 		tap.check("cooperative", () -> groups.rebalances("cooperative", "partition.assignment.strategy", sticky));
-		if (since_4()) {
-			tap.check("consumer-resume", () -> groups.resumes("consumer-resume", "group.protocol", "consumer"));
-			tap.check("consumer-group", () -> groups.rebalances("consumer-group", "group.protocol", "consumer"));
-		}
+		since_4(tap, client, groups);
 		tap.check("commit", transactions::commits);
 		tap.check("abort", transactions::aborts);
 		tap.check("txn-offsets", transactions::offsets);

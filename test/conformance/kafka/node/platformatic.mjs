@@ -57,7 +57,7 @@ async function checks(server, prefix) {
 		})
 	}
 
-	async function resume(name = "resume", options = {}) {
+	async function resume(name, options) {
 		const made = await filled(name, 1, 100), kept = { topic: made, partition: 0, offset: 50n, leaderEpoch: 0 }
 		let next = 0
 		await read(made, { groupId: made, mode: "committed", ...options }, async (message, consumer) => {
@@ -215,21 +215,25 @@ async function checks(server, prefix) {
 		that(configs.length, "no configuration")
 	}
 
+	// In a group of the newer kind it commits by the epoch of before, where one began meanwhile; at Apache Kafka, too.
+	function late(error) {
+		if (!error.findBy?.("apiId", "STALE_MEMBER_EPOCH")) throw error
+	}
+
 	async function group(name, options) {
 		const made = await topic(name, PARTITIONS), writer = producer()
 		const send = (numbers) => writer.send({ messages: numbered(made, numbers, PARTITIONS) })
 		const join = async (member) => {
 			const consumer = new Consumer({ ...base, groupId: made, maxWaitTime: 100, ...options })
 			const mine = () => consumer.assignments?.find(({ topic }) => topic === made)?.partitions.length ?? 0
-			consumer.on("consumer:group:join", () => member.has(mine()))
 			const how = { mode: "committed", fallbackMode: "earliest", autocommit: false, highWaterMark: 50 }
 			const stream = await consumer.consume({ topics: [made], ...how })
-			member.has(mine())
 			let leaving = false
 			const over = (async () => {
 				for await (const message of stream) {
 					member.read([number(message)])
-					await message.commit()
+					member.has(mine()) // whose change is not told of in every kind of group
+					await message.commit().catch(late)
 					if (leaving) break
 				}
 			})()
@@ -251,8 +255,10 @@ async function checks(server, prefix) {
 		zstd: process.versions.zstd ? codec("zstd")[1] : skip("this version of Node.js has none"),
 		idempotent: () => there_and_back("idempotent", "none", { idempotent: true }),
 		"acks=1": () => there_and_back("acks", "none", { acks: 1 }),
-		resume,
+		resume: () => resume("resume"),
 		group: () => group("group"),
+		"consumer-resume": () => resume("consumer-resume", { groupProtocol: "consumer" }),
+		"consumer-group": () => group("consumer-group", { groupProtocol: "consumer" }),
 		cooperative: skip("it has no such way of dividing"),
 		commit, abort, "txn-offsets": txn_offsets,
 		fence: skip("it keeps who may write to itself"),

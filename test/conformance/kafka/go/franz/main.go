@@ -239,6 +239,7 @@ func main() {
 			{Name: "resume", Run: c.resume},
 			c.group("group", kgo.Balancers(kgo.RangeBalancer())),
 			c.group("cooperative", kgo.Balancers(kgo.CooperativeStickyBalancer())),
+			c.group("consumer-group", kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer()),
 		}, c.more()...)
 	})
 }
