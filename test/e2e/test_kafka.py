@@ -173,6 +173,18 @@ def test_offsets_as_the_oldest_clients_ask(server, topic):
             assert struct.unpack(">iihiq", body[-22:]) == (1, 0, 0, 1, offset)
 
 
+def test_offsets_as_where_a_log_lies_in_two_places(server, topic):
+    made(server, topic)
+    name = bytes([len(topic) + 1]) + topic.encode()
+    with server.open_kafka() as conn:
+        conn.send(produce(1, topic, 0, batch(b"a", b"b", b"c"))).answer()
+        for version, at, offset, epoch in ((8, -4, 0, 0), (9, -5, -1, -1), (9, -3, 2, 0)):
+            ask = struct.pack(">ibb", -1, 0, 2) + name + struct.pack(">biiqbbb", 2, 0, -1, at, 0, 0, 0)
+            body = conn.send(flexible(LIST_OFFSETS, version, 2, ask)).answer()[1]
+            error, _, found, found_epoch = struct.unpack(">hqqi", body[-25:-3])
+            assert (error, found, found_epoch) == (0, offset, epoch)
+
+
 def test_a_batch_behind_what_makes_its_topic_finds_it(server, topic):
     with server.open_kafka() as conn:
         conn.send(metadata(1, topic) + produce(2, topic, 0, batch(b"a")) + fetch(3, topic, 0, 0))

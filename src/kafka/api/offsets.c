@@ -7,10 +7,15 @@
 
 #include <errno.h>
 
+/* Where a log that lies here and elsewhere begins to be here (KIP-405), and ends to be elsewhere (KIP-1005): this one is all
+ * here. */
+enum { AT_EARLIEST_HERE = -4, AT_LATEST_ELSEWHERE = -5 };
+
 /* One of the request's partitions. */
 struct asked {
 	struct offset_partition *partition; /* NULL: refused */
 	enum kafka_error error;
+	bool elsewhere;
 };
 
 struct offsets {
@@ -115,7 +120,7 @@ static void listed_fill(struct kafka_call *call, const struct kafka_ask *ask, co
 	listed->error_code = (int16_t)error;
 	listed->timestamp = listed->offset = -1;
 	listed->leader_epoch = -1;
-	if (error)
+	if (error || asked->elsewhere)
 		return;
 	listed->offset = asked->partition->offset;
 	listed->timestamp = asked->partition->at >= 0 || asked->partition->at == OFFSET_MAX_TIME ? asked->partition->time_ms : -1;
@@ -172,12 +177,15 @@ void list_offsets_handle(struct kafka_call *call, const void *message)
 
 		for (uint32_t j = 0; j < topic->partitions.count; j++) {
 			const struct kafka_list_offsets_partition *one = &topic->partitions.at[j];
+			int64_t at = one->timestamp;
 
-			if (one->timestamp < OFFSET_MAX_TIME)
+			asked->elsewhere = at == AT_LATEST_ELSEWHERE;
+			if (at == AT_EARLIEST_HERE || at == AT_LATEST_ELSEWHERE)
+				at = OFFSET_EARLIEST;
+			if (at < OFFSET_MAX_TIME)
 				asked->error = KAFKA_UNSUPPORTED_VERSION;
 			else
-				offsets_add(offsets, asked, topic->name, one->partition_index, one->current_leader_epoch,
-					    one->timestamp);
+				offsets_add(offsets, asked, topic->name, one->partition_index, one->current_leader_epoch, at);
 			asked++;
 		}
 	}

@@ -19,7 +19,7 @@ enum { KAFKA_OFFER_COUNT = 2, KAFKA_NOT = -1 };
 #define KAFKA_APIS(API)                                                                                                          \
 	API(PRODUCE, 0, produce, 9, 0, 9, 12)                                                                                    \
 	API(FETCH, 1, fetch, 12, 4, 12, 16)                                                                                      \
-	API(LIST_OFFSETS, 2, list_offsets, 6, 0, 7, 7)                                                                           \
+	API(LIST_OFFSETS, 2, list_offsets, 6, 0, 7, 9)                                                                           \
 	API(METADATA, 3, metadata, 9, 0, 9, 12)                                                                                  \
 	API(OFFSET_COMMIT, 8, offset_commit, 8, 1, 8, 9)                                                                         \
 	API(OFFSET_FETCH, 9, offset_fetch, 6, 1, 8, 9)                                                                           \

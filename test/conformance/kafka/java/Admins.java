@@ -245,7 +245,9 @@ final class Admins {
 		for (var entry : admin.describeConfigs(all).all().get().entrySet()) {
 			Tap.that(!entry.getValue().entries().isEmpty(), entry.getKey() + " has no configuration");
 		}
-		for (var spec : List.of(OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.maxTimestamp(), OffsetSpec.forTimestamp(0))) {
+		var specs = List.of(OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.maxTimestamp(), OffsetSpec.forTimestamp(0),
+			OffsetSpec.earliestLocal(), OffsetSpec.latestTiered());
+		for (var spec : specs) {
 			var wanted = new HashMap<TopicPartition, OffsetSpec>();
 			for (int p = 0; p < 3; p++) wanted.put(new TopicPartition(topic, p), spec);
 			Tap.equal(admin.listOffsets(wanted).all().get().size(), 3, "offsets");
