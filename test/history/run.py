@@ -35,7 +35,8 @@ from final import Final  # noqa: E402
 from history import Recorder, load  # noqa: E402
 
 TOPICS = {"log": 3, "cut": 2, "source": 2, "made": 2}
-FLAGS = ("--segment-size", "2M")
+SEGMENT_BYTES = 2 << 20  # the least there may be, so that checkpoints are made, and the tidier has work
+FLAGS = ("--segment-size", str(SEGMENT_BYTES))
 ALL = {
     "rdkafka": "plain idempotent transact follow follow-raw join join join-raw join-new join-new process process delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
@@ -93,7 +94,8 @@ class Run:
         self.server = KafkaServer(os.path.join(self.folder, "data"), *flags, faults=faults)
         self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
         self.days, self.stops, self.relay = days, 0, None
-        self.kills, self.checkpoints, self.most_segments, self.problems, self.clients = 0, set(), 0, [], []
+        self.kills, self.checkpoints, self.problems, self.clients = 0, set(), [], []
+        self.segments = self.written = 0  # in the end; in all
 
     def takes_part(self, role):
         return (not self.only or role in self.only) and (role != "join-new" or NEW_GROUPS)
@@ -134,7 +136,6 @@ class Run:
 
     def kill(self):
         self.kills += 1
-        self.most_segments = max(self.most_segments, self.server.metrics()["bide_journal_segments"])
         try:
             self.checkpoints.add(os.stat(os.path.join(self.server.data, "checkpoint")).st_ino)
         except FileNotFoundError:
@@ -183,6 +184,8 @@ class Run:
                 self.problems.append(f"{client.name} ended with {code}")
         self.kill()
         self.final.read()
+        metrics = self.server.metrics()
+        self.segments, self.written = metrics["bide_journal_segments"], metrics["bide_journal_end_bytes"] // SEGMENT_BYTES + 1
         if self.server.stop() != 0:
             self.problems.append("the server did not leave in good order")
 
@@ -227,7 +230,7 @@ def summary(run):
     read = sum(len(records) for op in run.ops if op["f"] == "poll" for records in op.get("records", {}).values())
     rows.append(f"{read} records read; {counts['assigned', 'ok']} assignments by rebalances, {counts['assign', 'ok']} by readers")
     rows.append(f"{len(run.clients)} clients, {counts['broken', 'ok']} lives of them broken; {run.kills} kills, {run.stops} stops, "
-                f"{len(run.checkpoints)} checkpoints or more, up to {run.most_segments:.0f} segments")
+                f"{len(run.checkpoints)} checkpoints or more; {run.segments:.0f} segments of {run.written:.0f} left")
     return rows
 
 
