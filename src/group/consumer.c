@@ -321,9 +321,10 @@ static int next_of(const struct groups *groups, const struct consumer *consumer,
 	enum holding_state state;
 
 	divide(consumer, sets);
-	if (consumer->state == HOLDING_UNREVOKED && still_owns_some(&sets->pending, owned))
+	if (consumer->state == HOLDING_UNREVOKED && still_owns_some(&sets->pending, owned) && (owned || !consumer->has_let_go))
 		return 0;
-	if (sets->lost.count && still_owns_some(&sets->lost, owned)) {
+	if (sets->lost.count && !next->joins) {
+		next->lacks = !still_owns_some(&sets->lost, owned);
 		*ret_event = held_event(consumer, consumer->epoch, HOLDING_UNREVOKED);
 		ret_event->previous_epoch = consumer->previous_epoch;
 		return say(next, &sets->kept, &sets->lost, ret_event);

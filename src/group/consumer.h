@@ -6,7 +6,8 @@
  * The epoch of the assignment, which follows it: an assignor (assign.h) has said anew what each is to have, its *target*. Each
  * member's own, which follows that: at a beat it is told what it has *now*, and moves towards its target.
  *
- * A member that has what its target has not is told to give it up (UNREVOKED), and stays at its epoch until it says that it has.
+ * A member that has what its target has not is told to give it up (UNREVOKED), and stays at its epoch until it says that it has;
+ * what it said before it was told does not count, since it may just be taking up what it was told earlier.
  * Then it comes to the assignment's epoch, and has of its target what nobody else has; if something is missing it is UNRELEASED,
  * and gets that at a later beat. So no partition is ever two members'. Who does not give up within its rebalance timeout is out,
  * and who is silent for the session timeout.
@@ -50,6 +51,7 @@ struct consumer {
 	struct heap_node session;
 	uint64_t look_at_ms, alive_until_ms;
 	uint64_t revoke_until_ms; /* UNREVOKED; else UINT64_MAX */
+	bool has_let_go;          /* UNREVOKED: of that it had none when it was told, as it said */
 	struct group *group;
 	struct consumer_said *said;
 	struct places target;    /* owned */
@@ -101,6 +103,8 @@ int consumer_says(const struct consumer *consumer, const struct consumer_beat *b
  * that it has; NULL: it does not say. */
 struct consumer_next {
 	uint32_t known_epoch; /* the member's, as far as it is known to know */
+	bool joins;           /* it begins anew, and has nothing */
+	bool lacks;           /* what comes back: of what it is to give up it says that it has none */
 	struct buf assigned, revoking;
 };
 int consumer_next(const struct groups *groups, const struct consumer *consumer, const struct places *owned,

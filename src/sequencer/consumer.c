@@ -241,7 +241,8 @@ static void set_revoke(struct sequencer *s, struct consumer *consumer)
 
 static enum outcome hold(struct beating *b)
 {
-	struct consumer_next next = {.known_epoch = b->beat->epoch > 0 ? (uint32_t)b->beat->epoch : b->consumer->epoch};
+	struct consumer_next next = {.known_epoch = b->beat->epoch > 0 ? (uint32_t)b->beat->epoch : b->consumer->epoch,
+				     .joins = b->beat->epoch == CONSUMER_JOINS};
 	struct group_event e;
 	enum outcome outcome = OUTCOME_OK;
 	int r = consumer_next(&b->s->groups, b->consumer, b->beat->has_owned ? &b->beat->owned : NULL, &next, &e);
@@ -252,6 +253,7 @@ static enum outcome hold(struct beating *b)
 		outcome = group_emit(b->s, &e, b->group);
 	if (r > 0 && outcome == OUTCOME_OK) {
 		b->has_moved = true;
+		b->consumer->has_let_go = next.lacks;
 		set_revoke(b->s, b->consumer);
 	}
 	consumer_next_deinit(&next);

@@ -47,6 +47,43 @@ static void a_partition_moves_when_it_was_given_up(void **state)
 	expect_replays();
 }
 
+/* It says that it has nothing, while it is just taking up what it was told: that it gave something up it can say only when it
+ * knows that it is to. */
+static void what_was_said_before_does_not_count(void **state)
+{
+	(void)state;
+	ok(reader_join(&a));
+	ok(reader_join(&b));
+	a.has = 0;
+	ok(reader_say(&a, beat_of(&a), true));
+	assert_int_equal(count_of(a.told), 2);
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	a.has = all_of(0, 4);
+	ok(reader_say(&a, beat_of(&a), true));
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	ok(reader_obey(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+}
+
+/* It had nothing indeed, and says nothing more: nothing has changed. */
+static void who_had_nothing_need_not_say_it_twice(void **state)
+{
+	(void)state;
+	ok(reader_join(&a));
+	ok(reader_join(&b));
+	a.has = 0;
+	ok(reader_say(&a, beat_of(&a), true));
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	ok(reader_beat(&a));
+	assert_int_equal(a.epoch, 2);
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+}
+
 static void who_leaves_leaves_its_partitions(void **state)
 {
 	(void)state;
@@ -305,6 +342,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_first_gets_all),
 		T(a_partition_moves_when_it_was_given_up),
+		T(what_was_said_before_does_not_count),
+		T(who_had_nothing_need_not_say_it_twice),
 		T(who_leaves_leaves_its_partitions),
 		T(who_is_silent_is_out),
 		T(who_gives_nothing_up_is_out),
