@@ -6,7 +6,8 @@ import kafka
 from kafka import errors
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS, Abortable, Broken, split, within
+from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS
+from client import Abortable, Broken, split, within
 
 OLD = "enable_idempotence" not in kafka.KafkaProducer.DEFAULT_CONFIG
 MODES = ("plain",) if OLD else ("plain", "idempotent", "transactional")
@@ -129,8 +130,8 @@ class Reader:
 
     def __init__(self, server, isolation, group=None, changed=None):
         self.changed = changed
-        conf = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "fetch_max_wait_ms": 200, "request_timeout_ms": 15_000}
-        conf["fetch_max_bytes"] = FETCH_BYTES
+        conf = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "request_timeout_ms": 15_000}
+        conf.update(fetch_max_wait_ms=200, fetch_max_bytes=FETCH_BYTES)
         if not OLD:
             conf["isolation_level"] = isolation
         if group:

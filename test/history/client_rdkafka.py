@@ -5,7 +5,8 @@ import time
 
 import confluent_kafka as rd
 
-from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS, Abortable, Broken, split, within
+from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS
+from client import Abortable, Broken, split, within
 
 MODES = ("plain", "idempotent", "transactional")
 ISOLATIONS = ("read_committed", "read_uncommitted")
@@ -124,15 +125,16 @@ class Writer:
 
 
 class Reader:
-    """`changed` is called with "assigned" or "revoked", and the keys, when a rebalance says so."""
+    """`changed` is called with "assigned" or "revoked", and the keys, when a rebalance says so. `member`: more of its settings."""
 
-    def __init__(self, server, isolation, group=None, changed=None, new=False):
+    def __init__(self, server, isolation, group=None, changed=None, member=()):
         self.changed, self.ended = changed, {}
         classic = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS}
         self.consumer = rd.Consumer(
             {
                 **common(server),
-                **({"group.protocol": "consumer"} if new else classic),
+                **({} if "group.protocol" in member else classic),
+                **dict(member),
                 "group.id": group or "nobody",
                 "isolation.level": isolation,
                 "enable.auto.commit": False,

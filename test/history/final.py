@@ -9,7 +9,8 @@ from bide_server import SLOW
 from history import Poll
 
 END_S = 60 * SLOW
-GROUPS = {"readers": ("log", "cut"), "raw-readers": ("log", "cut"), "new-readers": ("log", "cut"), "makers": ("source",)}
+READERS = ("readers", "raw-readers", "new-readers", "static-readers")
+GROUPS = {**{group: ("log", "cut") for group in READERS}, "makers": ("source",)}
 
 
 class Final:

@@ -314,6 +314,8 @@ def delete_records(address, key, before):
     return "ok" if error == 0 else "info", error
 
 
+STICKY = {"partition.assignment.strategy": "cooperative-sticky"}  # of those that stay, nothing is taken away
+
 ROLES = {
     "plain": lambda ctx: produce(ctx, "plain"),
     "idempotent": lambda ctx: produce(ctx, "idempotent"),
@@ -322,7 +324,8 @@ ROLES = {
     "follow-raw": lambda ctx: follow(ctx, RAW),
     "join": lambda ctx: join(ctx, COMMITTED, "readers"),
     "join-raw": lambda ctx: join(ctx, RAW, "raw-readers"),
-    "join-new": lambda ctx: join(ctx, COMMITTED, "new-readers", new=True),
+    "join-new": lambda ctx: join(ctx, COMMITTED, "new-readers", member={"group.protocol": "consumer"}),
+    "join-static": lambda ctx: join(ctx, COMMITTED, "static-readers", member={**STICKY, "group.instance.id": ctx.name}),
     "process": lambda ctx: process(ctx, "makers"),
     "delete": delete,
 }

@@ -4,9 +4,8 @@
     run.py [--time 120] [--seed N] [--folder DIR] [--few] [--only ROLE,…] [--days kill,stop,cut]
            [--flags "--sync 20ms"] [--faults sync:delay=20ms] [--plant tail|lie]
 
-`--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end it
-is killed once more and started again, and everything is read to the end. `--few`: as many clients as fit a
-short test. `--plant` makes the server lose what it had acknowledged, or a client lie: the checker must find that.
+`--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end
+it is killed once more and started again, and everything is read. `--few`: as many clients as fit a short test. `--plant` makes the server lose what it had acknowledged, or a client lie: the checker must find that.
 """
 
 import argparse
@@ -38,7 +37,8 @@ TOPICS = {"log": 3, "cut": 2, "source": 2, "made": 2}
 SEGMENT_BYTES = 2 << 20  # the least there may be, so that checkpoints are made, and the tidier has work
 FLAGS = ("--segment-size", str(SEGMENT_BYTES))
 ALL = {
-    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw join-new join-new process process delete",
+    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw join-new join-new join-static join-static process process"
+    " delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
     "http": "plain follow",
 }
