@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#ifdef BENCH_HAS_RDKAFKA
+#include <librdkafka/rdkafka.h>
+#endif
 
 static const struct {
 	const char *name;
@@ -82,6 +85,9 @@ static _Noreturn void usage(void)
 	fputs("usage: bide-bench COMMAND [--option value]…\n\ncommands:\n", stderr);
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		fprintf(stderr, "  %-13s %s\n", commands[i].name, commands[i].help);
+#ifdef BENCH_HAS_RDKAFKA
+	fprintf(stderr, "\nwith librdkafka %s\n", rd_kafka_version_str());
+#endif
 	exit(2);
 }
 

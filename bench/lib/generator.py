@@ -1,6 +1,7 @@
 """bide-bench as seen from Python: one measurement per call, or a conversation over its stdin for `park`."""
 
 import json
+import re
 import subprocess
 
 from servers import Broken, child_setup
@@ -34,10 +35,19 @@ def measure(command, server=None, **options):
         raise Broken(f"{command} against {whom} said: {done.stdout.strip()[:300]}") from None
 
 
+def usage():
+    return subprocess.run([program], capture_output=True, text=True, check=False).stderr
+
+
 def has(command):
     """Whether bide-bench was built with it."""
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    return f" {command} " in done.stderr
+    return f" {command} " in usage()
+
+
+def library_version():
+    """Of the librdkafka that bide-bench has; None: it has none."""
+    found = re.search(r"librdkafka (\d+\.\d+\.\d+)", usage())
+    return found and found.group(1)
 
 
 class Conversation:

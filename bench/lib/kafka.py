@@ -8,6 +8,7 @@ import time
 import generator
 import kafka_servers
 import kafka_tables
+import machine
 import servers
 from kafka_servers import BideKafka, BideKafkaUnsynced, Kafka, KafkaSynced
 
@@ -352,7 +353,9 @@ class KafkaBench:
         return kafka_tables.summary(self)
 
     def versions(self):
-        return {"Apache Kafka": Kafka.version()} if Kafka.version() else {}
+        """Of whom it was measured beside, and with."""
+        found = {"Apache Kafka": Kafka.version(), "Java": machine.version_of("java", "-version"), "librdkafka": generator.library_version()}
+        return {name: version for name, version in found.items() if version}
 
     def complete(self):
         """What kept it from being the whole comparison, or None."""
