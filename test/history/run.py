@@ -33,7 +33,7 @@ from client_rdkafka import NEW_GROUPS  # noqa: E402
 from final import Final  # noqa: E402
 from history import Recorder, load  # noqa: E402
 
-TOPICS = {"log": 3, "cut": 2, "source": 2, "made": 2}
+TOPICS = {"log": 3, "cut": 2, "source": 3, "made": 2}  # something for every member of a group
 SEGMENT_BYTES = 2 << 20  # the least there may be, so that checkpoints are made, and the tidier has work
 FLAGS = ("--segment-size", str(SEGMENT_BYTES))
 ALL = {

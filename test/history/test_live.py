@@ -28,4 +28,4 @@ def test_a_journal_that_loses_its_end_is_found(tmp_path):
 
 
 def test_a_reader_that_is_shown_everything_is_found(tmp_path):
-    assert "aborted" in live(tmp_path, 4, "lie").found
+    assert "aborted" in live(tmp_path, 6, "lie").found
