@@ -111,21 +111,23 @@ function checks(server, prefix) {
 		equal(await ask("topics", "--describe", "--unavailable-partitions"), "", "what is not available")
 	}
 
-	async function resume() {
-		const made = await topic("resume", 1)
+	async function resume(name, protocol) {
+		const made = await topic(name, 1), how = ["--group", made, "--command-property", `group.protocol=${protocol}`]
 		await produce(made, lines(0, 100))
-		equal(await consume(made, 50, "--group", made), lines(0, 50), "read")
-		equal(await consume(made, 50, "--group", made), lines(50, 100), "read later")
+		equal(await consume(made, 50, ...how), lines(0, 50), "read")
+		equal(await consume(made, 50, ...how), lines(50, 100), "read later")
 	}
 
-	async function group() {
-		const made = await topic("group", 6)
-		const flags = [...broker, "--topic", made, "--group-id", made, "--reset-policy", "earliest", "--verbose"]
+	async function group(name, protocol) {
+		const made = await topic(name, 6), how = ["--group-protocol", protocol, "--reset-policy", "earliest", "--verbose"]
+		const flags = [...broker, "--topic", made, "--group-id", made, ...how]
 		const producer = new Verifiable("verifiable_producer", [...broker, "--topic", made, "--throughput", "300"])
 		const first = new Verifiable("verifiable_consumer", flags)
 		const read = (member) => member.named("record_data").map(({ value }) => value)
-		const assigned = (member) => member.events.findLast((event) => /^partitions_/.test(event.name))
-		const has = (member, count) => assigned(member)?.name === "partitions_assigned" && assigned(member).partitions.length === count
+		const has = (member, count) => {
+			const sum = (name) => member.named(name).reduce((total, { partitions }) => total + partitions.length, 0)
+			return sum("partitions_assigned") - sum("partitions_revoked") === count
+		}
 		await first.until(() => read(first).length > 200)
 		const second = new Verifiable("verifiable_consumer", flags)
 		await first.until(() => has(first, 3))
@@ -241,7 +243,11 @@ function checks(server, prefix) {
 		topic: topics,
 		...Object.fromEntries(codecs.map((codec) => [codec, () => there_and_back(codec, "--compression-codec", codec)])),
 		"acks=1": () => there_and_back("acks", "--command-property", "enable.idempotence=false", "--request-required-acks", "1"),
-		resume, group, configs, offsets, groups, "log-dirs": log_dirs, partitions, "delete-records": delete_records, "delete-topic": delete_topic,
+		resume: () => resume("resume", "classic"),
+		group: () => group("group", "classic"),
+		"consumer-resume": () => resume("consumer-resume", "consumer"),
+		"consumer-group": () => group("consumer-group", "consumer"),
+		configs, offsets, groups, "log-dirs": log_dirs, partitions, "delete-records": delete_records, "delete-topic": delete_topic,
 		everything, transactions, perf,
 	}
 }
