@@ -18,12 +18,11 @@ static uint64_t visible_end(const struct stream *stream, bool committed)
 	return committed ? stream_stable(stream) : stream->next_offset;
 }
 
-static enum outcome fetch_place(const struct sequencer *s, struct fetch_partition *p, struct stream **ret_stream)
+static enum outcome fetch_place(const struct sequencer *s, const struct topic *topic, struct fetch_partition *p)
 {
-	const struct topic *topic = topic_of(s, &p->topic);
 	struct stream *stream = partition_find(s, topic, p->partition);
 
-	*ret_stream = stream;
+	p->found = stream;
 	if (!stream)
 		return OUTCOME_NOT_FOUND;
 	p->stream = stream->number;
@@ -50,22 +49,30 @@ static uint64_t bytes_from(const struct stream *stream, const struct fetch_parti
 	return bytes < p->max_bytes ? bytes : p->max_bytes;
 }
 
+/* The same words: partitions of a topic come one behind the other. */
+static bool same_ref(const struct topic_ref *a, const struct topic_ref *b)
+{
+	return a->name.ptr == b->name.ptr && a->name.len == b->name.len && memcmp(&a->id, &b->id, sizeof(a->id)) == 0;
+}
+
 /* Whether it is to be answered, be it with errors. */
 static bool is_ready(const struct sequencer *s, struct fetch_in *in)
 {
 	uint64_t enough = in->min_bytes < in->max_bytes ? in->min_bytes : in->max_bytes, bytes = 0;
 	bool ready = !in->watch || in->count == 0;
-	struct stream *stream;
+	const struct topic *topic = NULL;
 
 	for (size_t i = 0; i < in->count; i++) {
 		struct fetch_partition *p = &in->partitions[i];
 
-		p->outcome = fetch_place(s, p, &stream);
+		if (i == 0 || !same_ref(&p->topic, &in->partitions[i - 1].topic))
+			topic = topic_of(s, &p->topic);
+		p->outcome = fetch_place(s, topic, p);
 		p->bytes = 0;
 		if (p->outcome != OUTCOME_OK)
 			ready = true;
 		else if (bytes < enough)
-			p->bytes = bytes_from(stream, p, visible_end(stream, in->committed), enough - bytes);
+			p->bytes = bytes_from(p->found, p, visible_end(p->found, in->committed), enough - bytes);
 		bytes += p->bytes;
 	}
 	in->missing_bytes = bytes < enough ? enough - bytes : 0;
@@ -111,7 +118,7 @@ static uint64_t bytes_of(const struct stream_view *view)
 /* 0 or -ENOMEM, also when bytes are gone. What is taken is taken off *left. */
 static int fetch_records(struct sequencer *s, const struct fetch_in *in, struct fetch_partition *p, uint64_t *left, bool *first)
 {
-	const struct stream *stream = stream_find_number(&s->streams, p->stream);
+	const struct stream *stream = p->found;
 	struct stream_read_in read = {
 		.max_bytes = p->max_bytes < *left ? p->max_bytes : *left,
 		.until_offset = visible_end(stream, in->committed),
@@ -142,7 +149,7 @@ static int follow_all(struct sequencer *s, const struct command *c)
 		const struct fetch_partition *p = &c->in.fetch.partitions[i];
 
 		if (p->outcome != OUTCOME_NOT_FOUND)
-			r = follow_begin(s, stream_find_number(&s->streams, p->stream), c->message.thread);
+			r = follow_begin(s, p->found, c->message.thread);
 	}
 	return r;
 }

@@ -135,6 +135,7 @@ struct fetch_partition {
 	/* What became of it. */
 	enum outcome outcome;
 	uint64_t stream; /* its number */
+	void *found;     /* the sequencer's own */
 	uint64_t log_start_offset, high_watermark, stable_offset;
 	uint64_t bytes;                      /* how many there are, max_bytes at most, and no more than were of interest */
 	struct stream_view *view;            /* whoever uses it takes it over and sets NULL here */
