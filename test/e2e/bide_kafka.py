@@ -3,6 +3,8 @@
 import socket
 import struct
 
+import pytest
+
 from bide_client import ANSWER_S
 from bide_server import Server
 
@@ -158,3 +160,48 @@ class KafkaServer(Server):
 
     def until_parked_kafka(self, count):
         return self.eventually(lambda: self.parked_kafka() == count, f"{count} requests of Kafka clients parked")
+
+
+# -- fixtures
+
+
+def kafka_server(*flags):
+    """A fixture: one server for all tests of a file, which must outlive them."""
+
+    @pytest.fixture(scope="module")
+    def server(tmp_path_factory):
+        running = KafkaServer(tmp_path_factory.mktemp("bide") / "data", *flags).start()
+        yield running
+        assert running.running, f"the server died: {running.stderr()}"
+        assert running.stop() == 0, running.stderr()
+
+    return server
+
+
+def kafka_servers():
+    """A fixture: makes servers, of the flags it is called with, for one test."""
+
+    @pytest.fixture
+    def make_servers(tmp_path):
+        made = []
+
+        def make(*flags):
+            made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
+            return made[-1]
+
+        yield make
+        for one in made:
+            if one.running:
+                one.kill9()
+
+    return make_servers
+
+
+def name_of_test():
+    """A fixture: a topic's name that no other test has."""
+
+    @pytest.fixture
+    def topic(request):
+        return "".join(c if c.isalnum() else "-" for c in request.node.name)[:200]
+
+    return topic

@@ -11,14 +11,16 @@ from bide_kafka import (
     FETCH,
     LIST_OFFSETS,
     METADATA,
-    KafkaServer,
     api_versions,
     fetch,
     fetch_in_session,
     fetched_in_session,
     flexible,
     frame,
+    kafka_server,
+    kafka_servers,
     metadata,
+    name_of_test,
     produce,
     string,
 )
@@ -30,31 +32,9 @@ CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 CLIENT_S = 60
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data").start()
-    yield running
-    assert running.running, f"the server died: {running.stderr()}"
-    assert running.stop() == 0, running.stderr()
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.running:
-            one.kill9()
-
-
-@pytest.fixture
-def topic(request):
-    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:200]
+server = kafka_server()
+fresh = kafka_servers()
+topic = name_of_test()
 
 
 def kcat(server, *arguments, stdin=b""):

@@ -6,9 +6,7 @@ import re
 import struct
 import subprocess
 
-import pytest
-
-from bide_kafka import KafkaServer, flexible, metadata
+from bide_kafka import flexible, kafka_servers, metadata
 from bide_server import BIN, clean_environment
 
 HEARTBEAT, DESCRIBE, LIST_GROUPS, COMMIT, DESCRIBE_CLASSIC, DELETE_GROUPS = 68, 69, 16, 8, 15, 42
@@ -16,18 +14,7 @@ FENCED, UNKNOWN_MEMBER, NOT_FOUND, NON_EMPTY = 82, 25, 69, 68
 FENCED_EPOCH, UNRELEASED, NO_ASSIGNOR, STALE, BAD_REGEX, INVALID, MAX_SIZE, TOO_LARGE = 110, 111, 112, 113, 128, 42, 81, 10
 
 
-@pytest.fixture
-def fresh(tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.running:
-            one.kill9()
+fresh = kafka_servers()
 
 
 # --- bytes ---

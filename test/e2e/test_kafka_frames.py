@@ -4,31 +4,12 @@ import struct
 
 import pytest
 
-from bide_kafka import API_VERSIONS, KafkaConn, KafkaServer, api_versions, frame
+from bide_kafka import API_VERSIONS, KafkaConn, api_versions, frame, kafka_server, kafka_servers
 from bide_server import Died, Server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data").start()
-    yield running
-    assert running.running, f"the server died: {running.stderr()}"
-    assert running.stop() == 0, running.stderr()
-
-
-@pytest.fixture
-def kafka(tmp_path):
-    """Makes servers for one test."""
-    made = []
-
-    def make(*flags):
-        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.running:
-            one.kill9()
+server = kafka_server()
+kafka = kafka_servers()
 
 
 def offered(body):

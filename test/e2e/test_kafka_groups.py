@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bide_kafka import KafkaServer, frame, string
+from bide_kafka import frame, kafka_server, kafka_servers, name_of_test, string
 from bide_server import BIN, clean_environment
 
 kafka_python = pytest.importorskip("kafka")
@@ -21,31 +21,9 @@ JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 11, 12, 14
 MEMBER_ID_REQUIRED, NOT_COORDINATOR, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID = 79, 16, 27, 25
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data").start()
-    yield running
-    assert running.running, f"the server died: {running.stderr()}"
-    assert running.stop() == 0, running.stderr()
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.running:
-            one.kill9()
-
-
-@pytest.fixture
-def topic(request):
-    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:200]
+server = kafka_server()
+fresh = kafka_servers()
+topic = name_of_test()
 
 
 def consumer_of(server, topic, group, **options):

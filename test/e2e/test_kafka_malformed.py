@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from bide_kafka import KafkaServer, api_versions, frame, produce
+from bide_kafka import api_versions, frame, kafka_server, produce
 
 pytest.importorskip("kafka")
 from kafka.record.util import calc_crc32c  # noqa: E402
@@ -23,12 +23,7 @@ GROWTH_KIB = 96 << 10
 ANSWER_S = 20
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data", "--max-answer", "64M").start()
-    yield running
-    assert running.running, f"the server died: {running.stderr()}"
-    assert running.stop() == 0, running.stderr()
+server = kafka_server("--max-answer", "64M")
 
 
 def recorded():

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bide_kafka import PRODUCE, KafkaServer, api_versions, fetch, frame, metadata, produce
+from bide_kafka import PRODUCE, api_versions, fetch, frame, kafka_servers, metadata, produce
 
 pytest.importorskip("kafka")
 from kafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E402
@@ -15,18 +15,7 @@ HEAD_BYTES = 18  # of a frame of the client "test"
 WAIT_MS = 200  # what there is more than a second may have is worth that
 
 
-@pytest.fixture
-def limited(tmp_path):
-    made = []
-
-    def make(*flags):
-        made.append(KafkaServer(tmp_path / f"data{len(made)}", *flags).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.running:
-            one.kill9()
+limited = kafka_servers()
 
 
 def batch(size):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from bide_kafka import KafkaServer, produce
+from bide_kafka import KafkaServer, kafka_server, name_of_test, produce
 from bide_server import BIN, clean_environment
 
 kafka_python = pytest.importorskip("kafka")
@@ -19,17 +19,8 @@ CLIENT_S = 60
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = KafkaServer(tmp_path_factory.mktemp("bide") / "data", "--max-partitions", "20", "--topic-partitions", "3").start()
-    yield running
-    assert running.running, f"the server died: {running.stderr()}"
-    assert running.stop() == 0, running.stderr()
-
-
-@pytest.fixture
-def topic(request):
-    return "".join(c if c.isalnum() else "-" for c in request.node.name)[:200]
+server = kafka_server("--max-partitions", "20", "--topic-partitions", "3")
+topic = name_of_test()
 
 
 def change(server, method, topic, **what):
