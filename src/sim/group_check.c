@@ -236,8 +236,8 @@ static void synced(struct world *world, struct ask *ask)
 	ask->rests_on = group->begun_end;
 }
 
-/* The leader's word may have been taken, though memory for its answer was short. */
-static void may_be_divided(struct world *world, const struct ask *ask)
+/* A word may have been taken, though memory for its answer was short: a join, or that of the leader. */
+static void may_be_heard(struct world *world, const struct ask *ask, struct seen_member *m)
 {
 	const struct group_who *who = who_of(ask);
 	const struct model_group *group = model_group(&world->model.groups, who->group);
@@ -245,6 +245,11 @@ static void may_be_divided(struct world *world, const struct ask *ask)
 
 	if (round && !round->assigned && ask->command.kind == COMMAND_GROUP_SYNC)
 		round->unsure = true;
+	if (!group || !m || ask->command.kind != COMMAND_GROUP_JOIN)
+		return;
+	m->left = m->restarted = m->replaced = false;
+	m->number = group->number;
+	m->words_ms = world->now_ms;
 }
 
 /* --- what any of both comes to --- */
@@ -261,7 +266,7 @@ static void over(struct world *world, struct ask *ask, bool waited)
 		m->life_ms = m->words_ms = world->now_ms;
 	}
 	if (topic_excused(world, outcome))
-		may_be_divided(world, ask);
+		may_be_heard(world, ask, m);
 	if (topic_excused(world, outcome) || outcome == OUTCOME_CANCELED)
 		return;
 	if (outcome == OUTCOME_OK && ask->command.kind == COMMAND_GROUP_JOIN)

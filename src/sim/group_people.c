@@ -443,7 +443,7 @@ void consumer_acts(struct world *world)
 	if (drawn < (is_seldom(c->group) ? 40 : 8)) { /* silent for a while, or for ever as who it was */
 		world->groups.silent++;
 		c->rests_until_ms =
-			world->now_ms + random_below(random, random_permille(random, 500) ? SLEEP_MS << is_seldom(c->group)
+			world->now_ms + random_below(random, random_permille(random, 500) ? SLEEP_MS << 2 * is_seldom(c->group)
 											  : GROUP_SESSION_MOST_MS);
 		if (random_permille(random, 300))
 			is_out(c, true);

@@ -184,7 +184,8 @@ static void commit(struct world *world)
 		return;
 	world->syncing = true;
 	world->sync_position = sim_store_end(world->store);
-	world->sync_fails = random_permille(&world->random, world->theme->sync_fail_permille);
+	world->sync_fails = !(world_is_calm(world) && world->seed % 4 == 1) &&
+			    random_permille(&world->random, world->theme->sync_fail_permille);
 	world->sync_at_ms = world->now_ms + random_below(&world->random, world->theme->sync_ms + 1);
 	machine_sync_end(world); /* a quick disk is synced in place */
 }
