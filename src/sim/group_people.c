@@ -401,8 +401,7 @@ static void outsider_acts(struct world *world)
 	struct question *q = question_of(ask);
 	struct slice group = slice_str(group_name_of((unsigned)random_below(&world->random, GROUP_NAMES)));
 
-	if (is_seldom(group_of_name(group)) &&
-	    (ask->command.kind == COMMAND_GROUP_COMMIT || ask->command.kind == COMMAND_GROUP_FORGET))
+	if (is_seldom(group_of_name(group)) && ask->command.kind != COMMAND_GROUP_GET && !random_permille(&world->random, 20))
 		group = slice_str(group_name_of(0));
 	switch ((unsigned)ask->command.kind) {
 	case COMMAND_GROUP_OFFSETS:
