@@ -35,6 +35,7 @@ export const programs = [
 		name: "kafka-python-debian", title: "kafka-python, as Debian has it", quick: true, lacks: make.python_lacks("kafka"),
 		command: python_program(make.debian_python, "kafka_python.py"),
 	},
+	{ name: "aiokafka", title: "aiokafka", install: make.pip, command: python_program(make.python, "aio.py") },
 	{
 		name: "confluent-python", title: "confluent-kafka for Python", install: make.pip, command: python_program(make.python, "confluent.py"),
 	},

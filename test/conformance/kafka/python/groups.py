@@ -73,6 +73,24 @@ class Member(threading.Thread):
             raise self.error
 
 
+class Writer(threading.Thread):
+    def __init__(self, *args):
+        super().__init__(daemon=True)
+        self.args, self.error = args, None
+        self.start()
+
+    def run(self):
+        try:
+            produce(*self.args)
+        except Exception as error:
+            self.error = error
+
+    def end(self):
+        self.join(30)
+        if self.error:
+            raise self.error
+
+
 def produce(make, topic, seen, sent):
     producer = make()
     while not seen.over:
@@ -94,8 +112,7 @@ def rebalances(server, topic, Producer, Consumer, **more):
         new.start()
         return new
 
-    producing = threading.Thread(target=produce, args=(lambda: Producer(server), topic, seen, sent), daemon=True)
-    producing.start()
+    writer = Writer(lambda: Producer(server), topic, seen, sent)
     first = member()
     seen.until(lambda: seen.count >= STAGE, [first])
     second = member()
@@ -110,7 +127,7 @@ def rebalances(server, topic, Producer, Consumer, **more):
     with seen.changed:
         seen.over = True
         seen.changed.notify_all()
-    producing.join(30)
+    writer.end()
     seen.until(lambda: len(seen.times) == sent[0], [second])
     second.end()
     twice = sum(1 for times in seen.times.values() if times > 1)
