@@ -98,6 +98,8 @@ static void check_answer(struct world *world, struct ask *ask, const struct expe
 		topic_check_answer(world, ask);
 	else if (stream_command(ask))
 		stream_check_answer(world, ask);
+	else if (c->kind == COMMAND_STREAM_LIST)
+		stream_check_list(world, c);
 	else if (c->kind == COMMAND_OUTPUT_APPEND)
 		output_check_answer(world, ask);
 	if (c->out.view && should->number)

@@ -274,6 +274,10 @@ uint64_t expect_rests_on(struct world *world, const struct ask *ask, uint64_t en
 	case COMMAND_STREAM_DELETE:
 	case COMMAND_STREAM_READ:
 		return stream_rests_on(world, ask);
+	case COMMAND_STREAM_LIST:
+		for (size_t i = 0; i < c->out.stream_count; i++)
+			end = max(end, model_stream(&world->model.streams, c->out.streams[i]->number)->changed_end);
+		return end;
 	case COMMAND_OUTPUT_APPEND:
 		return output_rests_on(world, ask);
 	default:

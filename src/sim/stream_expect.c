@@ -245,6 +245,29 @@ void stream_check_view(struct world *world, const struct stream_view *view, cons
 	      "stream %" PRIu64 ": its path and type", stream->number);
 }
 
+/* A page has all there are from where it begins to where the next one does, in their order. */
+void stream_check_list(struct world *world, const struct command *c)
+{
+	const struct stream_list_in *in = &c->in.stream_list;
+	size_t count = 0;
+
+	if (c->outcome != OUTCOME_OK)
+		return;
+	CHECK(world, c->out.stream_count <= in->limit, "more streams than were asked for");
+	for (uint64_t number = in->after + 1; number < world->model.streams.next_number; number++) {
+		const struct model_stream *stream = model_stream(&world->model.streams, number);
+
+		if (c->out.next && number > c->out.next)
+			break;
+		if (!stream || stream->deleted_end || strncmp(stream->path, "__", 2) == 0 ||
+		    !slice_starts_with(slice_str(stream->path), in->prefix))
+			continue;
+		CHECK(world, count < c->out.stream_count, "stream %" PRIu64 " is not listed", number);
+		stream_check_view(world, c->out.streams[count++], stream);
+	}
+	CHECK(world, count == c->out.stream_count, "%zu streams are listed, there are %zu", c->out.stream_count, count);
+}
+
 /* How many of the runs are told. */
 static size_t runs_wanted(const struct model_run *runs, size_t count, uint64_t max_bytes)
 {

@@ -73,6 +73,7 @@ uint64_t stream_rests_on(struct world *world, const struct ask *ask);
 void stream_check_answer(struct world *world, const struct ask *ask);
 void stream_applied(struct world *world, struct ask *ask, uint64_t end_before);
 enum outcome stream_expect_append(const struct world *world, const struct stream_append_in *in, struct model_stream *stream);
+void stream_check_list(struct world *world, const struct command *c);
 void stream_check_view(struct world *world, const struct stream_view *view, const struct model_stream *stream);
 
 /* --- outputs.c --- */

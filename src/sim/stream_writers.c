@@ -236,6 +236,19 @@ static void stream_look(struct world *world, unsigned path)
 	ask_send(world, ask);
 }
 
+static void streams_list(struct world *world)
+{
+	struct ask *ask = ask_new(world, any_loop(world), COMMAND_STREAM_LIST);
+
+	ask->command.in.stream_list =
+		(struct stream_list_in){.prefix = random_permille(&world->random, 700) ? (struct slice){0} : SLICE("b"),
+					.limit = (uint32_t)random_between(&world->random, 1, 12),
+					.after = random_permille(&world->random, 600)
+							 ? 0
+							 : random_below(&world->random, world->model.streams.next_number + 2)};
+	ask_send(world, ask);
+}
+
 void stream_operator_acts(struct world *world)
 {
 	unsigned path = (unsigned)random_below(&world->random, STREAM_PATHS);
@@ -246,7 +259,10 @@ void stream_operator_acts(struct world *world)
 		stream_fork(world, path);
 		return;
 	}
-	switch (random_below(&world->random, 8)) {
+	switch (random_below(&world->random, 9)) {
+	case 8:
+		streams_list(world);
+		return;
 	case 0:
 		if (!lives_long(path) || random_permille(&world->random, 50))
 			stream_delete(world, path);
