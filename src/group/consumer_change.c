@@ -68,7 +68,7 @@ static bool are_strings(struct slice bytes)
 {
 	struct wire_reader r = wire_reader_of(bytes);
 
-	while (r.at < r.end)
+	while (!r.failed && r.at < r.end)
 		wire_string(&r);
 	return !r.failed;
 }

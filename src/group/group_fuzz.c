@@ -1,6 +1,8 @@
 /* Any bytes read as events about groups, one after the other: what is no event, or contradicts what is there, is refused and
  * changes nothing; what is taken leaves a state that is sound.
  *
+ * Among them are those of consumers, which may hold no partition twice.
+ *
  * An event is a type (1 byte), how many bytes its fields have (2, little-endian), and these. A lower type is a topic that ends:
  * the fields are its name. */
 #include "base/panic.h"
