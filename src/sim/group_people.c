@@ -413,9 +413,9 @@ static void outsider_acts(struct world *world)
 		}
 		break;
 	case COMMAND_GROUP_COMMIT:
-		ask->returned = committed;
-		/* fall through */
 	case COMMAND_GROUP_FORGET:
+		if (ask->command.kind == COMMAND_GROUP_COMMIT)
+			ask->returned = committed;
 		ask->command.in.group_commit =
 			(struct group_commit_in){{.group = group, .generation = -1}, q->places, some_places(world, ask, q, 0)};
 		break;
@@ -440,10 +440,11 @@ void consumer_acts(struct world *world)
 	if (c->ask || c->rests_until_ms > world->now_ms)
 		return;
 	if (drawn < (is_seldom(c->group) ? 40 : 8)) { /* silent for a while, or for ever as who it was */
+		uint64_t sleep_ms = is_seldom(c->group) ? SLEEP_MS * 4 : SLEEP_MS;
+
 		world->groups.silent++;
 		c->rests_until_ms =
-			world->now_ms + random_below(random, random_permille(random, 500) ? SLEEP_MS << 2 * is_seldom(c->group)
-											  : GROUP_SESSION_MOST_MS);
+			world->now_ms + random_below(random, random_permille(random, 500) ? sleep_ms : GROUP_SESSION_MOST_MS);
 		if (random_permille(random, 300))
 			is_out(c, true);
 	} else if (c->state == CONSUMER_OUT) {
