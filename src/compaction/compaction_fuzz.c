@@ -43,11 +43,14 @@ struct pass {
 	uint64_t until, now_ms;
 	struct aborted aborted[ABORTED_MAX];
 	size_t aborted_count;
+	struct bytes_pin pins[4]; /* of its steps, two each time it is compacted */
+	unsigned pin_count;
 };
 
-static struct compact_step *step_of(const struct pass *pass, struct bytes_pin *pin, enum compact_phase phase)
+static struct compact_step *step_of(struct pass *pass, enum compact_phase phase)
 {
 	struct compact_step *step = mem_zalloc(sizeof(*step) + sizeof(step->chunks[0]));
+	struct bytes_pin *pin = &pass->pins[pass->pin_count++];
 
 	ENSURE(step);
 	*pin = (struct bytes_pin){{&ops, {.size_bytes = pass->bytes.len, .kind = BODY_INLINE}}, pass->bytes};
@@ -66,15 +69,14 @@ static struct compact_step *step_of(const struct pass *pass, struct bytes_pin *p
 }
 
 /* NULL: it was not understood. */
-static struct compact_step *compact(struct compaction *work, const struct pass *pass)
+static struct compact_step *compact(struct compaction *work, struct pass *pass)
 {
-	struct bytes_pin pin;
-	struct compact_step *step = step_of(pass, &pin, COMPACT_MAP);
+	struct compact_step *step = step_of(pass, COMPACT_MAP);
 
 	compaction_run(work, step);
 	ENSURE(step->error || step->mapped <= pass->until);
 	compact_step_free(step);
-	step = step_of(pass, &pin, COMPACT_FILTER);
+	step = step_of(pass, COMPACT_FILTER);
 	compaction_run(work, step);
 	if (!step->error)
 		return step;

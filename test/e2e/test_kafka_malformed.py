@@ -13,6 +13,7 @@ import zlib
 import pytest
 
 from bide_kafka import api_versions, frame, kafka_server, produce
+from bide_server import SANITIZED
 
 pytest.importorskip("kafka")
 from kafka.record.util import calc_crc32c  # noqa: E402
@@ -78,7 +79,7 @@ class Bounded:
         if any(failed):
             return
         assert self.server.running, self.server.stderr()
-        assert self.server.status_kib("VmHWM") < self.before + GROWTH_KIB
+        assert SANITIZED or self.server.status_kib("VmHWM") < self.before + GROWTH_KIB
         with self.server.open_kafka() as conn:
             assert conn.send(api_versions(7)).answer()[0] == 7
 
@@ -166,7 +167,7 @@ def test_short_questions_with_long_answers(server):
     for question in questions:
         ends(server, question)
     assert server.running, server.stderr()
-    assert server.status_kib("VmHWM") < 1 << 20
+    assert SANITIZED or server.status_kib("VmHWM") < 1 << 20
     assert server.metrics()['bide_kafka_broken_total{reason="memory"}'] >= before + 1
 
 
