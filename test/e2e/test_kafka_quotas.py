@@ -55,7 +55,7 @@ def test_who_sends_too_much_waits(limited):
         assert 0 < WAIT_MS - 150 <= produced(body) <= WAIT_MS + 50
         assert took_ms >= produced(body) - 1
         # On whichever connection, but not for another client, nor what is read.
-        assert produced(other.send(produce(3, "t", 0, batch(100))).answer()[1]) > 0
+        assert produced(other.send(produce(3, "t", 0, batch(RATE))).answer()[1]) > 0
         with server.open_kafka() as stranger:
             request = frame(PRODUCE, 3, 4, produce(4, "t", 0, batch(100))[HEAD_BYTES:], client="stranger")
             assert produced(stranger.send(request).answer()[1]) == 0
