@@ -109,7 +109,8 @@ def test_what_is_consumed_is_committed_with_what_is_made_of_it(server):
             producer.commit_transaction(CLIENT_S)
             done += len(messages)
     ends = consumer.committed([confluent.TopicPartition("in", n) for n in range(PARTITIONS)], CLIENT_S)
-    assert sum(place.offset for place in ends) == 300
+    # Of a partition to which the producer chose to send nothing, nothing is committed.
+    assert sum(max(place.offset, 0) for place in ends) == 300
     consumer.close()
     assert sorted(map(int, everything(server, "out"))) == list(range(300))
 
