@@ -208,6 +208,8 @@ int input_duration_ms(struct slice s, uint64_t *ret_ms) MUST_USE;
 
 bool input_query(struct exchange *ex, const char *name, struct slice *ret_value, bool *ret_found);
 bool input_query_u64(struct exchange *ex, const char *name, uint64_t min, uint64_t *value); /* absent: untouched */
+/* Of a list in pages: how many, and behind which `next`. */
+bool input_page(struct exchange *ex, uint32_t *ret_limit, uint64_t *after);
 /* How long to hold it: the query, else `body` (UINT64_MAX: not said), else Prefer, else the default. Caps it, sets the ask's
  * wait. */
 bool input_wait(struct exchange *ex, struct ask *ask, uint64_t body_ms, uint64_t default_ms);
@@ -226,6 +228,7 @@ bool json_in_answer(struct exchange *ex, struct json_in *in); /* closes it; fals
 void job_json(struct buf *out, const struct job_view *view);
 void job_url_json(struct buf *out, const struct job_view *view, const char *below); /* "/v1/jobs/{id}/…" as a string */
 void queue_json(struct buf *out, const struct queue_view *view);
+void page_next_json(struct buf *out, uint64_t next); /* the member by which a list goes on; 0: it is at its end */
 
 /* --- look.c: a job and its result, now or when they are ready --- */
 void job_head(struct exchange *ex, const struct slice params[PARAMS_MAX]);

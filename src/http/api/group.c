@@ -5,8 +5,6 @@
 #include "base/json.h"
 #include "http/api/json_in.h"
 
-enum { LIST_DEFAULT = 100 };
-
 static const char *const states[GROUP_STATE_COUNT] = {
 	[GROUP_EMPTY] = "empty",   [GROUP_PREPARING] = "joining",   [GROUP_COMPLETING] = "dividing",
 	[GROUP_STABLE] = "stable", [GROUP_ASSIGNING] = "assigning", [GROUP_RECONCILING] = "reconciling",
@@ -85,11 +83,7 @@ static void listed(struct exchange *ex, struct ask *ask)
 		json_close(out, '}');
 	}
 	json_close(out, ']');
-	json_key(out, "next");
-	if (c->out.next)
-		buf_printf(out, "\"%llu\"", (unsigned long long)c->out.next);
-	else
-		json_nil(out);
+	page_next_json(out, c->out.next);
 	json_close(out, '}');
 	ask_answer_json(ex, ask);
 }
@@ -97,12 +91,10 @@ static void listed(struct exchange *ex, struct ask *ask)
 void groups_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
 	struct ask *ask = ask_new(ex, COMMAND_GROUPS, listed);
-	uint64_t limit = LIST_DEFAULT;
 
 	(void)params;
-	if (!ask || !input_query_u64(ex, "limit", 1, &limit) || !input_query_u64(ex, "after", 0, &ask->command.in.groups.after))
+	if (!ask || !input_page(ex, &ask->command.in.groups.limit, &ask->command.in.groups.after))
 		return;
-	ask->command.in.groups.limit = limit > COMMAND_LIST_MAX ? COMMAND_LIST_MAX : (uint32_t)limit;
 	ask_send(ex, ask);
 }
 

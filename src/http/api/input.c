@@ -233,3 +233,13 @@ bool json_in_answer(struct exchange *ex, struct json_in *in)
 		call_problem(ex, PROBLEM_BAD_REQUEST, "%s", in->detail);
 	return false;
 }
+
+bool input_page(struct exchange *ex, uint32_t *ret_limit, uint64_t *after)
+{
+	uint64_t limit = 100;
+
+	if (!input_query_u64(ex, "limit", 1, &limit) || !input_query_u64(ex, "after", 0, after))
+		return false;
+	*ret_limit = limit > COMMAND_LIST_MAX ? COMMAND_LIST_MAX : (uint32_t)limit;
+	return true;
+}

@@ -153,3 +153,12 @@ void queue_json(struct buf *out, const struct queue_view *view)
 	json_close(out, '}');
 	json_close(out, '}');
 }
+
+void page_next_json(struct buf *out, uint64_t next)
+{
+	json_key(out, "next");
+	if (next)
+		buf_printf(out, "\"%llu\"", (unsigned long long)next);
+	else
+		json_nil(out);
+}

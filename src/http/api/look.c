@@ -308,11 +308,7 @@ static void listed(struct exchange *ex, struct ask *ask)
 		}
 	}
 	json_close(out, ']');
-	json_key(out, "next");
-	if (next)
-		buf_printf(out, "\"%llu\"", (unsigned long long)next);
-	else
-		json_nil(out);
+	page_next_json(out, next);
 	json_close(out, '}');
 	command_answer_deinit(c);
 	reply_init(&reply, 200);

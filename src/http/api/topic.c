@@ -6,8 +6,6 @@
 #include "http/api/json_in.h"
 #include "topic/topic_config.h"
 
-enum { LIST_DEFAULT = 100 };
-
 /* What is to become of one topic; in the exchange's arena. */
 struct topic_work {
 	struct topic_change change;
@@ -170,11 +168,7 @@ static void listed(struct exchange *ex, struct ask *ask)
 	for (size_t i = 0; i < c->out.topic_count; i++)
 		row_json(out, c->out.topics[i]);
 	json_close(out, ']');
-	json_key(out, "next");
-	if (c->out.next)
-		buf_printf(out, "\"%llu\"", (unsigned long long)c->out.next);
-	else
-		json_nil(out);
+	page_next_json(out, c->out.next);
 	json_close(out, '}');
 	ask_answer_json(ex, ask);
 }
@@ -182,13 +176,11 @@ static void listed(struct exchange *ex, struct ask *ask)
 void topics_head(struct exchange *ex, const struct slice params[PARAMS_MAX])
 {
 	struct ask *ask = ask_new(ex, COMMAND_TOPICS, listed);
-	uint64_t limit = LIST_DEFAULT;
 
 	(void)params;
-	if (!ask || !input_query_u64(ex, "limit", 1, &limit) || !input_query_u64(ex, "after", 0, &ask->command.in.topics.after))
+	if (!ask || !input_page(ex, &ask->command.in.topics.limit, &ask->command.in.topics.after))
 		return;
 	ask->command.in.topics.settings = true;
-	ask->command.in.topics.limit = limit > COMMAND_LIST_MAX ? COMMAND_LIST_MAX : (uint32_t)limit;
 	ask_send(ex, ask);
 }
 
