@@ -309,7 +309,9 @@ static void random_groups(void **state)
 
 static void places_are_read_as_they_were_written(void **state)
 {
-	struct place at[] = {{1, 0}, {1, 1}, {1, 9}, {2, 5}, {1000000, INT32_MAX}}, copy[ARRAY_COUNT(at)];
+	struct place at[] =
+		{{1, 0}, {1, 1}, {1, 9}, {2, 5}, {2, 6}, {2, 7}, {2, 8}, {2, 10}, {2, 11}, {2, 12}, {1000000, INT32_MAX}},
+		     copy[ARRAY_COUNT(at)];
 	struct places places = {at, ARRAY_COUNT(at)}, read = {copy, 0};
 	struct buf buf = {0};
 
@@ -328,6 +330,32 @@ static void places_are_read_as_they_were_written(void **state)
 	assert_int_equal(places_measure(SLICE("\x01\x02\x00\x00"), &read.count), -EBADMSG); /* twice the same */
 	assert_int_equal(places_measure(SLICE("\x00\x01\x00"), &read.count), -EBADMSG);     /* no topic has 0 */
 	assert_int_equal(places_measure(SLICE("\x01\x00"), &read.count), -EBADMSG);         /* none of it */
+	assert_int_equal(places_measure(SLICE("\x01\x04\x00\x00\x03"), &read.count), 0);    /* 0 to 3 */
+	assert_int_equal(read.count, 4);
+	assert_int_equal(places_measure(SLICE("\x01\x04\x00\x00\x04"), &read.count), -EBADMSG); /* more than there are */
+	assert_int_equal(places_measure(SLICE("\x01\x02\xff\xff\xff\xff\x07\x00\x01"), &read.count), -EBADMSG);
+	assert_int_equal(places_measure(SLICE("\x01\xa1\x8d\x06\x00\x00\xa0\x8d\x06"), &read.count), -EBADMSG); /* 100,001 */
+	assert_int_equal(places_measure(SLICE("\x01\xa0\x8d\x06\x00\x00\x9f\x8d\x06"), &read.count), 0);
+	assert_int_equal(read.count, PLACES_MAX);
+	buf_deinit(&buf);
+}
+
+/* As many as one may have are a few bytes, if they lie side by side, so that an event holds them. */
+static void the_most_is_short(void **state)
+{
+	enum { TOPICS = 10 };
+	static struct place at[PLACES_MAX], copy[PLACES_MAX];
+	struct places places = {at, PLACES_MAX}, read = {copy, 0};
+	struct buf buf = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < PLACES_MAX; i++)
+		at[i] = (struct place){1 + i / (PLACES_MAX / TOPICS), i % (PLACES_MAX / TOPICS)};
+	places_put(&buf, &places);
+	assert_true(buf.len <= TOPICS * 8);
+	assert_int_equal(places_measure(buf_slice(&buf), &read.count), 0);
+	places_get(buf_slice(&buf), copy);
+	assert_true(places_eq(&places, &read));
 	buf_deinit(&buf);
 }
 
@@ -343,6 +371,7 @@ int main(void)
 		cmocka_unit_test(memory_may_be_short),
 		cmocka_unit_test(random_groups),
 		cmocka_unit_test(places_are_read_as_they_were_written),
+		cmocka_unit_test(the_most_is_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,10 @@
 #include "group/place.h"
 
 enum {
-	CONSUMER_ID_MAX = 292,             /* of a member's id, and of its rack's */
-	CONSUMER_SAID_BYTES = 128 * 1024,  /* all that a member may say of itself, whatever the settings: an event holds it */
-	CONSUMER_PLACES_BYTES = 60 * 1024, /* what one may be assigned, as places_put writes it: an event holds it four times */
+	CONSUMER_ID_MAX = 292,            /* of a member's id, and of its rack's */
+	CONSUMER_SAID_BYTES = 128 * 1024, /* all that a member may say of itself, whatever the settings: an event holds it */
+	CONSUMER_PLACES_BYTES =
+		60 * 1024, /* what one may be assigned, as places_put writes it: an event holds it twice, and PLACES_MAX bytes */
 };
 
 enum { CONSUMER_JOINS = 0, CONSUMER_LEAVES = -1, CONSUMER_PAUSES = -2 /* static: it will be back */ };

@@ -52,6 +52,20 @@ void places_sort(struct places *places)
 	places->count = count;
 }
 
+static void put_further(struct buf *out, const struct place *at, uint32_t count)
+{
+	for (uint32_t i = 1, run = 0; i < count; i += run ? run : 1) {
+		for (run = 0; i + run < count && at[i + run].partition == at[i + run - 1].partition + 1;)
+			run++;
+		if (run > 1) {
+			wire_put_varint(out, 0);
+			wire_put_varint(out, run);
+		} else {
+			wire_put_varint(out, at[i].partition - at[i - 1].partition);
+		}
+	}
+}
+
 void places_put(struct buf *out, const struct places *places)
 {
 	uint64_t before = 0;
@@ -65,30 +79,36 @@ void places_put(struct buf *out, const struct places *places)
 		wire_put_varint(out, topic - before);
 		wire_put_varint(out, end - i);
 		wire_put_varint(out, places->at[i].partition);
-		for (i++; i < end; i++)
-			wire_put_varint(out, places->at[i].partition - places->at[i - 1].partition);
+		put_further(out, &places->at[i], end - i);
 		before = topic;
+		i = end;
 	}
 }
 
 /* The partitions of one topic; `ret_at` may be NULL. false: they are none. */
 static bool get_topic(struct wire_reader *r, uint64_t topic, uint32_t *count, struct place *ret_at)
 {
-	uint64_t left = wire_varint(r), partition = 0;
+	uint64_t left = wire_varint(r), partition = wire_varint(r), run = 1;
 
-	if (left == 0 || left > (uint64_t)(r->end - r->at))
+	if (left == 0 || left > PLACES_MAX - *count)
 		return false;
-	for (uint64_t i = 0; i < left; i++) {
-		uint64_t further = wire_varint(r);
+	while (true) {
+		uint64_t further;
 
-		partition += further;
-		if (r->failed || (i && !further) || further > INT32_MAX || partition > INT32_MAX || *count == UINT32_MAX)
+		if (r->failed || run == 0 || run > left || partition > INT32_MAX || run - 1 > INT32_MAX - partition)
 			return false;
-		if (ret_at)
-			ret_at[*count] = (struct place){topic, (uint32_t)partition};
-		++*count;
+		for (uint64_t i = 0; i < run && ret_at; i++)
+			ret_at[*count + i] = (struct place){topic, (uint32_t)(partition + i)};
+		*count += (uint32_t)run;
+		left -= run;
+		if (left == 0)
+			return true;
+		further = wire_varint(r);
+		if (further > INT32_MAX)
+			return false;
+		partition += run - 1 + (further ? further : 1);
+		run = further ? 1 : wire_varint(r);
 	}
-	return true;
 }
 
 static int get(struct slice bytes, uint32_t *count, struct place *ret_at)

@@ -24,8 +24,10 @@ bool places_have(const struct places *places, struct place place);
 bool places_eq(const struct places *a, const struct places *b);
 void places_sort(struct places *places); /* any array becomes a set; its memory stays as it is */
 
+enum { PLACES_MAX = 100000 }; /* in one set that is read as bytes: what one member may be assigned */
+
 /* For each topic: by how much its number is larger than that before, how many partitions, the first, and how much further each of
- * the others is than that before; varints. */
+ * the others is than that before; 0: a number follows, of so many that are each one further. Varints. */
 void places_put(struct buf *out, const struct places *places);
 /* How many there are: 0, or -EBADMSG when the bytes are no such set. */
 int places_measure(struct slice bytes, uint32_t *ret_count) MUST_USE;

@@ -171,7 +171,7 @@ static enum outcome tell_assignment(struct beating *b, const struct assign *assi
 			outcome = tell_targets(b, &targets);
 		buf_clear(&one);
 		places_put(&one, gets);
-		if (one.len > CONSUMER_PLACES_BYTES)
+		if (one.len > CONSUMER_PLACES_BYTES || gets->count > PLACES_MAX)
 			outcome = OUTCOME_FULL;
 		target_put(&targets, consumer->said->id, gets);
 		targets.failed |= one.failed;
