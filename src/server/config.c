@@ -125,7 +125,7 @@ const struct setting settings[] = {
 	 "a member that is silent for so long is out (group.protocol=consumer)"},
 	{"group-consumer-heartbeat-interval", SETTING_DURATION, AT(consumer_beat_ms), "5s", 1, HOUR, true, "DUR",
 	 "how often such members are told to come"},
-	{"group-initial-delay", SETTING_DURATION, AT(group_delay_ms), "0", 0, HOUR, true, "DUR",
+	{"group-initial-delay", SETTING_DURATION, AT(group_delay_ms), "300ms", 0, HOUR, true, "DUR",
 	 "the first member of a group waits so long for more"},
 	{"group-retention", SETTING_DURATION, AT(group_retention_ms), "7d", 0, 3650 * 24 * HOUR, true, "DUR",
 	 "offsets of a group that nobody uses are kept so long; 0: for ever"},

@@ -1,5 +1,7 @@
 """kafka_python.py HOST:PORT PREFIX [CHECK…]: kafka-python, as Debian has it (2.0) and as published today, against the server there."""
 
+import time
+
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
@@ -134,6 +136,19 @@ class Checks:
 
     def group(self, name, **more):
         groups.rebalances(self.server, self.topic(name, groups.PARTITIONS), Producer, Consumer, **more)
+
+    def short_polls(self):
+        """Polls that end before it has joined, heard of its topic, and joined again; between them it is busy with something else."""
+        for milliseconds in 1, 5, 20, 5, 20:
+            topic = self.topic(f"short-polls-{time.monotonic_ns()}", 6)
+            consumer = self.consumer(group_id=topic)
+            consumer.subscribe([topic])
+            end = time.monotonic() + 10
+            while len(consumer.assignment()) < 6:
+                that(time.monotonic() < end, "it waits for partitions")
+                consumer.poll(milliseconds)
+                time.sleep(0.001)
+            consumer.close()
 
     def cooperative(self):
         raise Skip("this version reads twice, at Apache Kafka, too" if since_3 else "this version has no such way of dividing")
@@ -305,6 +320,7 @@ def program(tap, server, prefix):
     tap.check("acks=1", lambda: checks.there_and_back("acks", acks=1, **({"enable_idempotence": False} if since_3 else {})))
     tap.check("resume", checks.resume)
     tap.check("group", lambda: checks.group("group"))
+    tap.check("short-polls", checks.short_polls)
     tap.check("cooperative", checks.cooperative)
     tap.check("commit", checks.commit)
     tap.check("abort", checks.abort)
