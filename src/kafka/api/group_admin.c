@@ -15,10 +15,8 @@ static const struct slice states[GROUP_STATE_COUNT] = {
 	[GROUP_RECONCILING] = SLICE_INIT("Reconciling"),
 };
 
-static struct slice type_of(const struct group_view *view)
-{
-	return view->is_consumer ? SLICE("consumer") : SLICE("classic");
-}
+/* By whether it is one of consumers (KIP-848). */
+static const struct slice types[] = {SLICE_INIT("classic"), SLICE_INIT("consumer")};
 
 /* Several commands of one call, each of which fills one part of the answer. */
 struct parts {
@@ -328,14 +326,16 @@ void delete_groups_handle(struct kafka_call *call, const void *message)
 
 /* --- ListGroups --- */
 
-/* None of them: all. */
-static bool is_one_of(const struct slice *filter, uint32_t count, struct slice text)
+/* Which of the kinds are meant, by their numbers; no filter: all. */
+static uint32_t kinds_of(const struct slice *filter, uint32_t count, const struct slice *kinds, uint32_t kind_count)
 {
+	uint32_t mask = count ? 0 : UINT32_MAX;
+
 	for (uint32_t i = 0; i < count; i++) {
-		if (slice_eq_nocase(filter[i], text))
-			return true;
+		for (uint32_t kind = 0; kind < kind_count; kind++)
+			mask |= (uint32_t)slice_eq_nocase(filter[i], kinds[kind]) << kind;
 	}
-	return count == 0;
+	return mask;
 }
 
 static void listed(struct kafka_call *call, struct kafka_ask *ask)
@@ -344,6 +344,8 @@ static void listed(struct kafka_call *call, struct kafka_ask *ask)
 	struct kafka_list_groups_response *response = kafka_call_response(call);
 	size_t count = ask->command.out.group_count;
 	struct kafka_listed_group *groups = response ? kafka_call_alloc(call, (count + 1) * sizeof(*groups)) : NULL;
+	uint32_t state_mask = kinds_of(request->states_filter.at, request->states_filter.count, states, GROUP_STATE_COUNT);
+	uint32_t type_mask = kinds_of(request->types_filter.at, request->types_filter.count, types, ARRAY_COUNT(types));
 
 	if (!groups)
 		return;
@@ -352,10 +354,9 @@ static void listed(struct kafka_call *call, struct kafka_ask *ask)
 	for (size_t i = 0; i < count; i++) {
 		const struct group_view *view = ask->command.out.groups[i];
 
-		if (is_one_of(request->states_filter.at, request->states_filter.count, states[view->state]) &&
-		    is_one_of(request->types_filter.at, request->types_filter.count, type_of(view)))
-			groups[response->groups.count++] =
-				(struct kafka_listed_group){view->id, view->protocol_type, states[view->state], type_of(view)};
+		if (state_mask >> view->state & 1 && type_mask >> view->is_consumer & 1)
+			groups[response->groups.count++] = (struct kafka_listed_group){
+				view->id, view->protocol_type, states[view->state], types[view->is_consumer]};
 	}
 	kafka_call_answer(call, response);
 }

@@ -1,6 +1,7 @@
 /* Metadata: the one server there is, and which topics; one that is not there is made if it may be. */
 #include "kafka/api/api_priv.h"
 
+#include "kafka/api/names.h"
 #include "kafka/codec/messages_cluster.h"
 
 struct metadata {
@@ -8,7 +9,8 @@ struct metadata {
 	struct topic_ref *refs; /* NULL: all there are */
 	size_t count;
 	struct topic_change *changes; /* NULL: none were made */
-	size_t change_count;
+	struct kafka_name *made;      /* their names, sorted; `place` is that of the change */
+	uint32_t change_count;
 };
 
 static void look(struct kafka_call *call, void (*answered)(struct kafka_call *call, struct kafka_ask *ask));
@@ -16,11 +18,9 @@ static void look(struct kafka_call *call, void (*answered)(struct kafka_call *ca
 /* What was to be made and could not be, or was. */
 static const struct topic_change *change_of(const struct metadata *metadata, const struct topic_ref *ref)
 {
-	for (size_t i = 0; i < metadata->change_count; i++) {
-		if (slice_eq(metadata->changes[i].topic.name, ref->name))
-			return &metadata->changes[i];
-	}
-	return NULL;
+	const struct kafka_name *made = kafka_names_find(metadata->made, metadata->change_count, ref->name);
+
+	return made ? &metadata->changes[made->place] : NULL;
 }
 
 static int16_t missing_error(const struct metadata *metadata, const struct topic_ref *ref)
@@ -125,25 +125,44 @@ static size_t missing(const struct metadata *metadata, const struct command *c)
 	return count;
 }
 
-static void make(struct kafka_call *call, const struct command *c, size_t count)
+/* Those that are not there, each once: named twice in a request, once is enough. */
+static bool names_take(struct kafka_call *call, const struct command *c, size_t count)
 {
 	struct metadata *metadata = call->own;
-	struct kafka_ask *ask = kafka_ask_new(call, COMMAND_TOPIC_CREATE, made);
+	struct kafka_name *names = kafka_call_alloc(call, count * sizeof(*names));
+	uint32_t taken = 0;
 
-	metadata->changes = ask ? kafka_call_alloc(call, count * sizeof(*metadata->changes)) : NULL;
+	metadata->changes = names ? kafka_call_alloc(call, count * sizeof(*metadata->changes)) : NULL;
 	if (!metadata->changes)
-		return;
+		return false;
 	for (size_t i = 0; i < c->out.topic_count; i++) {
-		const struct topic_ref *ref = &metadata->refs[i];
+		if (!c->out.topics[i] && metadata->refs[i].name.ptr)
+			names[taken++] = (struct kafka_name){metadata->refs[i].name, (uint32_t)i};
+	}
+	kafka_names_sort(names, taken);
+	for (uint32_t i = 0; i < taken; i++) {
+		uint32_t at = metadata->change_count;
 
-		/* Twice in one request: once is enough. */
-		if (c->out.topics[i] || !ref->name.ptr || change_of(metadata, ref))
+		if (at && slice_eq(names[at - 1].name, names[i].name))
 			continue;
-		metadata->changes[metadata->change_count++] = (struct topic_change){
-			.topic = *ref,
+		names[at] = (struct kafka_name){names[i].name, at};
+		metadata->changes[at] = (struct topic_change){
+			.topic.name = names[i].name,
 			.partitions = call->thread->config.limits.topic_partitions,
 		};
+		metadata->change_count++;
 	}
+	metadata->made = names;
+	return true;
+}
+
+static void make(struct kafka_call *call, const struct command *c, size_t count)
+{
+	const struct metadata *metadata = call->own;
+	struct kafka_ask *ask = kafka_ask_new(call, COMMAND_TOPIC_CREATE, made);
+
+	if (!ask || !names_take(call, c, count))
+		return;
 	ask->command.in.topics_change = (struct topics_change_in){.changes = metadata->changes, .count = metadata->change_count};
 	kafka_ask_send(call, ask);
 }

@@ -1,6 +1,7 @@
 /* CreateTopics, CreatePartitions, DeleteTopics: one command for all that a request names, and one result each. */
 #include "kafka/api/configs.h"
 
+#include "kafka/api/names.h"
 #include "kafka/codec/messages_topic.h"
 
 /* What a request names, and what is asked about it; those refused at once are left out of what is asked. */
@@ -76,14 +77,27 @@ static struct slice error_text(struct kafka_call *call, enum kafka_error error, 
 
 /* --- CreateTopics --- */
 
-static enum kafka_error new_topic_error(const struct kafka_create_topics_request *request, uint32_t which)
+/* Whatever is named twice. */
+static bool refuse_repeated(struct kafka_call *call, const struct kafka_create_topics_request *request)
 {
-	const struct kafka_new_topic *topic = &request->topics.at[which];
+	struct changes *changes = call->own;
+	uint32_t count = request->topics.count;
+	struct kafka_name *names = kafka_call_alloc(call, count * sizeof(*names));
 
-	for (uint32_t i = 0; i < request->topics.count; i++) {
-		if (i != which && slice_eq(request->topics.at[i].name, topic->name))
-			return KAFKA_INVALID_REQUEST;
+	if (!names)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		names[i] = (struct kafka_name){request->topics.at[i].name, i};
+	kafka_names_sort(names, count);
+	for (uint32_t i = 1; i < count; i++) {
+		if (slice_eq(names[i - 1].name, names[i].name))
+			changes->places[names[i - 1].place].error = changes->places[names[i].place].error = KAFKA_INVALID_REQUEST;
 	}
+	return true;
+}
+
+static enum kafka_error new_topic_error(const struct kafka_new_topic *topic)
+{
 	if (topic->assignments.count && (topic->num_partitions != -1 || topic->replication_factor != -1))
 		return KAFKA_INVALID_REQUEST;
 	if (topic->assignments.count == 0 && (topic->num_partitions == 0 || topic->num_partitions < -1))
@@ -173,10 +187,13 @@ void create_topics_handle(struct kafka_call *call, const void *message)
 	const struct kafka_create_topics_request *request = message;
 	struct changes *changes = changes_new(call, request, request->topics.count);
 
-	for (uint32_t i = 0; changes && i < request->topics.count; i++) {
+	if (!changes || !refuse_repeated(call, request))
+		return;
+	for (uint32_t i = 0; i < request->topics.count; i++) {
 		struct topic_change *change = &changes->changes[changes->count];
 
-		changes->places[i].error = new_topic_error(request, i);
+		if (!changes->places[i].error)
+			changes->places[i].error = new_topic_error(&request->topics.at[i]);
 		if (changes->places[i].error)
 			continue;
 		if (!new_topic_take(call, &request->topics.at[i], change))
@@ -184,8 +201,7 @@ void create_topics_handle(struct kafka_call *call, const void *message)
 		changes->places[i].change = change;
 		changes->count++;
 	}
-	if (changes)
-		changes_send(call, COMMAND_TOPIC_CREATE, request->validate_only, topics_created);
+	changes_send(call, COMMAND_TOPIC_CREATE, request->validate_only, topics_created);
 }
 
 /* --- CreatePartitions --- */

@@ -3,6 +3,8 @@
 
 #include "kafka/codec/messages_txn.h"
 
+#include <stdlib.h>
+
 /* Those that a client may know; the other numbers have no name here since they are never told. */
 static const char *const states[TXN_STATE_COUNT] = {
 	[TXN_EMPTY] = "Empty",           [TXN_ONGOING] = "Ongoing",          [TXN_COMMITTING] = "PrepareCommit",
@@ -92,57 +94,95 @@ void describe_transactions_handle(struct kafka_call *call, const void *message)
 
 /* --- ListTransactions --- */
 
-static bool is_state(struct slice name)
+/* What is to be told; a filter that is not there leaves all. */
+struct wanted {
+	uint32_t states;    /* bits */
+	int64_t *producers; /* sorted */
+	uint32_t producer_count;
+	int64_t duration_ms; /* less than 0: any */
+	uint64_t now_ms;
+};
+
+/* Its bit; 0: one of those that nothing here ever is in; less than 0: there is none of that name. */
+static int64_t state_bit(struct slice name)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(states); i++) {
 		if (states[i] && slice_eq(name, slice_str(states[i])))
-			return true;
+			return (int64_t)1 << i;
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(never); i++) {
 		if (slice_eq(name, slice_str(never[i])))
-			return true;
+			return 0;
 	}
-	return false;
+	return -1;
 }
 
-static bool is_wanted(const struct kafka_list_transactions_request *request, const struct txn_view *view, uint64_t now_ms)
+static int by_number(const void *a, const void *b)
 {
-	bool state = !request->state_filters.count, producer = !request->producer_id_filters.count;
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
-	for (uint32_t i = 0; i < request->state_filters.count && !state; i++)
-		state = slice_eq(request->state_filters.at[i], slice_str(states[view->state]));
-	for (uint32_t i = 0; i < request->producer_id_filters.count && !producer; i++)
-		producer = request->producer_id_filters.at[i] == (int64_t)view->producer_id;
-	if (!state || !producer)
+	return (x > y) - (x < y);
+}
+
+static bool is_wanted(const struct wanted *wanted, const struct txn_view *view)
+{
+	int64_t id = (int64_t)view->producer_id;
+
+	if (!(wanted->states >> view->state & 1))
 		return false;
-	if (request->duration_filter < 0)
+	if (wanted->producer_count && !bsearch(&id, wanted->producers, wanted->producer_count, sizeof(id), by_number))
+		return false;
+	if (wanted->duration_ms < 0)
 		return true;
-	return is_open(view) && view->started_ms < now_ms && now_ms - view->started_ms > (uint64_t)request->duration_filter;
+	return is_open(view) && view->started_ms < wanted->now_ms &&
+	       wanted->now_ms - view->started_ms > (uint64_t)wanted->duration_ms;
+}
+
+/* What the request wants, and which states it names that there are not. */
+static bool filters_read(struct kafka_call *call, struct wanted *wanted, struct kafka_list_transactions_response *response)
+{
+	const struct kafka_list_transactions_request *request = call->own;
+	uint32_t count = request->producer_id_filters.count;
+	struct slice *unknown = kafka_call_alloc(call, (request->state_filters.count + 1) * sizeof(*unknown));
+
+	wanted->producers = unknown ? kafka_call_alloc(call, (count + 1) * sizeof(*wanted->producers)) : NULL;
+	if (!wanted->producers)
+		return false;
+	response->unknown_state_filters.at = unknown;
+	wanted->states = request->state_filters.count ? 0 : UINT32_MAX;
+	for (uint32_t i = 0; i < request->state_filters.count; i++) {
+		int64_t bit = state_bit(request->state_filters.at[i]);
+
+		if (bit < 0)
+			unknown[response->unknown_state_filters.count++] = request->state_filters.at[i];
+		else
+			wanted->states |= (uint32_t)bit;
+	}
+	if (count) {
+		memcpy(wanted->producers, request->producer_id_filters.at, count * sizeof(*wanted->producers));
+		qsort(wanted->producers, count, sizeof(*wanted->producers), by_number);
+	}
+	wanted->producer_count = count;
+	wanted->duration_ms = request->duration_filter;
+	wanted->now_ms = call->thread->config.unix_ms(call->thread->ctx);
+	return true;
 }
 
 static void transactions_listed(struct kafka_call *call, struct kafka_ask *ask)
 {
-	const struct kafka_list_transactions_request *request = call->own;
 	const struct txns_view *view = ask->command.out.txns;
 	struct kafka_list_transactions_response *response = kafka_call_response(call);
 	size_t count = view ? view->count : 0;
 	struct kafka_listed_transaction *transactions =
 		response ? kafka_call_alloc(call, (count + 1) * sizeof(*transactions)) : NULL;
-	struct slice *unknown =
-		transactions ? kafka_call_alloc(call, (request->state_filters.count + 1) * sizeof(*unknown)) : NULL;
-	uint64_t now_ms = call->thread->config.unix_ms(call->thread->ctx);
+	struct wanted wanted;
 
-	if (!unknown)
+	if (!transactions || !filters_read(call, &wanted, response))
 		return;
 	response->error_code = view ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
-	response->unknown_state_filters.at = unknown;
-	for (uint32_t i = 0; i < request->state_filters.count; i++) {
-		if (!is_state(request->state_filters.at[i]))
-			unknown[response->unknown_state_filters.count++] = request->state_filters.at[i];
-	}
 	response->transaction_states.at = transactions;
 	for (size_t i = 0; i < count; i++) {
-		if (is_wanted(request, &view->at[i], now_ms))
+		if (is_wanted(&wanted, &view->at[i]))
 			transactions[response->transaction_states.count++] = (struct kafka_listed_transaction){
 				view->at[i].id, (int64_t)view->at[i].producer_id, slice_str(states[view->at[i].state])};
 	}

@@ -1,0 +1,86 @@
+"""Requests that ask for much work: each is done within the time that an answer may take, and others are answered meanwhile."""
+
+import struct
+
+from bide_kafka import METADATA, api_versions, flexible, frame, kafka_server, metadata, string
+
+server = kafka_server()
+
+CREATE_TOPICS, INIT_PRODUCER_ID, LIST_GROUPS, LIST_TRANSACTIONS, OFFSET_COMMIT = 19, 22, 16, 66, 8
+MANY = 150_000
+
+
+def count(number):
+    return struct.pack(">i", number)
+
+
+def asked(server, question):
+    """The answer to it; who asks behind it, on another connection, is answered, too."""
+    with server.open_kafka() as conn, server.open_kafka() as other:
+        body = conn.send(question).answer()[1]
+        assert other.send(api_versions(2)).answer()[0] == 2
+    return body
+
+
+def test_many_topics_to_be_made(server):
+    plain = struct.pack(">ihii", 0, 1, 0, 0)  # no partitions, which is refused
+    topics = b"".join(string(f"{n:06}") + plain for n in range(MANY)) + string("000000") + plain
+    body = asked(server, frame(CREATE_TOPICS, 1, 1, count(MANY + 1) + topics + count(1000) + b"\1"))
+    assert body[:4] == count(MANY + 1)
+    assert body.count(b"\x00\x06000000\x00\x2a") == 2  # INVALID_REQUEST: it is named twice
+    assert body.count(b"\x00\x06000001\x00\x25") == 1  # INVALID_PARTITIONS
+
+
+def test_many_topics_to_be_looked_for(server):
+    names = b"".join(string(f"!{n:06}") for n in range(MANY))
+    body = asked(server, frame(METADATA, 4, 1, count(MANY + 1) + names + string("!000000") + b"\1"))
+    assert body.count(b"\x00\x11\x00\x07!") == MANY + 1  # INVALID_TOPIC_EXCEPTION
+
+
+def test_the_same_topic_twice_is_made_once(server):
+    body = asked(server, frame(METADATA, 4, 1, count(3) + string("twin") + string("other") + string("twin") + b"\1"))
+    assert body.count(b"\x00\x00\x00\x04twin") == 2 and body.count(b"\x00\x00\x00\x05other") == 1
+
+
+def varint(number):
+    low = number & 0x7F
+    return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + varint(number >> 7)
+
+
+def test_many_filters_of_many_groups(server):
+    groups = 3000
+    with server.open_kafka() as conn:
+        conn.send(metadata(1, "topic")).answer()
+        for n in range(groups):
+            place = count(1) + string("topic") + struct.pack(">iiq", 1, 0, 0) + string("")
+            message = string(f"group-{n}") + count(-1) + string("") + struct.pack(">q", -1) + place
+            conn.send(frame(OFFSET_COMMIT, 2, n, message))
+        for n in range(groups):
+            assert conn.answer()[0] == n
+    filters = varint(900_000) + b"\x06emptz" * 899_998 + b"\x06empty"
+    body = asked(server, flexible(LIST_GROUPS, 4, 1, filters + b"\0"))
+    assert body.count(b"\x06Empty") == groups
+    body = asked(server, flexible(LIST_GROUPS, 4, 1, b"\x02\x07Stable\0"))
+    assert body.count(b"\x06Empty") == 0
+
+
+def test_transactions_are_told_by_state_and_producer(server):
+    ids = {}
+    with server.open_kafka() as conn:
+        for name in ("one", "two", "three"):
+            body = conn.send(frame(INIT_PRODUCER_ID, 0, 1, string(name) + count(60000))).answer()[1]
+            ids[name] = struct.unpack(">i2xq", body[:14])[1]
+
+        def told(states, producers):
+            states = varint(len(states) + 1) + b"".join(varint(len(state) + 1) + state.encode() for state in states)
+            producers = varint(len(producers) + 1) + b"".join(struct.pack(">q", one) for one in producers)
+            body = conn.send(flexible(LIST_TRANSACTIONS, 0, 1, states + producers + b"\0")).answer()[1]
+            return {name for name in ids if varint(len(name) + 1) + name.encode() + struct.pack(">q", ids[name]) in body}, body
+
+        assert told([], [])[0] == set(ids)
+        assert told(["Empty", "Dead"], [])[0] == set(ids)
+        assert told(["Ongoing"], [])[0] == set()
+        assert told(["Dead"], [])[0] == set()
+        assert told([], [ids["two"], 1 << 40, ids["one"]])[0] == {"one", "two"}
+        found, body = told(["Empty", "Nonsense"], list(range(1 << 20, (1 << 20) + 100_000)) + [ids["three"]])
+        assert found == {"three"} and b"\x09Nonsense" in body
