@@ -2,6 +2,7 @@
  * KIP-848, because clients were written against it. */
 #include "group/consumer.h"
 #include "group/group_priv.h"
+#include "group/holders.h"
 
 #include "base/mem.h"
 #include "base/wire.h"
@@ -281,21 +282,29 @@ struct sets {
 
 static void divide(const struct consumer *consumer, struct sets *sets)
 {
-	for (uint32_t i = 0; consumer->holding && i < consumer->holding->count; i++) {
-		const struct held *held = &consumer->holding->at[i];
-		struct places *to = held->revoking                                ? &sets->pending
-				    : places_have(&consumer->target, held->place) ? &sets->kept
-										  : &sets->lost;
+	const struct places *target = &consumer->target;
 
+	for (uint32_t i = 0, t = 0; consumer->holding && i < consumer->holding->count; i++) {
+		const struct held *held = &consumer->holding->at[i];
+		struct places *to = &sets->lost;
+
+		while (t < target->count && place_order(target->at[t], held->place) < 0)
+			t++;
+		if (held->revoking)
+			to = &sets->pending;
+		else if (t < target->count && place_order(target->at[t], held->place) == 0)
+			to = &sets->kept;
 		to->at[to->count++] = held->place;
 	}
 }
 
 static void add_free(const struct groups *groups, const struct consumer *consumer, struct sets *sets)
 {
+	struct stretch *near = NULL;
+
 	for (uint32_t i = 0; i < consumer->target.count; i++) {
 		struct place place = consumer->target.at[i];
-		const struct consumer *holder = consumer_holding(groups, consumer->group, place);
+		const struct consumer *holder = holder_find(groups, consumer->group, place, &near);
 
 		if (holder && holder != consumer)
 			sets->misses = true;

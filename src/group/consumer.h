@@ -14,7 +14,7 @@
  *
  * Invariants (checked by groups_check):
  *  1. a consumer is in its group's `consumers`, in groups->consumers by its id, and, if static, in groups->consumer_instances;
- *  2. what it holds is in groups->held, and no partition of a group is held twice;
+ *  2. what it holds is in groups->held (holders.h), and no partition of a group is held twice;
  *  3. it is to give something up iff it is UNREVOKED;
  *  4. a group has members of one kind at a time. */
 #pragma once
@@ -33,8 +33,6 @@ struct consumer_said { /* one block */
 enum { HELD_AGE_MAX = UINT8_MAX };
 
 struct held {
-	struct hash_node by_place;
-	struct consumer *consumer;
 	struct place place;
 	uint32_t since; /* the member's epoch when it got it; at most HELD_AGE_MAX ago */
 	bool revoking;
@@ -65,7 +63,6 @@ struct group_patterns;
 
 struct consumer *consumer_find(const struct groups *groups, const struct group *group, struct slice id);
 struct consumer *consumer_find_instance(const struct groups *groups, const struct group *group, struct slice instance);
-struct consumer *consumer_holding(const struct groups *groups, const struct group *group, struct place place); /* NULL: nobody */
 bool consumer_has(const struct consumer *consumer, struct place place);        /* and need not give it up */
 bool consumer_subscribes(const struct consumer *consumer, struct slice topic); /* by its name */
 

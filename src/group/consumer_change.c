@@ -1,6 +1,7 @@
 /* Events about consumers become state; change.c calls this. */
 #include "group/consumer.h"
 #include "group/group_priv.h"
+#include "group/holders.h"
 
 #include "base/mem.h"
 #include "base/panic.h"
@@ -12,24 +13,6 @@ struct consumer_target {
 	struct consumer *consumer;
 	struct places places;
 };
-
-static uint64_t place_hash(const struct groups *groups, const struct group *group, struct place place)
-{
-	return hash_u64(&groups->hash_key, hash_u64(&groups->hash_key, group->number, place.topic), place.partition);
-}
-
-struct consumer *consumer_holding(const struct groups *groups, const struct group *group, struct place place)
-{
-	struct hash_node *node = hash_first(&groups->held, place_hash(groups, group, place));
-
-	for (; node; node = hash_next(&groups->held, node)) {
-		struct held *held = container_of(node, struct held, by_place);
-
-		if (held->consumer->group == group && place_order(held->place, place) == 0)
-			return held->consumer;
-	}
-	return NULL;
-}
 
 /* --- prepare --- */
 
@@ -221,13 +204,7 @@ static int prepare_held(const struct groups *groups, const struct group_event *e
 	r = holding_fill(p->holding, e);
 	if (!r)
 		r = set_since(p->holding, e, p->consumer);
-	for (uint32_t i = 0; i < p->holding->count && !r; i++) {
-		const struct consumer *holder = consumer_holding(groups, p->group, p->holding->at[i].place);
-
-		if (holder && holder != p->consumer)
-			return -EBADMSG;
-	}
-	return r;
+	return r ? r : holders_prepare(groups, p->consumer, p->holding, &p->stretches);
 }
 
 int consumers_prepare(struct groups *groups, const struct group_event *e, struct group_prepared *p)
@@ -261,6 +238,7 @@ void consumers_unprepare(struct group_prepared *p)
 	mem_free(p->targets);
 	mem_free(p->said);
 	mem_free(p->holding);
+	p->stretches = stretches_free(p->stretches);
 	if (p->new_consumer)
 		mem_free(p->consumer);
 	p->targets = NULL;
@@ -272,12 +250,12 @@ void consumers_unprepare(struct group_prepared *p)
 
 /* --- commit --- */
 
-static void let_go(struct groups *groups, struct consumer *consumer)
+static void hold(struct groups *groups, struct consumer *consumer, struct group_prepared *p)
 {
-	for (uint32_t i = 0; consumer->holding && i < consumer->holding->count; i++)
-		hash_remove(&groups->held, &consumer->holding->at[i].by_place);
+	holders_set(groups, consumer, p->holding, &p->stretches);
 	mem_free(consumer->holding);
-	consumer->holding = NULL;
+	consumer->holding = p->holding;
+	p->holding = NULL;
 }
 
 static void out_of_tables(struct groups *groups, struct consumer *consumer)
@@ -331,7 +309,7 @@ static void commit_left(struct groups *groups, const struct group_event *e, stru
 {
 	struct consumer *consumer = p->consumer;
 
-	let_go(groups, consumer);
+	hold(groups, consumer, p);
 	out_of_tables(groups, consumer);
 	heap_remove(&groups->consumer_sessions, &consumer->session);
 	list_remove(&consumer->peers);
@@ -345,15 +323,7 @@ static void commit_held(struct groups *groups, const struct group_event *e, stru
 {
 	struct consumer *consumer = p->consumer;
 
-	let_go(groups, consumer);
-	consumer->holding = p->holding;
-	p->holding = NULL;
-	for (uint32_t i = 0; consumer->holding && i < consumer->holding->count; i++) {
-		struct held *held = &consumer->holding->at[i];
-
-		held->consumer = consumer;
-		ENSURE(hash_insert(&groups->held, &held->by_place, place_hash(groups, p->group, held->place)) == 0);
-	}
+	hold(groups, consumer, p);
 	consumer->epoch = (uint32_t)e->epoch;
 	consumer->previous_epoch = (uint32_t)e->previous_epoch;
 	consumer->state = (enum holding_state)e->state;
@@ -398,11 +368,10 @@ static void check_holding(const struct groups *groups, const struct consumer *co
 {
 	uint32_t revoking = 0;
 
+	holders_check(groups, consumer);
 	for (uint32_t i = 0; consumer->holding && i < consumer->holding->count; i++) {
 		const struct held *held = &consumer->holding->at[i];
 
-		ENSURE(held->consumer == consumer);
-		ENSURE(consumer_holding(groups, consumer->group, held->place) == consumer);
 		ENSURE(i == 0 || place_order(held[-1].place, held->place) < 0);
 		revoking += held->revoking;
 	}

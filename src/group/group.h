@@ -101,6 +101,7 @@ struct consumer;
 struct consumer_said;
 struct consumer_target;
 struct holding;
+struct stretch;
 
 struct group_prepared {
 	struct group *group;
@@ -109,6 +110,7 @@ struct group_prepared {
 	struct consumer *consumer;
 	struct consumer_said *said;
 	struct holding *holding;
+	struct stretch *stretches;
 	struct consumer_target *targets;
 	uint32_t target_count;
 	bool new_group, new_consumer, skip;

@@ -1,6 +1,7 @@
 /* Where groups, offsets and members are found, and their invariants. */
 #include "group/consumer.h"
 #include "group/group_priv.h"
+#include "group/holders.h"
 
 #include "base/mem.h"
 #include "base/panic.h"
@@ -51,8 +52,13 @@ void groups_deinit(struct groups *groups)
 			mem_free(container_of(peer, struct group_offset, peers));
 		list_each_safe (peer, &group->members)
 			member_free(container_of(peer, struct member, peers));
-		list_each_safe (peer, &group->consumers)
-			consumer_free(container_of(peer, struct consumer, peers));
+		list_each_safe (peer, &group->consumers) {
+			struct consumer *consumer = container_of(peer, struct consumer, peers);
+			struct stretch *none = NULL;
+
+			holders_set(groups, consumer, NULL, &none);
+			consumer_free(consumer);
+		}
 		group_patterns_free(group->patterns);
 		mem_free(group->protocols);
 		mem_free(group);
