@@ -191,8 +191,13 @@ void command_fetch(struct sequencer *s, struct command *c)
 
 /* --- offsets --- */
 
+/* What one question may have looked at by time, in bytes of chunks: whoever names more gets the rest when he asks again. The
+ * first partition is looked at in any case. */
+enum { SEARCHED_BYTES_MAX = 128 << 20, SEARCHED_CHUNK_BYTES = 64 };
+
 struct search {
-	int64_t at; /* unix ms, or OFFSET_MAX_TIME */
+	uint64_t *left; /* of that */
+	int64_t at;     /* unix ms, or OFFSET_MAX_TIME */
 	uint64_t from, end;
 	bool found, packed; /* packed: what was found is a batch that cannot be read here */
 	uint64_t offset;
@@ -207,7 +212,7 @@ static bool is_better(const struct search *search, int64_t time_ms, uint64_t off
 }
 
 /* The chunk with the latest time, and the first of those with the same, behind *place in that order. */
-static bool chunk_latest(const struct stream *stream, uint64_t end, struct chunk_place *place)
+static bool chunk_latest(const struct stream *stream, uint64_t end, uint64_t *left, struct chunk_place *place)
 {
 	const struct chunk *before = place->chunk;
 	uint64_t offset = stream_earliest(stream);
@@ -217,6 +222,7 @@ static bool chunk_latest(const struct stream *stream, uint64_t end, struct chunk
 	for (; stream_chunk_from(stream, offset, &at) && at.from < end; offset = at.end) {
 		uint64_t time_ms = at.chunk->max_time_ms;
 
+		*left -= *left < SEARCHED_CHUNK_BYTES ? *left : SEARCHED_CHUNK_BYTES;
 		if (before &&
 		    (time_ms > before->max_time_ms || (time_ms == before->max_time_ms && at.chunk->offset <= before->offset)))
 			continue;
@@ -235,7 +241,7 @@ static bool chunk_next(const struct stream *stream, const struct search *search,
 	uint64_t offset = place->chunk ? place->end : search->from;
 
 	if (search->at < 0)
-		return chunk_latest(stream, search->end, place) &&
+		return chunk_latest(stream, search->end, search->left, place) &&
 		       is_better(search, (int64_t)place->chunk->max_time_ms, place->chunk->offset);
 	return !search->found && stream_chunk_since(stream, offset, (uint64_t)search->at, place) && place->from < search->end;
 }
@@ -279,6 +285,7 @@ static int search_chunk(struct sequencer *s, const struct chunk_place *place, st
 
 	if (r)
 		return r;
+	*search->left -= *search->left < place->chunk->size_bytes ? *search->left : place->chunk->size_bytes;
 	rest = slice_from(bytes, (size_t)place->chunk->size_bytes);
 	while (!(search->found && search->at >= 0) && batch_cut(&rest, &batch) == 1)
 		search_batch(search, batch);
@@ -287,12 +294,15 @@ static int search_chunk(struct sequencer *s, const struct chunk_place *place, st
 }
 
 /* By time: as many chunks are looked into as have times like the one wanted. */
-static enum outcome offset_by_time(struct sequencer *s, const struct stream *stream, uint64_t end, struct offset_partition *p)
+static enum outcome offset_by_time(struct sequencer *s, const struct stream *stream, uint64_t end, struct offset_partition *p,
+				   uint64_t *left)
 {
-	struct search search = {.at = p->at, .from = stream_earliest(stream), .end = end};
+	struct search search = {.left = left, .at = p->at, .from = stream_earliest(stream), .end = end};
 	struct chunk_place place = {0};
 	int r = 0;
 
+	if (*left == 0)
+		return OUTCOME_BUSY;
 	while (!r && chunk_next(stream, &search, &place))
 		r = search_chunk(s, &place, &search);
 	if (r)
@@ -307,7 +317,7 @@ static enum outcome offset_by_time(struct sequencer *s, const struct stream *str
 	return p->view ? OUTCOME_OK : OUTCOME_NO_MEMORY;
 }
 
-static enum outcome list_offset(struct sequencer *s, struct offset_partition *p, bool committed)
+static enum outcome list_offset(struct sequencer *s, struct offset_partition *p, bool committed, uint64_t *left)
 {
 	const struct stream *stream = partition_find(s, topic_of(s, &p->topic), p->partition);
 
@@ -316,7 +326,7 @@ static enum outcome list_offset(struct sequencer *s, struct offset_partition *p,
 	if (!stream)
 		return OUTCOME_NOT_FOUND;
 	if (p->at >= 0 || p->at == OFFSET_MAX_TIME)
-		return offset_by_time(s, stream, visible_end(stream, committed), p);
+		return offset_by_time(s, stream, visible_end(stream, committed), p, left);
 	p->offset = (int64_t)(p->at == OFFSET_LATEST ? visible_end(stream, committed) : stream_earliest(stream));
 	return OUTCOME_OK;
 }
@@ -324,9 +334,10 @@ static enum outcome list_offset(struct sequencer *s, struct offset_partition *p,
 void command_list_offsets(struct sequencer *s, struct command *c)
 {
 	const struct list_offsets_in *in = &c->in.list_offsets;
+	uint64_t left = SEARCHED_BYTES_MAX;
 
 	for (size_t i = 0; i < in->count; i++)
-		in->partitions[i].outcome = list_offset(s, &in->partitions[i], in->committed);
+		in->partitions[i].outcome = list_offset(s, &in->partitions[i], in->committed, &left);
 	reply(s, c, OUTCOME_OK, s->appended_end);
 }
 

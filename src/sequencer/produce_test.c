@@ -294,6 +294,34 @@ static enum outcome in_transaction(enum command_kind kind, struct ask *ask)
 }
 
 /* The marker's time is later than any record's, and there may be no record with it. */
+/* Nobody stops the house by naming one partition again and again. */
+static void looked_for_by_time_very_often(void **state)
+{
+	enum { MANY = 300, RECORDS = 50 };
+	static char text[20000];
+	static struct offset_partition asked[MANY];
+	struct ask ask = {.c = {.kind = COMMAND_LIST_OFFSETS, .in.list_offsets = {.partitions = asked, .count = MANY}}};
+	struct produce_partition p;
+	unsigned found = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	assert_int_equal(make_topic(T_NAME, 1), OUTCOME_OK);
+	p = batch_of(0, RECORDS, text);
+	assert_int_equal(produce_as(&p), OUTCOME_OK);
+	for (unsigned i = 0; i < MANY; i++)
+		asked[i] = (struct offset_partition){.topic.name = T_NAME, .at = i % 2 ? OFFSET_MAX_TIME : 0};
+	asked[MANY - 1].at = OFFSET_LATEST;
+	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
+	for (unsigned i = 0; i < MANY - 1; i++) {
+		assert_int_equal(asked[i].outcome, found == i ? asked[i].outcome : OUTCOME_BUSY);
+		found += asked[i].outcome == OUTCOME_OK;
+	}
+	assert_in_range(found, 100, 200);
+	assert_true(asked[MANY - 1].outcome == OUTCOME_OK && asked[MANY - 1].offset == RECORDS);
+	ask_deinit(&ask);
+}
+
 static void the_latest_time_is_no_markers(void **state)
 {
 	struct produce_partition p;
@@ -457,6 +485,7 @@ int main(void)
 		TEST(sequences_begin_again),
 		TEST(producers_are_forgotten),
 		TEST(offsets_by_time),
+		TEST(looked_for_by_time_very_often),
 		TEST(the_latest_time_is_no_markers),
 		TEST(old_ones_go),
 		TEST(old_when_they_came),

@@ -162,9 +162,10 @@ struct fetch_in { /* FETCH */
 
 enum { OFFSET_LATEST = -1, OFFSET_EARLIEST = -2, OFFSET_MAX_TIME = -3 };
 
-/* OK; NOT_FOUND. `offset` is -1 when there is no such record, and so is `time_ms` where it means nothing. By time and for
- * MAX_TIME `view` may come: then the record lies in the batch at `offset`, which the sequencer could not read (it is compressed),
- * in the view's only chunk, and `time_ms` is that batch's latest. */
+/* OK; NOT_FOUND; BUSY: so much was looked at for those before it that it has to be asked about again. `offset` is -1 when there
+ * is no such record, and so is `time_ms` where it means nothing. By time and for MAX_TIME `view` may come: then the record lies
+ * in the batch at `offset`, which the sequencer could not read (it is compressed), in the view's only chunk, and `time_ms` is
+ * that batch's latest. */
 struct offset_partition {
 	struct topic_ref topic;
 	uint32_t partition;

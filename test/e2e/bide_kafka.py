@@ -41,6 +41,14 @@ def produce(correlation, topic, partition, batch, acks=-1, version=3):
     return frame(PRODUCE, version, correlation, message + batch)
 
 
+def batch_of(codec, records, count=1):
+    """One batch of magic 2 around these bytes, with its checksum."""
+    from kafka.record.util import calc_crc32c
+
+    tail = struct.pack(">hiqqqhii", codec, count - 1, 0, 0, -1, -1, -1, count) + records
+    return struct.pack(">qiib", 0, len(tail) + 9, -1, 2) + struct.pack(">I", calc_crc32c(tail)) + tail
+
+
 def fetch(correlation, topic, partition, offset, wait_ms=0, min_bytes=1, max_bytes=1 << 20):
     message = struct.pack(">iiiib", -1, wait_ms, min_bytes, max_bytes, 0) + struct.pack(">i", 1) + string(topic)
     return frame(FETCH, 4, correlation, message + struct.pack(">iiqi", 1, partition, offset, max_bytes))

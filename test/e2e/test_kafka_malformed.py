@@ -12,11 +12,10 @@ import zlib
 
 import pytest
 
-from bide_kafka import api_versions, frame, kafka_server, produce
+from bide_kafka import api_versions, batch_of, frame, kafka_server, produce
 from bide_server import SANITIZED
 
-pytest.importorskip("kafka")
-from kafka.record.util import calc_crc32c  # noqa: E402
+pytest.importorskip("kafka")  # for the checksum of a batch
 
 FRAMES = pathlib.Path(__file__).parent.parent / "vectors" / "kafka" / "frames.txt"
 HEADER_BYTES = 8  # key, version, correlation id
@@ -115,12 +114,6 @@ def test_lengths_and_counts_that_cannot_be(server, number):
             for at in chance.sample(places, min(12, len(places))):
                 ends(server, sized(body[:at] + number + body[at + len(number) :]))
     ends(server, number)
-
-
-def batch_of(codec, records, count=1):
-    """One batch of magic 2 around these bytes, with its checksum."""
-    tail = struct.pack(">hiqqqhii", codec, count - 1, 0, 0, -1, -1, -1, count) + records
-    return struct.pack(">qiib", 0, len(tail) + 9, -1, 2) + struct.pack(">I", calc_crc32c(tail)) + tail
 
 
 def bombs():

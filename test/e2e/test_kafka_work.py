@@ -1,8 +1,11 @@
 """Requests that ask for much work: each is done within the time that an answer may take, and others are answered meanwhile."""
 
 import struct
+import zlib
 
-from bide_kafka import METADATA, api_versions, flexible, frame, kafka_server, metadata, string
+import pytest
+
+from bide_kafka import LIST_OFFSETS, METADATA, PRODUCE, api_versions, batch_of, flexible, frame, kafka_server, metadata, produce, string
 
 server = kafka_server()
 
@@ -84,3 +87,34 @@ def test_transactions_are_told_by_state_and_producer(server):
         assert told([], [ids["two"], 1 << 40, ids["one"]])[0] == {"one", "two"}
         found, body = told(["Empty", "Nonsense"], list(range(1 << 20, (1 << 20) + 100_000)) + [ids["three"]])
         assert found == {"three"} and b"\x09Nonsense" in body
+
+
+def bomb():
+    """Nearly 64 MiB of zeros in 63 KiB."""
+    layer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    return batch_of(1, b"".join(layer.compress(zeros) for _ in range(63)) + layer.flush())
+
+
+def test_many_batches_that_become_large(server):
+    pytest.importorskip("kafka")
+    settings = b'{"partitions":1,"settings":{"cleanup.policy":"compact"}}'
+    assert server.api.call("PUT", "/v1/topics/packed", settings, {"Content-Type": "application/json"}).status == 201
+    batch, many = bomb(), 300
+    partition = struct.pack(">ii", 0, len(batch)) + batch
+    message = string(None) + struct.pack(">hii", -1, 10000, 1) + string("packed") + count(many) + partition * many
+    body = asked(server, frame(PRODUCE, 7, 1, message))
+    errors = [struct.unpack(">h", body[20 + 30 * n : 22 + 30 * n])[0] for n in range(many)]
+    assert errors == [87] * 5 + [56] * (many - 5)  # INVALID_RECORD while they are looked into, then KAFKA_STORAGE_ERROR
+
+
+def test_one_batch_that_becomes_large_looked_into_very_often(server):
+    pytest.importorskip("kafka")
+    many = 1000
+    with server.open_kafka() as conn:
+        conn.send(metadata(1, "large")).answer()
+        conn.send(produce(2, "large", 0, bomb(), version=7)).answer()
+    message = count(-1) + count(1) + string("large") + count(many) + struct.pack(">iq", 0, -3) * many
+    body = asked(server, frame(LIST_OFFSETS, 1, 1, message))
+    errors = [struct.unpack(">h", body[19 + 22 * n : 21 + 22 * n])[0] for n in range(many)]
+    assert errors == [0] * 5 + [56] * (many - 5)

@@ -30,6 +30,9 @@ enum {
 	CONNS_A_TURN = 4096,
 	REQUEST_ROOM_BYTES = 16 << 20, /* what one request may take, decoded: so much … */
 	REQUEST_ROOM_SHARE = 32,       /* … or, if that is less, so much for each of its bytes */
+	/* What compressed batches may become that one request brings or asks about, all together: a few bytes may stand for very
+	 * many. Clients ask again for the rest. */
+	REQUEST_OPENED_BYTES = 256 << 20,
 };
 
 #define KAFKA_OFFER KAFKA_OFFER_ALL

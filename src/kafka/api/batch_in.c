@@ -82,7 +82,7 @@ static enum kafka_error plain_read(struct slice records, bool *ret_no_key)
 	return batch_open_checked(&reader, records) ? KAFKA_INVALID_RECORD : records_read(&reader, ret_no_key);
 }
 
-enum kafka_error batch_in_open(struct produce_batch *batch)
+enum kafka_error batch_in_open(struct produce_batch *batch, uint64_t *left)
 {
 	struct slice head = slice_from(batch->bytes, BATCH_HEAD_BYTES);
 	struct slice records = slice_from(batch->bytes + BATCH_HEAD_BYTES, batch->size_bytes - BATCH_HEAD_BYTES);
@@ -90,8 +90,14 @@ enum kafka_error batch_in_open(struct produce_batch *batch)
 	enum kafka_error error = KAFKA_INVALID_RECORD;
 	struct batch_reader reader;
 	struct buf opened = {0};
-	int r = kafka_decompress(compression, records, BATCH_IN_OPENED_MAX, &opened);
+	uint64_t became;
+	int r;
 
+	if (*left == 0)
+		return KAFKA_STORAGE_ERROR;
+	r = kafka_decompress(compression, records, BATCH_IN_OPENED_MAX, &opened);
+	became = r == -E2BIG ? BATCH_IN_OPENED_MAX : opened.len;
+	*left -= became < *left ? became : *left;
 	if (r)
 		error = r == -ENOMEM ? KAFKA_STORAGE_ERROR : r == -E2BIG ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_CORRUPT_MESSAGE;
 	else if (!batch_open_unpacked(&reader, head, buf_slice(&opened)))

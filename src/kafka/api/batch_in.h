@@ -8,7 +8,8 @@
  * client is told. */
 enum kafka_error batch_in(struct slice records, struct produce_batch *ret_batch);
 
-/* What a compressed one holds is read, too: 0, and it is `packed` no more; or the error that the client is told. */
-enum kafka_error batch_in_open(struct produce_batch *batch);
+/* What a compressed one holds is read, too: 0, and it is `packed` no more; or the error that the client is told. What it becomes
+ * is taken off *left; when nothing is left of that before, the client is told to try again. */
+enum kafka_error batch_in_open(struct produce_batch *batch, uint64_t *left);
 
 enum { BATCH_IN_OPENED_MAX = 64 << 20 }; /* what it may become */

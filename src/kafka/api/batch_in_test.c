@@ -114,6 +114,7 @@ static void test_what_says_what_cannot_be(void **state)
 
 static void test_compressed_ones(void **state)
 {
+	uint64_t left = 100 << 20, before;
 	static const char zeros[1 << 20];
 	struct buf packed = {0}, plain = {0};
 	struct produce_batch batch;
@@ -131,14 +132,14 @@ static void test_compressed_ones(void **state)
 			seal();
 			assert_int_equal(batch_in(buf_slice(&bytes), &batch), KAFKA_NONE);
 			assert_true(batch.packed && !batch.no_key);
-			assert_int_equal(batch_in_open(&batch), KAFKA_NONE);
+			assert_int_equal(batch_in_open(&batch, &left), KAFKA_NONE);
 			assert_true(!batch.packed && batch.no_key == !key);
 			mem_fail_nth(1);
-			assert_int_equal(batch_in_open(&batch), KAFKA_STORAGE_ERROR);
+			assert_int_equal(batch_in_open(&batch, &left), KAFKA_STORAGE_ERROR);
 			mem_fail_nth(0);
 			bytes.ptr[bytes.len - 5] ^= 0x55;
 			bytes.ptr[64] ^= 0x55;
-			assert_int_not_equal(batch_in_open(&batch), KAFKA_NONE);
+			assert_int_not_equal(batch_in_open(&batch, &left), KAFKA_NONE);
 		}
 	/* Something else is in it; much is in it. */
 	for (int much = 0; much < 2; much++) {
@@ -154,9 +155,16 @@ static void test_compressed_ones(void **state)
 		bytes.ptr[22] = KAFKA_COMPRESSION_ZSTD;
 		seal();
 		assert_int_equal(batch_in(buf_slice(&bytes), &batch), KAFKA_NONE);
-		assert_int_equal(batch_in_open(&batch), much ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_INVALID_RECORD);
+		before = left;
+		assert_int_equal(batch_in_open(&batch, &left), much ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_INVALID_RECORD);
 		assert_true(batch.packed);
+		assert_true(before - left == (much ? BATCH_IN_OPENED_MAX : sizeof(zeros)));
 	}
+	/* What is left may be gone beyond with the last one, and then it is over. */
+	left = 1;
+	assert_int_equal(batch_in_open(&batch, &left), KAFKA_MESSAGE_TOO_LARGE);
+	assert_true(left == 0);
+	assert_int_equal(batch_in_open(&batch, &left), KAFKA_STORAGE_ERROR);
 	buf_deinit(&packed);
 	buf_deinit(&plain);
 }

@@ -36,6 +36,7 @@ static int look_into(struct slice batch, struct batch_wanted *wanted)
 	if (r)
 		return r;
 	r = kafka_decompress(head.compression, packed, BATCH_OPENED_MAX, &opened);
+	wanted->opened_bytes = r == -E2BIG ? BATCH_OPENED_MAX : opened.len;
 	if (!r)
 		r = batch_open_unpacked(&reader, slice_from(batch.ptr, BATCH_HEAD_BYTES), buf_slice(&opened));
 	if (!r)

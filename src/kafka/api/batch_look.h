@@ -8,6 +8,7 @@ struct batch_wanted {
 	bool latest;           /* the record with the latest time; else the first one not before time_ms */
 	int64_t time_ms;
 	int64_t found_offset, found_time_ms; /* -1: there is none */
+	uint64_t opened_bytes;               /* what it became, or would have */
 };
 
 enum { BATCH_OPENED_MAX = 64 << 20 }; /* what a compressed one may become */

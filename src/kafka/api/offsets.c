@@ -23,6 +23,7 @@ struct offsets {
 	struct asked *asked; /* one for each partition of the request, in its order */
 	struct offset_partition *partitions;
 	size_t count;
+	uint64_t left; /* of what batches may become that are looked into */
 };
 
 static struct offsets *offsets_new(struct kafka_call *call, const void *request, size_t count)
@@ -32,6 +33,7 @@ static struct offsets *offsets_new(struct kafka_call *call, const void *request,
 	if (!offsets)
 		return NULL;
 	offsets->request = request;
+	offsets->left = REQUEST_OPENED_BYTES;
 	offsets->asked = kafka_call_alloc(call, count * sizeof(*offsets->asked));
 	offsets->partitions = offsets->asked ? kafka_call_alloc(call, count * sizeof(*offsets->partitions)) : NULL;
 	call->own = offsets;
@@ -76,9 +78,14 @@ static void offsets_send(struct kafka_call *call, struct offsets *offsets, bool 
 
 static enum kafka_error listed_error(const struct kafka_ask *ask, const struct asked *asked)
 {
+	enum outcome outcome = ask->command.outcome;
+
 	if (!asked->partition)
 		return asked->error;
-	return kafka_error_of(ask->command.outcome == OUTCOME_OK ? asked->partition->outcome : ask->command.outcome);
+	if (outcome == OUTCOME_OK)
+		outcome = asked->partition->outcome;
+	/* It was too much for one question: clients ask again for what they are told is the storage's fault. */
+	return outcome == OUTCOME_BUSY ? KAFKA_STORAGE_ERROR : kafka_error_of(outcome);
 }
 
 /* In the thread's buffer, or, of one that is longer, in memory of its own. */
@@ -98,12 +105,19 @@ static int look(struct kafka_call *call, struct store_pin *pin, struct batch_wan
 
 static enum kafka_error listed_inside(struct kafka_call *call, struct offset_partition *partition)
 {
+	struct offsets *offsets = call->own;
 	struct batch_wanted wanted = {.batch_offset = (uint64_t)partition->offset,
 				      .latest = partition->at == OFFSET_MAX_TIME,
 				      .time_ms = partition->at};
 	struct stream_chunk_view *chunk = partition->view->chunk_count ? &partition->view->chunks[0] : NULL;
 
-	if (!chunk || !chunk->pin || look(call, chunk->pin, &wanted))
+	bool found;
+
+	if (!offsets->left || !chunk || !chunk->pin)
+		return KAFKA_STORAGE_ERROR;
+	found = look(call, chunk->pin, &wanted) == 0;
+	offsets->left -= wanted.opened_bytes < offsets->left ? wanted.opened_bytes : offsets->left;
+	if (!found)
 		return KAFKA_STORAGE_ERROR;
 	partition->offset = wanted.found_offset;
 	partition->time_ms = wanted.found_time_ms;

@@ -139,6 +139,7 @@ static void answer(struct kafka_call *call, struct kafka_ask *ask)
 static size_t take_batches(const struct kafka_produce_request *request, struct produced *produced,
 			   struct produce_partition *asked, const struct kafka_thread *kafka)
 {
+	uint64_t left = REQUEST_OPENED_BYTES;
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < request->topic_data.count; i++) {
@@ -153,7 +154,7 @@ static size_t take_batches(const struct kafka_produce_request *request, struct p
 			if (partition->index >= 0)
 				produced->error = batch_in(partition->records, &one->batch);
 			if (!produced->error && open && one->batch.packed)
-				produced->error = batch_in_open(&one->batch);
+				produced->error = batch_in_open(&one->batch, &left);
 			if (produced->error)
 				continue;
 			one->topic.name = topic->name;
