@@ -166,6 +166,27 @@ def test_long_requests_wait_for_memory(kafka):
         assert two.ended()  # it was read, and is broken inside
 
 
+def test_who_sends_byte_by_byte_does_not_keep_the_memory_from_others(kafka):
+    server = kafka("--kafka-memory", "256K", "--threads", "1", "--body-timeout", "500ms")
+    long = struct.pack(">i", 200 << 10) + frame(3, 1, 7, struct.pack(">i", 0) + bytes(8))[4:]
+    with server.open_kafka() as slow, server.open_kafka() as other:
+        slow.send(long)
+        other.send(long)
+        server.eventually(lambda: server.metrics()["bide_kafka_held"] == 1, "one waits")
+        sent = 0
+        while server.metrics()["bide_kafka_held"] == 1:
+            try:
+                slow.send(b"\0")  # often enough not to be cut for silence
+                sent += 1
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        assert sent > 10
+        other.send(bytes((200 << 10) - len(long) + 4))
+        assert other.answer()[0] == 7
+        assert slow.ended()
+    server.eventually(lambda: server.metrics()["bide_kafka_timeouts_total"] == 1, "counted")
+
+
 def test_idle_connections_and_slow_senders_are_cut(kafka):
     server = kafka("--kafka-idle-timeout", "100ms", "--body-timeout", "150ms")
     with server.open_kafka() as idle, server.open_kafka() as slow, server.open_kafka() as slower:

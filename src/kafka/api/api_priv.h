@@ -119,10 +119,10 @@ struct kafka_call {
 	struct arena arena;
 	struct chain answer;
 	const struct kafka_waits *waits; /* of a parked one */
-	struct wheel_entry deadline;
-	void *own;            /* the handler's, in the arena unless `forget` gives it back */
-	uint64_t client;      /* whose quotas it counts for; 0: nobody's */
-	uint64_t taken_bytes; /* of what it may take to be answered */
+	struct wheel_entry deadline;     /* of a parked one, and of a long frame that is being read */
+	void *own;                       /* the handler's, in the arena unless `forget` gives it back */
+	uint64_t client;                 /* whose quotas it counts for; 0: nobody's */
+	uint64_t taken_bytes;            /* of what it may take to be answered */
 	void (*forget)(struct kafka_call *call);
 	uint32_t asking; /* commands under way */
 	uint8_t state;

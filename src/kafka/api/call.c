@@ -34,7 +34,6 @@ struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes)
 	call->conn = conn;
 	call->thread = conn->thread;
 	call->frame_bytes = frame_bytes;
-	call->deadline.expired = expired;
 	conn->held_bytes += frame_bytes;
 	conn->thread->long_bytes += long_bytes(call);
 	return call;
@@ -47,6 +46,7 @@ void kafka_call_free(struct kafka_call *call)
 		call->conn->held_bytes -= call->frame_bytes;
 	if (call->state == CALL_PARKED)
 		kafka_call_unpark(call);
+	wheel_remove(call->thread->wheel, &call->deadline);
 	list_remove(&call->siblings);
 	if (call->forget)
 		call->forget(call);
@@ -277,6 +277,7 @@ void kafka_call_park(struct kafka_call *call, const struct kafka_waits *waits, u
 	ENSURE(call->state == CALL_OPEN && call->conn);
 	call->state = CALL_PARKED;
 	call->waits = waits;
+	call->deadline.expired = expired;
 	call->deadline.deadline_ms = loop_now_ms(call->thread->loop) + timeout_ms;
 	wheel_add(call->thread->wheel, &call->deadline);
 	call->thread->stats.parked++;

@@ -126,7 +126,8 @@ static void refuse_input(struct kafka_conn *conn)
 }
 
 /* Long frames of one thread share its memory. Who gets none waits, in the order in which they came; those who have some are read
- * to their end or cut for slowness, so nobody waits for ever. One that is longer than all there is may be alone. */
+ * to their end or cut for slowness, so nobody waits for ever: while others wait, a frame comes as a whole within the time that
+ * else is between two reads of it. One that is longer than all there is may be alone. */
 static bool holds_back(struct kafka_conn *conn, size_t frame_bytes)
 {
 	struct kafka_thread *thread = conn->thread;
@@ -167,6 +168,27 @@ static void refuse_length(struct kafka_conn *conn)
 	refuse_input(conn);
 }
 
+static void frame_watch(struct kafka_call *call);
+
+static void frame_late(struct wheel_entry *entry)
+{
+	struct kafka_call *call = container_of(entry, struct kafka_call, deadline);
+
+	if (list_empty(&call->thread->held)) {
+		frame_watch(call);
+		return;
+	}
+	call->thread->stats.timeouts_total++;
+	kafka_conn_break(call->conn);
+}
+
+static void frame_watch(struct kafka_call *call)
+{
+	call->deadline.expired = frame_late;
+	call->deadline.deadline_ms = loop_now_ms(call->thread->loop) + call->thread->config.limits.read_timeout_ms;
+	wheel_add(call->thread->wheel, &call->deadline);
+}
+
 /* Its size is known. */
 static void frame_begin(struct kafka_conn *conn)
 {
@@ -183,6 +205,8 @@ static void frame_begin(struct kafka_conn *conn)
 	conn->incoming = kafka_call_new(conn, frame_bytes);
 	if (!conn->incoming)
 		kafka_conn_break(conn);
+	else if (frame_bytes > KAFKA_FRAME_EARLY_MAX_BYTES)
+		frame_watch(conn->incoming);
 }
 
 static size_t take_size(struct kafka_conn *conn, struct slice input)
@@ -211,6 +235,7 @@ static void frame_grew(struct kafka_conn *conn)
 		}
 		return;
 	}
+	wheel_remove(conn->thread->wheel, &call->deadline);
 	conn->incoming = NULL;
 	conn->call_count++;
 	list_push_back(&conn->calls, &call->siblings);
