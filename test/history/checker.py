@@ -4,100 +4,15 @@ What happened to a value, its *fate*, is `ok`, `fail` or `info`. In a transactio
 acknowledged, `fail` when none was ever asked for, or the server refused it for good, else `info`. Only `ok` must be there; only `fail`
 must not; what is `info` may be there or not, but what is seen of it must be whole, and stay.
 
-What was asked to be deleted may be gone, from the moment it was asked for, and excuses whoever does not see it.
+What was asked to be deleted may be gone, from the moment it was asked for, and excuses whoever does not see it; so may a record of a
+compacted partition for which there is a newer one (compacted.py).
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 
-COMMITTED = "read_committed"
-
-
-class Txn:
-    def __init__(self):
-        self.sends, self.commits = [], []
-
-    @property
-    def fate(self):
-        kinds = {op["type"] for op in self.commits}
-        return "ok" if "ok" in kinds else "info" if "info" in kinds else "fail"
-
-
-class View:
-    """A history as the rules look at it."""
-
-    def __init__(self, ops):
-        self.ops = ops
-        self.of = defaultdict(list)  # f → operations
-        for op in ops:
-            self.of[op["f"]].append(op)
-        self.txns = defaultdict(Txn)
-        self.deleted = defaultdict(int)  # key → nothing before it must be there
-        self.sends = {}  # value → its send
-        for op in self.of["send"]:
-            self.sends[op["value"]] = op
-            if op.get("txn"):
-                self.txns[op["txn"]].sends.append(op)
-        for op in self.of["commit"]:
-            self.txns[op["txn"]].commits.append(op)
-        for op in self.of["delete"]:
-            self.deleted[op["key"]] = max(self.deleted[op["key"]], op["before"])
-        self._look_at_polls()
-        self._look_at_offsets()
-
-    def _look_at_polls(self):
-        self.seen = defaultdict(lambda: defaultdict(set))  # key → offset → values, by any reader
-        self.places = defaultdict(set)  # value → (key, offset)
-        self.final = {}  # isolation → key → {offset: value}
-        visible = {COMMITTED: defaultdict(set), "any": defaultdict(set)}
-        for op in self.of["poll"]:
-            final = self.final.setdefault(op["isolation"], defaultdict(dict)) if op.get("final") else None
-            for key, records in op.get("records", {}).items():
-                for offset, value in records:
-                    self.seen[key][offset].add(value)
-                    self.places[value].add((key, offset))
-                    visible["any"][key].add(offset)
-                    if op["isolation"] == COMMITTED:
-                        visible[COMMITTED][key].add(offset)
-                    if final is not None:
-                        final[key][offset] = value
-        self.visible = {level: {key: sorted(offsets) for key, offsets in by_key.items()} for level, by_key in visible.items()}
-
-    def _look_at_offsets(self):
-        """What groups committed, by hand or in transactions: group → key → (offset, asked at, acknowledged at or None)."""
-        self.commits = defaultdict(lambda: defaultdict(list))
-        for op in self.of["offsets"]:
-            if op["type"] != "fail":
-                self._committed(op, op["start"], op["end"] if op["type"] == "ok" else None)
-        for op in self.of["txn-offsets"]:
-            txn = self.txns[op["txn"]]
-            if op["type"] != "fail" and txn.fate != "fail":
-                ended = [commit["end"] for commit in txn.commits if commit["type"] == "ok"]
-                self._committed(op, min(commit["start"] for commit in txn.commits), ended[0] if ended else None)
-
-    def _committed(self, op, start, end):
-        for key, offset in op["offsets"].items():
-            self.commits[op["group"]][key].append((offset, start, end))
-
-    def fate(self, send):
-        if send["type"] == "fail" or not send.get("txn"):
-            return send["type"]
-        return self.txns[send["txn"]].fate
-
-    def acknowledged(self):
-        """Sends that must be there: (send, offset or None)."""
-        for send in self.sends.values():
-            if self.fate(send) == "ok" and (send["type"] == "ok" or send.get("txn")):
-                yield send, send.get("offset")
-
-    def excused(self, key, offset):
-        return offset < self.deleted[key] if offset is not None else self.deleted[key] > 0
-
-    def between(self, isolation, key, low, high):
-        """Offsets in [low, high) which hold a record that somebody saw, and that was not to be deleted."""
-        offsets = self.visible[COMMITTED if isolation == COMMITTED else "any"].get(key, [])
-        return offsets[bisect_left(offsets, max(low, self.deleted[key])) : bisect_left(offsets, high)]
-
+from compacted import early, returned, stale, vanished
+from view import COMMITTED, View
 
 # --- the rules: each gives a text for everything it finds ------------------------------------------------------------------------
 
@@ -106,7 +21,7 @@ def lost(view):
     """An acknowledged record that nobody saw where it was acknowledged, though somebody saw further."""
     for send, offset in view.acknowledged():
         key, value = send["key"], send["value"]
-        if offset is None or view.excused(key, offset) or not view.seen[key]:
+        if offset is None or not view.seen[key] or view.excused(send, offset):
             continue
         if offset < max(view.seen[key]) and value not in view.seen[key].get(offset, ()):
             yield f"{value} at {key} {offset}: acknowledged, and seen up to {max(view.seen[key])} without it"
@@ -118,7 +33,7 @@ def missing(view):
         there = {key: set(records.values()) for key, records in by_key.items()}
         for send, offset in view.acknowledged():
             key, value = send["key"], send["value"]
-            if value not in there.get(key, ()) and not view.excused(key, offset):
+            if value not in there.get(key, ()) and not view.excused(send, offset):
                 yield f"{value} at {key} {offset}: acknowledged, and {isolation} reads to the end without it"
 
 
@@ -171,47 +86,15 @@ def torn(view):
         return
     there = {value for records in final.values() for value in records.values()}
     for name, txn in view.txns.items():
-        must = [send for send in txn.sends if send["type"] != "fail" and not view.excused(send["key"], send.get("offset"))]
+        must = [send for send in txn.sends if send["type"] != "fail" and not view.excused(send, send.get("offset"))]
         gone = [send["value"] for send in must if send["value"] not in there]
         if gone and len(gone) < len(must):
             yield f"{name}: {len(must) - len(gone)} of {len(must)} are there, not {gone[:5]}"
 
 
-class Position:
-    """Where one consumer is in one partition."""
-
-    def __init__(self, last=None, since=None, before=None):
-        self.last = last  # the offset it has passed
-        self.since = since  # nothing has come yet since a rebalance gave it, then
-        self.before = before  # what it had passed when it was its own the last time
-
-
-def steps(view):
-    """Each record polled, with where its consumer was before: (poll, key, offset, Position)."""
-    places, lost = defaultdict(dict), defaultdict(dict)  # life → key → Position; what it had before a rebalance
-    for op in sorted(view.ops, key=lambda op: op["end"] or op["start"]):  # a rebalance is told amid a poll, before its records
-        mine = places[op.get("life")]
-        if op["f"] in ("assign", "seek"):
-            if op["f"] == "assign":
-                mine.clear()
-            mine.update({key: Position(offset - 1) for key, offset in op["positions"].items()})
-        elif op["f"] == "assigned":
-            before = lost[op["life"]]
-            mine.update({key: Position(since=op["start"], before=before.get(key)) for key in op["keys"]})
-        elif op["f"] == "revoked":
-            for key in op["keys"]:
-                place = mine.pop(key, None)
-                lost[op["life"]][key] = place and (place.before if place.last is None else place.last)
-        elif op["f"] == "poll":
-            for key, records in op.get("records", {}).items():
-                for offset, _ in records:
-                    yield op, key, offset, mine.get(key)
-                    mine[key] = Position(offset)
-
-
 def nonmonotonic_poll(view):
     """A consumer that goes on goes back. What it was never given counts, too: it may not read that at all."""
-    for op, key, offset, place in steps(view):
+    for op, key, offset, place in view.steps():
         if place is None:
             yield f"{op['life']}: {key} {offset}, which is not its own"
         elif place.last is not None and offset <= place.last:
@@ -220,9 +103,9 @@ def nonmonotonic_poll(view):
 
 def skipped(view):
     """A consumer that goes on passes over a record that others, who may see no more than it, saw."""
-    for op, key, offset, place in steps(view):
+    for op, key, offset, place in view.steps():
         if place and place.last is not None:
-            over = view.between(op["isolation"], key, place.last + 1, offset)
+            over = view.between(op["isolation"], key, place.last + 1, offset, op["end"])
             if over:
                 yield f"{op['life']}: {key} {place.last} → {offset}, over {len(over)} records: {over[:5]}"
 
@@ -245,7 +128,7 @@ def nonmonotonic_send(view):
 def resumed(view):
     """The first record after a rebalance, and what the group had committed: (poll, key, offset, commits, Position)."""
     groups = {op["life"]: op["group"] for op in view.of["assigned"]}
-    for op, key, offset, place in steps(view):
+    for op, key, offset, place in view.steps():
         if place and place.since is not None:
             yield op, key, offset, view.commits[groups[op["life"]]][key], place
 
@@ -272,7 +155,7 @@ def invented_commit(view):
         best = max((at for at, start, _ in commits if at <= offset and start < op["end"]), default=0)
         if place.before is not None and place.before < offset:
             best = max(best, place.before + 1)
-        over = view.between(op["isolation"], key, best, offset)
+        over = view.between(op["isolation"], key, best, offset, op["end"])
         if over:
             yield f"{op['life']}: {key} from {offset}, over {len(over)} records from {over[0]} on; {best} was committed"
     for op in view.of["committed"]:
@@ -306,7 +189,7 @@ def unprocessed(view):
     for op in view.of["committed"]:
         if op["group"] in groups:
             for key, told in op["offsets"].items():
-                gone = [at for at in view.between(COMMITTED, key, 0, told or 0) if (op["group"], key, at) not in there]
+                gone = [at for at in view.between(COMMITTED, key, 0, told or 0, view.until) if (op["group"], key, at) not in there]
                 if gone:
                     yield f"{op['group']}: {key} up to {told}, and nothing made of {gone[:5]}"
 
@@ -349,11 +232,18 @@ RULES = {
     "unprocessed": unprocessed,
     "unfinished": unfinished,
     "undeleted": undeleted,
+    "vanished": vanished,
+    "stale": stale,
+    "early": early,
+    "returned": returned,
 }
 
 
 def check(ops):
     """What was found: rule → texts; empty when the history is one that may be."""
-    view = View(ops)
+    return judge(View(ops))
+
+
+def judge(view):
     found = {name: list(rule(view)) for name, rule in RULES.items()}
     return {name: texts for name, texts in found.items() if texts}

@@ -5,8 +5,10 @@ import http.client
 import json
 
 from client import BLOCK_S, Broken
+from history import HEADER
 
 MODES = ("plain",)
+HEADERS = False  # nor null records: there are none to be written at this door
 ISOLATIONS = ("read_committed",)
 
 
@@ -19,9 +21,9 @@ class Client:
         host, port = server.rsplit(":", 1)
         self.conn = http.client.HTTPConnection(host, int(port), timeout=BLOCK_S)
 
-    def call(self, method, target, body=None):
+    def call(self, method, target, body=None, **headers):
         try:
-            self.conn.request(method, target, body, {"Content-Type": "application/octet-stream"} if body is not None else {})
+            self.conn.request(method, target, body, headers)
             answer = self.conn.getresponse()
             return answer.status, answer.headers, answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -37,9 +39,10 @@ class Writer(Client):
     def __init__(self, server, mode):
         super().__init__(server)
 
-    def send(self, key, data, done):
+    def send(self, key, data, done, name=None, header=None):
+        said = {"Content-Type": "application/octet-stream", **({"Record-Key": name} if name else {})}
         try:
-            status, headers, body = self.call("POST", f"/v1/stream/{key}", data)
+            status, headers, body = self.call("POST", f"/v1/stream/{key}", data, **said)
         except Broken as error:
             done("info", None, str(error))
             raise
@@ -60,7 +63,7 @@ class Reader(Client):
 
     def __init__(self, server, isolation):
         super().__init__(server)
-        self.at, self.streams = {}, {}  # a cursor is the stream's, and an offset
+        self.at, self.streams, self.ended = {}, {}, {}  # a cursor is the stream's, and an offset
 
     def cursor(self, key):
         if key not in self.streams:
@@ -90,6 +93,9 @@ class Reader(Client):
         else:
             for record in json.loads(body or b"[]"):
                 value = record["value"]
-                data = base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
-                take(key, offset_of(record["offset"]), data)
+                data = base64.b64decode(value["base64"]) if isinstance(value, dict) else value and value.encode()
+                header = {header["key"]: header["value"] for header in record["headers"]}.get(HEADER)
+                take(key, offset_of(record["offset"]), data, record["key"], header)
             self.at[key] = offset_of(headers["Stream-Next-Offset"])
+            if headers.get("Stream-Up-To-Date"):
+                self.ended[key] = self.at[key]

@@ -8,9 +8,11 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS
 from client import Abortable, Broken, split, within
+from history import HEADER
 
 OLD = "enable_idempotence" not in kafka.KafkaProducer.DEFAULT_CONFIG
 MODES = ("plain",) if OLD else ("plain", "idempotent", "transactional")
+HEADERS = True
 ISOLATIONS = ("read_uncommitted",) if OLD else ("read_committed", "read_uncommitted")
 FENCED = tuple(getattr(errors, name) for name in ("ProducerFencedError", "InvalidProducerEpochError") if hasattr(errors, name))
 COMMON = {"reconnect_backoff_ms": 20, "reconnect_backoff_max_ms": BACKOFF_MS, "metadata_max_age_ms": 5000}
@@ -56,10 +58,11 @@ class Writer:
         except Abortable as error:
             raise Broken(error) from error
 
-    def send(self, key, data, done):
+    def send(self, key, data, done, name=None, header=None):
         topic, partition = split(key)
+        named = {"key": name.encode(), "headers": [(HEADER, header.encode())]} if name else {}
         try:
-            future = within(BLOCK_S, lambda: self.producer.send(topic, data, partition=partition))
+            future = within(BLOCK_S, lambda: self.producer.send(topic, data, partition=partition, **named))
         except Broken:
             done("info", None, "it hangs")
             raise
@@ -160,8 +163,10 @@ class Reader:
         polled = self._call(self.consumer.poll, timeout_ms=int(seconds * 1000), max_records=MOST_AT_ONCE)
         for of, records in polled.items():
             for record in records:
-                if record.key is None:  # 2.0 gives out the markers of transactions, too
-                    take(f"{of.topic}/{of.partition}", record.offset, record.value)
+                name, header = record.key, dict(record.headers).get(HEADER)
+                if not OLD or name is None or name[0] != 0:  # 2.0 gives out the markers of transactions, too
+                    name, header = name and name.decode(), header and header.decode()
+                    take(f"{of.topic}/{of.partition}", record.offset, record.value, name, header)
 
     def commit(self, offsets):
         """Raises when it is not known to be done."""

@@ -7,8 +7,10 @@ import confluent_kafka as rd
 
 from client import BACKOFF_MS, BLOCK_S, FETCH_BYTES, HEARTBEAT_MS, MOST_AT_ONCE, SESSION_MS, TRANSACTION_MS
 from client import Abortable, Broken, split, within
+from history import HEADER
 
 MODES = ("plain", "idempotent", "transactional")
+HEADERS = True
 ISOLATIONS = ("read_committed", "read_uncommitted")
 NEW_GROUPS = rd.libversion()[1] >= 0x020C0000  # knows group.protocol=consumer (KIP-848) as it is released
 
@@ -66,7 +68,7 @@ class Writer:
     def start(self):
         self._again(self.producer.init_transactions)
 
-    def send(self, key, data, done):
+    def send(self, key, data, done, name=None, header=None):
         topic, partition = split(key)
         self.left += 1
 
@@ -78,7 +80,8 @@ class Writer:
                 done("ok", message.offset() if message.offset() >= 0 else None, None)
 
         try:
-            self.producer.produce(topic, data, partition=partition, on_delivery=delivered)
+            headers = [(HEADER, header)] if header else None
+            self.producer.produce(topic, data, name, partition=partition, on_delivery=delivered, headers=headers)
         except (BufferError, rd.KafkaException) as error:  # it was not even taken
             self.left -= 1
             done("fail", None, repr(error))
@@ -177,7 +180,8 @@ class Reader:
     def _take(self, message, take):
         key = f"{message.topic()}/{message.partition()}"
         if not message.error():
-            take(key, message.offset(), message.value())
+            name, header = message.key(), dict(message.headers() or ()).get(HEADER)
+            take(key, message.offset(), message.value(), name and name.decode(), header and header.decode())
         elif message.error().code() == rd.KafkaError._PARTITION_EOF:
             self.ended[key] = message.offset()
         elif message.error().fatal():

@@ -10,7 +10,15 @@ from history import Poll
 
 END_S = 60 * SLOW
 READERS = ("readers", "raw-readers", "new-readers", "static-readers")
-GROUPS = {**{group: ("log", "cut") for group in READERS}, "makers": ("source",)}
+GROUPS = {**{group: ("log", "cut", "keyed") for group in READERS}, "makers": ("source",)}
+
+LAG_MS, NULL_MS = 300, 1500
+COMPACTED = {  # all the time, and so that it is seen when something goes too early
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.1",
+    "min.compaction.lag.ms": str(LAG_MS + 10),  # clocks are read in turns, and in milliseconds
+    "delete.retention.ms": str(NULL_MS + 10),
+}
 
 
 class Final:
@@ -20,11 +28,12 @@ class Final:
     def keys(self, *topics):
         return [f"{topic}/{n}" for topic in topics or self.topics for n in range(self.topics[topic])]
 
-    def make_topics(self):
+    def make_topics(self, keyed=None):
         admin = AdminClient(common(self.server))
-        config = {"retention.ms": "-1"}
-        for future in admin.create_topics([NewTopic(name, n, 1, config=config) for name, n in self.topics.items()]).values():
+        config = {name: {"retention.ms": "-1"} for name in self.topics} | {"keyed": COMPACTED | (keyed or {})}
+        for future in admin.create_topics([NewTopic(name, n, 1, config=config[name]) for name, n in self.topics.items()]).values():
             future.result(END_S)
+        self.recorder.note("compacts", keys=self.keys("keyed"), lag_ns=LAG_MS * 1_000_000, null_ns=NULL_MS * 1_000_000)
 
     def read(self):
         for isolation in ("read_committed", "read_uncommitted"):
@@ -41,12 +50,14 @@ class Final:
         raw = Reader(self.server, "read_uncommitted")
         ends = {key: raw.ends(key) for key in self.keys()}
         positions = {key: first for key, (first, _) in ends.items()}
+        op = self.recorder.invoke("full", life=life, isolation=isolation)
         self.recorder.note("assign", life=life, positions=positions)
         reader.assign(positions)
         while any(reader.ended.get(key, 0) < end for key, (_, end) in ends.items()) and time.monotonic() < deadline:
             polled = Poll(self.recorder, life, isolation, final=True)
             reader.poll(0.2, polled.take)
             polled.end()
+        self.recorder.end(op, "ok", reached=reader.ended)
         self.recorder.note("ends", life=life, isolation=isolation, ends=ends, reached=reader.ended)
         reader.close()
         raw.close()

@@ -11,7 +11,8 @@ file of its own; times are of the system's monotonic clock, which all processes 
 
 The operations, `f`, and what is in them. A key is "topic/partition"; a `life` is one producer or consumer from its making to its end.
 
-  send          life, mode (plain, idempotent, transactional), key, value; txn; source: the record it was made of, [group, key, offset];
+  compacts      keys: partitions that are compacted; lag_ns, null_ns: how long a record, a null one, stays at least
+  send          life, mode (plain, idempotent, transactional), key, value; name: the record's own key, null: it has no bytes; txn; source: the record it was made of, [group, key, offset];
                 ok: offset, where the client was told one
   commit, abort txn
   txn-offsets   txn, group, offsets {key: offset}
@@ -21,6 +22,7 @@ The operations, `f`, and what is in them. A key is "topic/partition"; a `life` i
   poll          life, isolation, records {key: [[offset, value], …]};  final: it was the reading after all was over
   offsets       group, offsets {key: offset}: committed by a consumer
   committed     group, offsets: what the server says in the end
+  full          life, isolation: reads everything from the beginning on;  ok: reached {key: end}
   ends          isolation, ends {key: [first, end]}: what there was to read in the end
   delete        key, before
 """
@@ -84,6 +86,18 @@ def load(paths):
 
 
 # --- what a record holds: its value, and bytes behind it that follow from the value ------------------------------------------------
+#
+# The value of one with a key ends in that. A header says it, too, and alone if the record is null.
+
+HEADER, NULL = "value", "!"
+
+
+def named(value, name, null):
+    return f"{value}@{name}{NULL if null else ''}"
+
+
+def name_of(value):
+    return value.removesuffix(NULL).partition("@")[2] or None
 
 
 def _padding(value, size):
@@ -102,6 +116,14 @@ def unpack(data):
     return text if padding == _padding(text, len(padding)) else f"damaged: {data[:40]!r}"
 
 
+def value_of(data, name, header):
+    """The value, where bytes, key and header are of one; a text that no value is, where they are not."""
+    value = unpack(data) if data is not None else header or "nothing"
+    if value.endswith(NULL) == (data is None) and name_of(value) == name and header in (None, value):
+        return value
+    return f"damaged: {name} {header} {value}"
+
+
 class Poll:
     """One poll: what has come of it, in the order in which the client was told."""
 
@@ -109,8 +131,8 @@ class Poll:
         self.recorder, self.records = recorder, defaultdict(list)
         self.op = recorder.invoke("poll", life=life, isolation=isolation, **more)
 
-    def take(self, key, offset, data):
-        self.records[key].append([offset, unpack(data)])
+    def take(self, key, offset, data, name=None, header=None):
+        self.records[key].append([offset, value_of(data, name, header)])
 
     def end(self):
         self.recorder.end(self.op, "ok", records=self.records)

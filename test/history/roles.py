@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from bide_kafka import KafkaConn, frame, string
 from client import Abortable, Broken
-from history import Poll, pack
+from history import Poll, named, pack
 
 COMMITTED, RAW = "read_committed", "read_uncommitted"
 MOST_UNANSWERED = 200
@@ -71,22 +71,33 @@ def size_of(rng, key):
     return size * 10 if key.startswith("cut/") else size
 
 
+def name_of(rng):
+    """Some names are written all the time, others rarely: their tombstones live long enough to go."""
+    return f"hot-{rng.randrange(20)}" if rng.random() < 0.6 else f"cold-{rng.randrange(600)}"
+
+
 def send(ctx, writer, life, mode, key, **more):
-    value = ctx.value()
+    value, null = ctx.value(), False
+    if key.startswith("keyed/"):
+        name = name_of(ctx.rng)
+        null = ctx.library.HEADERS and ctx.rng.random() < (0.1 if name.startswith("hot") else 0.5)
+        value = named(value, name, null)
+        more.update(name=name, null=null)
     op = ctx.recorder.invoke("send", life=life, mode=mode, key=key, value=value, **more)
 
     def done(kind, offset, error):
         told = {} if offset is None else {"offset": offset}
         ctx.recorder.end(op, kind, **told, **({"error": error} if error else {}))
 
-    writer.send(key, pack(value, size_of(ctx.rng, key)), done)
+    own = {"name": more["name"], "header": value if ctx.library.HEADERS else None} if "name" in more else {}
+    writer.send(key, None if null else pack(value, size_of(ctx.rng, key)), done, **own)
 
 
 # --- those who write -----------------------------------------------------------------------------------------------------------
 
 
 def produce(ctx, mode):
-    keys = ctx.keys("log", "cut", "source")
+    keys = ctx.keys("log", "cut", "source", "keyed")
     while ctx.goes_on():
         with ctx.lived(), ctx.kept(ctx.library.Writer(ctx.server, mode)) as writer:
             life = ctx.life()
@@ -119,7 +130,7 @@ def transact(ctx):
 
 
 def begin(ctx, writer, life, txn):
-    keys = ctx.keys("log", "cut")
+    keys = ctx.keys("log", "cut", "keyed")
     writer.begin()
     for _ in range(ctx.rng.randrange(1, 20)):
         send(ctx, writer, life, "transactional", ctx.rng.choice(keys), txn=txn)
@@ -166,7 +177,7 @@ def passed(records):
 
 def follow(ctx, isolation):
     """Reads partitions that it chooses itself, from where it left off, or from somewhere before."""
-    keys = ctx.keys("log", "cut", "source", "made")
+    keys = ctx.keys("log", "cut", "source", "made", "keyed")
     at = {key: 0 for key in keys}
     while ctx.goes_on():
         with ctx.lived(), ctx.kept(ctx.library.Reader(ctx.server, RAW if ctx.lies else isolation)) as reader:
@@ -190,6 +201,25 @@ def seek(ctx, reader, life, back, at):
     at.update(positions)
     ctx.recorder.note("seek", life=life, positions=positions)
     reader.seek(positions)
+
+
+def read_all(ctx, isolation):
+    """Reads what is compacted from the beginning to the end, again and again."""
+    keys = ctx.keys("keyed")
+    while ctx.goes_on():
+        ctx.pause(ctx.rng.uniform(0, 1))
+        with ctx.lived(), ctx.kept(ctx.library.Reader(ctx.server, isolation)) as reader:
+            life = ctx.life()
+            op = ctx.recorder.invoke("full", life=life, isolation=isolation)
+            positions = dict.fromkeys(keys, 0)
+            ctx.recorder.note("assign", life=life, positions=positions)
+            reader.assign(positions)
+            while ctx.goes_on() and len(reader.ended) < len(keys):
+                polled = Poll(ctx.recorder, life, isolation)
+                reader.poll(POLL_S, polled.take)
+                polled.end()
+            if len(reader.ended) == len(keys):
+                ctx.recorder.end(op, "ok", reached=reader.ended)
 
 
 class Member:
@@ -226,7 +256,7 @@ class Member:
 
 def join(ctx, isolation, group, **more):
     while ctx.goes_on():
-        with ctx.lived(), ctx.kept(Member(ctx, isolation, group, ["log", "cut"], **more)) as member:
+        with ctx.lived(), ctx.kept(Member(ctx, isolation, group, ["log", "cut", "keyed"], **more)) as member:
             for _ in range(ctx.rng.randrange(30, 300)):
                 if not ctx.goes_on():
                     return
@@ -322,6 +352,8 @@ ROLES = {
     "transact": transact,
     "follow": lambda ctx: follow(ctx, COMMITTED),
     "follow-raw": lambda ctx: follow(ctx, RAW),
+    "read-all": lambda ctx: read_all(ctx, COMMITTED),
+    "read-all-raw": lambda ctx: read_all(ctx, RAW),
     "join": lambda ctx: join(ctx, COMMITTED, "readers"),
     "join-raw": lambda ctx: join(ctx, RAW, "raw-readers"),
     "join-new": lambda ctx: join(ctx, COMMITTED, "new-readers", member={"group.protocol": "consumer"}),

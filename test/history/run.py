@@ -2,10 +2,11 @@
 """Clients of both doors work on a server that is killed every few seconds; then their history is checked.
 
     run.py [--time 120] [--seed N] [--folder DIR] [--few] [--only ROLE,…] [--days kill,stop,cut]
-           [--flags "--sync 20ms"] [--faults sync:delay=20ms] [--plant tail|lie]
+           [--flags "--sync 20ms"] [--faults sync:delay=20ms] [--plant tail|lie|forget]
 
 `--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end
-it is killed once more and started again, and everything is read. `--few`: as many clients as fit a short test. `--plant` makes the server lose what it had acknowledged, or a client lie: the checker must find that.
+it is killed once more and started again, and everything is read. `--few`: as many clients as fit a short test. `--plant` makes
+the server lose what it had acknowledged, or a client lie, or deletes what is compacted when it is much: the checker must find that.
 """
 
 import argparse
@@ -28,21 +29,24 @@ sys.dont_write_bytecode = True
 from bide_kafka import KafkaServer  # noqa: E402
 from bide_relay import Relay  # noqa: E402
 from bide_server import SLOW  # noqa: E402
-from checker import check  # noqa: E402
+from checker import judge  # noqa: E402
 from client_rdkafka import NEW_GROUPS  # noqa: E402
 from final import Final  # noqa: E402
+from compacted import left_out  # noqa: E402
 from history import Recorder, load  # noqa: E402
+from view import View  # noqa: E402
 
-TOPICS = {"log": 3, "cut": 2, "source": 3, "made": 2}  # something for every member of a group
+TOPICS = {"log": 3, "cut": 2, "source": 3, "made": 2, "keyed": 2}  # something for every member of a group
 SEGMENT_BYTES = 2 << 20  # the least there may be, so that checkpoints are made, and the tidier has work
-FLAGS = ("--segment-size", str(SEGMENT_BYTES))
+FLAGS = ("--segment-size", str(SEGMENT_BYTES), "--compaction-interval", "50ms")
 ALL = {
-    "rdkafka": "plain idempotent transact follow follow-raw join join join-raw join-new join-new join-static join-static process process"
+    "rdkafka": "plain idempotent transact follow follow-raw read-all read-all-raw join join join-raw join-new join-new join-static join-static process process"
     " delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
-    "http": "plain follow",
+    "http": "plain follow read-all",
 }
-FEW = {"rdkafka": "idempotent transact follow join process delete", "kafka_python": "plain follow-raw join-raw", "http": "plain follow"}
+FEW = {"rdkafka": "idempotent transact follow read-all join process delete", "kafka_python": "plain follow-raw join-raw", "http": "plain follow read-all"}
+FORGETS = {"cleanup.policy": "compact,delete", "retention.bytes": "20000"}
 HEADER = 64  # bytes of a segment before its first entry
 PROGRESS_S, LEAVE_S = 90 * SLOW, 60
 
@@ -95,7 +99,7 @@ class Run:
         self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
         self.days, self.stops, self.relay = days, 0, None
         self.kills, self.checkpoints, self.problems, self.clients = 0, set(), [], []
-        self.segments = self.written = 0  # in the end; in all
+        self.segments = self.written = self.compactions = 0  # in the end; in all
 
     def takes_part(self, role):
         return (not self.only or role in self.only) and (role != "join-new" or NEW_GROUPS)
@@ -107,7 +111,8 @@ class Run:
             self.stand_between()
         self.server.start()
         self.final = Final(f"127.0.0.1:{self.port}", TOPICS, self.recorder)
-        self.final.make_topics()
+        self.final.make_topics(FORGETS if self.plant == "forget" else None)
+        self.topics_end = journal_end(self.server.data)
         for library, roles in self.roles.items():
             self.clients += [Client(self, library, role, n) for n, role in enumerate(roles)]
 
@@ -140,13 +145,19 @@ class Run:
             self.checkpoints.add(os.stat(os.path.join(self.server.data, "checkpoint")).st_ino)
         except FileNotFoundError:
             pass
+        self.count_compactions(self.server.metrics())
         self.recorder.note("kill")
         self.server.kill9()
         if self.plant == "tail":
-            lose_tail(self.server.data)
+            lose_tail(self.server.data, self.topics_end)
         self.stop.wait(self.rng.choice((0, 0, self.rng.uniform(0, 0.5))))
         self.server.start()
         self.recorder.note("start")
+
+    def count_compactions(self, metrics):
+        self.compactions += metrics["bide_compactions_total"]
+        if metrics["bide_compactions_failed_total"]:
+            self.problems.append("a compaction failed")
 
     def bad_days(self, seconds):
         until = time.monotonic() + seconds
@@ -185,6 +196,7 @@ class Run:
         self.kill()
         self.final.read()
         metrics = self.server.metrics()
+        self.count_compactions(metrics)
         self.segments, self.written = metrics["bide_journal_segments"], metrics["bide_journal_end_bytes"] // SEGMENT_BYTES + 1
         if self.server.stop() != 0:
             self.problems.append("the server did not leave in good order")
@@ -192,6 +204,7 @@ class Run:
     def go(self, seconds):
         self.begin()
         try:
+            self.all_go_on()  # or nothing happens in a short run on a machine that has much to do
             self.bad_days(seconds)
             if self.relay:
                 self.relay.limits.clear()  # from here on, none is cut
@@ -204,21 +217,32 @@ class Run:
             if self.server.running:
                 self.server.kill9()
         self.ops = load([client.path for client in self.clients] + [os.path.join(self.folder, "run.jsonl")])
-        self.found = check(self.ops)
+        view = View(self.ops)
+        self.found, self.left_out = judge(view), left_out(view)
+        if not self.plant and view.compacted.placed and 0 in self.left_out:
+            self.problems.append(f"compaction is not shown: {self.left_out[0]} records are gone, {self.left_out[1]} names")
         return self
 
 
-def lose_tail(data, most=64 << 10):
-    """Zeroes the end of the journal, as a disk that had not kept it would: the next start takes that for a torn end."""
+def journal_end(data):
+    """The last segment that is written to, and how far."""
     folder = os.path.join(data, "journal")
     for name in sorted((name for name in os.listdir(folder) if name.endswith(".seg")), reverse=True):
-        with open(os.path.join(folder, name), "r+b") as file:
+        path = os.path.join(folder, name)
+        with open(path, "rb") as file:
             written = len(file.read().rstrip(b"\0"))
-            start = max(HEADER, written - most)
-            file.seek(start)
-            file.write(bytes(written - start))
         if written > HEADER:  # else it was made ready for what comes
-            return
+            return path, written
+
+
+def lose_tail(data, topics_end, most=512 << 10):
+    """Zeroes the end of the journal, but for the topics, as a disk that had not kept it would: the next start takes that for a torn
+    end."""
+    path, written = journal_end(data)
+    start = max(HEADER, written - most, topics_end[1] if path == topics_end[0] else 0)
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(bytes(written - start))
 
 
 def summary(run):
@@ -231,6 +255,8 @@ def summary(run):
     rows.append(f"{read} records read; {counts['assigned', 'ok']} assignments by rebalances, {counts['assign', 'ok']} by readers")
     rows.append(f"{len(run.clients)} clients, {counts['broken', 'ok']} lives of them broken; {run.kills} kills, {run.stops} stops, "
                 f"{len(run.checkpoints)} checkpoints or more; {run.segments:.0f} segments of {run.written:.0f} left")
+    full, (records, names) = counts["full", "ok"], run.left_out
+    rows.append(f"{run.compactions:.0f} compactions or more left out {records} records, and {names} names; {full} full reads")
     return rows
 
 
@@ -255,7 +281,7 @@ def main():
     parser.add_argument("--days", type=lambda text: text.split(","), metavar="kill,stop,cut", default=["kill"])
     parser.add_argument("--flags", type=str.split, default=[], help="of the server, as '--sync 20ms'")
     parser.add_argument("--faults", help="of the server, as sync:delay=20ms")
-    parser.add_argument("--plant", choices=("tail", "lie"))
+    parser.add_argument("--plant", choices=("tail", "lie", "forget"))
     args = parser.parse_args()
     folder = args.folder or tempfile.mkdtemp(prefix="history-")
     os.makedirs(folder, exist_ok=True)

@@ -43,7 +43,15 @@ LOG = {  # what lies in the partitions, in the end
     "a/1": {0: "t2", 2: "u1", 4: "i4"},
     "d/0": {0: "d0", 1: "d1", 2: "d2", 3: "d3"},
     "out/0": {0: "o0", 1: "o2", 3: "o4"},
+    "k/0": {1: "b1", 3: "c1", 9: "a3", 10: "e1", 12: "z2"},  # compacted: a value's letter is its name; 4, 7, 8: aborted, markers
+    "k/1": {1: "g1"},
 }
+FULL = {  # what was there before, as full reads saw it
+    "full-1": {"k/0": {1: "b1", 2: "q1", 3: "c1", 5: "a2", 6: "q2", 9: "a3", 10: "e1", 11: "z1", 12: "z2"}, "k/1": {0: "f1", 1: "g1", 2: "f2"}},
+    "full-2": {"k/0": {1: "b1", 3: "c1", 6: "q2", 9: "a3", 10: "e1", 11: "z1", 12: "z2"}, "k/1": {0: "f1", 1: "g1", 2: "f2"}},
+    "full-3": {key: LOG[key] for key in ("k/0", "k/1")},
+}
+NULL = ("q2", "f2")
 ABORTED = {("a/0", 4)}
 DELETED = 2  # of d/0
 
@@ -111,13 +119,49 @@ def process(story):
             story.poll("e1", COMMITTED, "a/1", *of("a/1", COMMITTED, 2))
 
 
+def named(value, offset, **more):
+    return {"key": "k/0", "offset": offset, "name": value[0], "null": value in NULL, **more}
+
+
+def compact(story):
+    story.add("compacts", keys=["k/0", "k/1"], lag_ns=20, null_ns=200)
+    story.send("a1", **named("a1", 0, mode="plain"))
+    story.send("b1", **named("b1", 1, mode="plain"))
+    story.send("q1", **named("q1", 2, mode="transactional", txn="K1"))
+    story.send("c1", **named("c1", 3, mode="transactional", txn="K1"))
+    story.add("commit", txn="K1")
+    story.send("a2", **named("a2", 5, mode="plain"))
+    story.send("q2", **named("q2", 6))
+    story.send("b2", **named("b2", 7, mode="transactional", txn="K2"))
+    story.add("abort", txn="K2")
+    story.send("a3", **named("a3", 9, mode="plain"))
+    for offset, value in enumerate(("e1", "z1", "z2"), 10):
+        story.send(value, **named(value, offset))
+    for offset, value in enumerate(("f1", "g1", "f2")):
+        story.send(value, **named(value, offset, key="k/1"))
+    read_all(story, "full-1", COMMITTED)
+    read_all(story, "full-2", COMMITTED)
+    story.now += 300
+    read_all(story, "full-3", RAW)
+
+
+def read_all(story, life, isolation):
+    op = story.add("full", life=life, isolation=isolation, reached={"k/0": 13, "k/1": 3})
+    story.add("assign", life=life, positions={"k/0": 0, "k/1": 0})
+    for key, records in FULL[life].items():
+        story.poll(life, isolation, key, *records.items())
+    op["end"] = story.now + 6
+
+
 def end(story):
     for isolation in (COMMITTED, RAW):
         life = f"final-{isolation}"
+        full = story.add("full", life=life, isolation=isolation, reached={"k/0": 13, "k/1": 3})
         story.add("assign", life=life, positions={key: 0 for key in LOG} | {"d/0": DELETED})
         for key in LOG:
             story.poll(life, isolation, key, *of(key, isolation, DELETED if key == "d/0" else 0), final=True)
-        ends = {"a/0": 10, "a/1": 5, "d/0": 4, "out/0": 4}
+        ends = {"a/0": 10, "a/1": 5, "d/0": 4, "out/0": 4, "k/0": 13, "k/1": 3}
+        full["end"] = story.now + 6
         story.add("ends", life=life, isolation=isolation, ends={key: [0, at] for key, at in ends.items()}, reached=ends)
     story.add("committed", group="g", offsets={"a/0": 10})
     story.add("committed", group="e", offsets={"a/1": 5})
@@ -125,7 +169,7 @@ def end(story):
 
 def good():
     story = Story()
-    for part in (write, read, read_in_a_group, process, end):
+    for part in (write, read, read_in_a_group, process, compact, end):
         part(story)
     return story.ops
 
@@ -320,6 +364,57 @@ def is_still_there(ops):
     find(ops, "assign", life=f"final-{RAW}")["positions"]["d/0"] = 0
 
 
+# Of what is compacted.
+
+
+def of_full(ops, life, key):
+    return next(polls(ops, key, life=life))
+
+
+def shows_nothing_of_a_name(ops):
+    of_full(ops, "full-1", "k/0")[-2:] = []
+
+
+def passes_over_the_last_of_a_name(ops):
+    of_full(ops, "full-2", "k/0").remove([10, "e1"])
+
+
+def has_lost_the_last_of_a_name(ops):
+    unsee(ops, "e1")
+
+
+def ends_without_the_last_of_a_name(ops):
+    unsee(ops, "g1", final=True)
+
+
+def shows_an_older_one(ops):
+    of_full(ops, "full-2", "k/0").remove([12, "z2"])
+
+
+def shows_what_was_deleted_when_the_tombstone_is_gone(ops):
+    of_full(ops, "full-3", "k/1").insert(0, [0, "f1"])
+
+
+def tombstone_goes_before_its_time(ops):
+    of_full(ops, "full-2", "k/1")[:] = [[1, "g1"]]
+
+
+def goes_before_the_lag_is_over(ops):
+    find(ops, "compacts")["lag_ns"] = 400
+
+
+def shows_again_what_was_replaced(ops):
+    of_full(ops, "full-3", "k/0").insert(2, [5, "a2"])
+
+
+def holds_another_value_than_before(ops):
+    of_full(ops, "full-3", "k/0")[2][1] = "a2"
+
+
+def shows_what_was_aborted(ops):
+    of_full(ops, "full-1", "k/0").insert(5, [7, "b2"])
+
+
 PLANTED = [
     ("lost", lost_below_the_highest, {"missing"}),
     ("missing", lost_at_the_end, set()),
@@ -352,6 +447,17 @@ PLANTED = [
     ("unprocessed", made_nothing_of_it, set()),
     ("unfinished", does_not_reach_the_end, set()),
     ("undeleted", is_still_there, set()),
+    ("vanished", shows_nothing_of_a_name, set()),
+    ("vanished", passes_over_the_last_of_a_name, {"skipped", "returned"}),
+    ("lost", has_lost_the_last_of_a_name, {"missing", "vanished"}),
+    ("missing", ends_without_the_last_of_a_name, {"vanished"}),
+    ("stale", shows_an_older_one, set()),
+    ("stale", shows_what_was_deleted_when_the_tombstone_is_gone, set()),
+    ("early", tombstone_goes_before_its_time, set()),
+    ("skipped", goes_before_the_lag_is_over, set()),
+    ("returned", shows_again_what_was_replaced, set()),
+    ("inconsistent", holds_another_value_than_before, set()),
+    ("aborted", shows_what_was_aborted, set()),
 ]
 
 
@@ -409,7 +515,31 @@ def goes_on_when_it_is_given_again(ops):
     ops.remove(find(ops, "offsets", type="info"))
 
 
+def replaced_while_read(ops):
+    """A full read passed the old one by before it went, and its tombstone after that one's time."""
+    find(ops, "full", life="full-3")["start"] = find(ops, "full", life="full-2")["end"] + 1
+    of_full(ops, "full-3", "k/1").insert(0, [0, "f1"])
+
+
+def tombstone_without_an_answer(ops):
+    """Nobody has seen it, but it may have done its work, and gone."""
+    send = find(ops, "send", value="g1")
+    ops.insert(ops.index(send) + 1, {**send, "value": "g2", "null": True, "type": "info", "end": None})
+    del ops[ops.index(send) + 1]["offset"]
+    unsee(ops, "g1", final=True)
+    of_full(ops, "full-3", "k/1").clear()
+
+
+def replaced_behind_the_end(ops):
+    """A full read ends before a record that replaced one which it did not see any more."""
+    find(ops, "full", life="full-1")["reached"]["k/0"] = 12
+    of_full(ops, "full-1", "k/0")[-2:] = []
+
+
 MAY_BE = [
+    replaced_while_read,
+    tombstone_without_an_answer,
+    replaced_behind_the_end,
     plain_twice,
     unknown_is_not_there,
     deleted_while_read,
