@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { TOPICS_MAX = 12, MEMBERS_MAX = 9, PARTITIONS_MAX = 15, ROUNDS = 4000 };
+enum { TOPICS_MAX = 12, MEMBERS_MAX = 20, PARTITIONS_MAX = 15, ROUNDS = 4000 };
 
 static struct assign_topic topics[TOPICS_MAX];
 static struct assign_member members[MEMBERS_MAX];
@@ -252,9 +252,28 @@ static void memory_may_be_short(void **state)
 
 /* --- at random --- */
 
+/* Of so many kinds; those of one share an array, or each has its own. */
+static void subscribe(uint32_t kinds, bool shared)
+{
+	for (uint32_t m = 0; m < assign.member_count; m++) {
+		uint32_t count = 0;
+
+		for (uint32_t t = 0; t < assign.topic_count && m < kinds; t++) {
+			if (kinds == 1 || t % kinds == m || below(2))
+				subscribed[m][count++] = t;
+		}
+		if (m >= kinds) {
+			count = members[m % kinds].topic_count;
+			memcpy(subscribed[m], subscribed[m % kinds], sizeof(subscribed[m]));
+		}
+		members[m].topic_count = count;
+		members[m].topics = subscribed[shared ? m % kinds : m];
+	}
+}
+
 static void change_something(bool alike)
 {
-	uint32_t m = below(MEMBERS_MAX), count = 0;
+	uint32_t m = below(MEMBERS_MAX);
 
 	for (uint32_t t = 0; t < assign.topic_count; t++) {
 		if (below(4) == 0)
@@ -265,14 +284,7 @@ static void change_something(bool alike)
 		members[m].had.count = 0; /* another one in its place */
 	for (m = assign.member_count; m < MEMBERS_MAX; m++)
 		members[m].had.count = 0;
-	for (m = 0; m < assign.member_count; m++) {
-		count = 0;
-		for (uint32_t t = 0; t < assign.topic_count; t++) {
-			if (alike || t % assign.member_count == m || below(2))
-				subscribed[m][count++] = t;
-		}
-		members[m].topic_count = count;
-	}
+	subscribe(alike ? 1 : 1 + below(assign.member_count < 4 || below(2) ? assign.member_count : 4), below(2));
 }
 
 static void expect_all(bool alike)
@@ -283,6 +295,26 @@ static void expect_all(bool alike)
 		assert_int_equal(moved(), least_moves());
 	}
 	expect_none_could_move();
+}
+
+/* Each topic's partitions in runs, in the order of those who subscribe to it, the first of whom have one more. */
+static void expect_range(void)
+{
+	expect_whole();
+	for (uint32_t t = 0; t < assign.topic_count; t++) {
+		uint32_t partitions = topics[t].partition_count, count = 0, nth = 0, p = 0;
+
+		for (uint32_t m = 0; m < assign.member_count; m++)
+			count += subscribes(m, topics[t].number);
+		for (uint32_t m = 0; m < assign.member_count; m++) {
+			if (!subscribes(m, topics[t].number))
+				continue;
+			for (uint32_t i = 0; i < partitions / count + (nth < partitions % count); i++)
+				assert_true(places_have(&members[m].gets, (struct place){topics[t].number, p++}));
+			nth++;
+		}
+		assert_int_equal(p, partitions);
+	}
 }
 
 static void random_groups(void **state)
@@ -302,6 +334,9 @@ static void random_groups(void **state)
 		make(ASSIGN_UNIFORM);
 		assert_int_equal(moved(), 0);
 		settle();
+		make(ASSIGN_RANGE);
+		expect_range();
+		arena_deinit(&arena);
 	}
 }
 

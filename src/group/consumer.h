@@ -25,7 +25,8 @@
 
 struct consumer_said { /* one block */
 	struct slice id, instance, rack, client_id, client_host, regex, assignor;
-	struct slice topics; /* encoded: strings, by bytes, none twice */
+	struct slice topics;   /* encoded: strings, by bytes, none twice */
+	uint64_t subscription; /* a hash of topics and expression */
 	uint32_t rebalance_ms;
 	char strings[];
 };
@@ -128,6 +129,7 @@ struct group_topic {
 
 struct topic_source {
 	bool (*find)(void *ctx, struct slice name, struct group_topic *ret_topic); /* false: there is none */
+	bool (*get)(void *ctx, uint64_t number, struct group_topic *ret_topic);    /* the same */
 	bool (*next)(void *ctx, uint64_t after, struct group_topic *ret_topic);    /* by numbers; false: that was the last */
 	void *ctx;
 	uint64_t version; /* another one whenever a topic is made, grows or goes */
@@ -140,6 +142,8 @@ int group_subscriptions(struct group *group, const struct topic_source *topics, 
 			struct assign *ret_assign) MUST_USE;
 /* Whether the targets, all together, are just that. */
 bool group_targets_cover(const struct groups *groups, const struct group *group, const struct assign *assign);
+/* Of these topics and how many partitions each has; never 0. */
+uint64_t group_topics_hash(const struct groups *groups, const struct assign *assign);
 enum assignor group_assignor(const struct group *group); /* the one that most of its members want */
 struct group_patterns *group_patterns_free(struct group_patterns *patterns);
 

@@ -26,7 +26,7 @@ static struct slice copy_to(char **at, struct slice s)
 	return copy;
 }
 
-static struct consumer_said *said_new(const struct group_event *e)
+static struct consumer_said *said_new(const struct groups *groups, const struct group_event *e)
 {
 	struct consumer_said *said = mem_zalloc(sizeof(*said) + e->member.len + e->instance.len + e->rack.len + e->client_id.len +
 						e->client_host.len + e->regex.len + e->assignor.len + e->topics.len);
@@ -43,6 +43,7 @@ static struct consumer_said *said_new(const struct group_event *e)
 	said->regex = copy_to(&at, e->regex);
 	said->assignor = copy_to(&at, e->assignor);
 	said->topics = copy_to(&at, e->topics);
+	said->subscription = group_hash(groups, hash_bytes(&groups->hash_key, e->topics.ptr, e->topics.len), e->regex, 0);
 	said->rebalance_ms = (uint32_t)e->rebalance_ms;
 	return said;
 }
@@ -85,7 +86,7 @@ static int prepare_member(struct groups *groups, const struct group_event *e, st
 	if (by_id && !slice_eq(by_id->said->instance, e->instance))
 		return -EBADMSG;
 	p->consumer = by_id ? by_id : by_instance;
-	p->said = said_new(e);
+	p->said = said_new(groups, e);
 	if (!p->said)
 		return -ENOMEM;
 	return p->consumer ? 0 : consumer_new(groups, p);

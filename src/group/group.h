@@ -84,6 +84,7 @@ struct group {
 	uint64_t idle_ms;       /* since when it is empty, as far as this start knows */
 	struct group_patterns *patterns;
 	uint64_t topics_version; /* of what there was when it was last looked whether the assignment fits; 0: never */
+	uint64_t assigned_hash;  /* group_topics_hash of what was assigned then; 0: not known */
 	uint32_t id_len;
 	char id[];
 };

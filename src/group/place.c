@@ -145,15 +145,10 @@ void places_get(struct slice bytes, struct place *ret_at)
 	(void)get(bytes, &count, ret_at);
 }
 
-void target_put(struct buf *out, struct slice member, const struct places *places)
+void target_put(struct buf *out, struct slice member, struct slice places)
 {
-	struct buf bytes = {0};
-
-	places_put(&bytes, places);
 	wire_put_string(out, member);
-	wire_put_string(out, buf_slice(&bytes));
-	out->failed |= bytes.failed;
-	buf_deinit(&bytes);
+	wire_put_string(out, places);
 }
 
 int target_get(struct slice *targets, struct slice *ret_member, struct slice *ret_places)

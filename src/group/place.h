@@ -35,5 +35,5 @@ int places_measure(struct slice bytes, uint32_t *ret_count) MUST_USE;
 void places_get(struct slice bytes, struct place *ret_at);
 
 /* What a member is to have, one behind the other: its id, and places as bytes, both strings. */
-void target_put(struct buf *out, struct slice member, const struct places *places);
+void target_put(struct buf *out, struct slice member, struct slice places);
 int target_get(struct slice *targets, struct slice *ret_member, struct slice *ret_places) MUST_USE; /* 0 or -EBADMSG */

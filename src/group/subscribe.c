@@ -14,7 +14,8 @@
 struct matched {
 	struct list peers; /* in patterns->all */
 	struct pattern *pattern;
-	uint64_t seen; /* topics up to this number were held against it */
+	uint64_t seen;    /* topics up to this number were held against it */
+	uint64_t version; /* of the topics, when those that are gone were last let go */
 	uint64_t *topics;
 	size_t count, cap;
 	bool used;
@@ -103,6 +104,21 @@ static int matched_follow(struct matched *matched, const struct topic_source *to
 	return 0;
 }
 
+static void matched_let_go(struct matched *matched, const struct topic_source *topics)
+{
+	struct group_topic topic;
+	size_t kept = 0;
+
+	if (matched->version == topics->version)
+		return;
+	for (size_t i = 0; i < matched->count; i++) {
+		if (topics->get(topics->ctx, matched->topics[i], &topic))
+			matched->topics[kept++] = matched->topics[i];
+	}
+	matched->count = kept;
+	matched->version = topics->version;
+}
+
 int group_regex_judge(struct group *group, struct slice regex, const struct topic_source *topics)
 {
 	struct matched *matched;
@@ -128,8 +144,11 @@ static int by_number(const void *a, const void *b)
 static uint32_t without_doubles(uint64_t *numbers, size_t count)
 {
 	uint32_t kept = 0;
+	bool sorted = true;
 
-	if (count)
+	for (size_t i = 1; i < count && sorted; i++)
+		sorted = numbers[i - 1] <= numbers[i];
+	if (!sorted)
 		qsort(numbers, count, sizeof(*numbers), by_number);
 	for (size_t i = 0; i < count; i++) {
 		if (kept == 0 || numbers[kept - 1] != numbers[i])
@@ -172,6 +191,7 @@ static int subscribed(struct group *group, const struct consumer *consumer, cons
 	}
 	if (matched) {
 		matched->used = true;
+		matched_let_go(matched, topics);
 		room += matched->count;
 	}
 	ret_numbers->at = arena_alloc(arena, (room + 1) * sizeof(uint64_t));
@@ -201,32 +221,89 @@ static void drop_unused(struct group *group)
 	}
 }
 
-/* What all of them subscribe to and there is. */
-static int unite(const struct topic_source *topics, const struct numbers *each, size_t count, struct arena *arena,
-		 struct assign *assign)
-{
-	struct group_topic topic;
-	size_t total = 0, at = 0;
-	uint64_t *all;
+/* Members that subscribe to the same are a kind: a group of many, which mostly do, is no more work than one. */
+struct kind {
+	const struct consumer *one;
+	struct numbers numbers;
+	uint32_t *topics; /* places in assign->topics */
+	uint32_t topic_count;
+};
 
-	for (size_t m = 0; m < count; m++)
-		total += m && each[m].at == each[m - 1].at ? 0 : each[m].count;
-	all = arena_alloc(arena, (total + 1) * sizeof(*all));
-	if (!all)
+struct kinds {
+	struct kind *at;
+	uint32_t count;
+	uint32_t *of; /* each member's, in their order */
+};
+
+static bool subscribe_alike(const struct consumer *a, const struct consumer *b)
+{
+	return a->said->subscription == b->said->subscription && slice_eq(a->said->topics, b->said->topics) &&
+	       slice_eq(a->said->regex, b->said->regex);
+}
+
+static int find_kinds(const struct group *group, struct arena *arena, struct kinds *kinds)
+{
+	uint32_t size = 2, m = 0, *table; /* at the place of a hash, or behind it: a kind and 1; 0: none */
+
+	while (size < 2 * group->consumer_count)
+		size *= 2;
+	table = arena_zalloc(arena, size * sizeof(*table));
+	kinds->at = arena_zalloc(arena, ((size_t)group->consumer_count + 1) * sizeof(*kinds->at));
+	kinds->of = arena_alloc(arena, ((size_t)group->consumer_count + 1) * sizeof(*kinds->of));
+	if (!table || !kinds->at || !kinds->of)
 		return -ENOMEM;
-	for (size_t m = 0; m < count; m++) {
-		if (m && each[m].at == each[m - 1].at)
-			continue;
-		if (each[m].count)
-			memcpy(all + at, each[m].at, each[m].count * sizeof(*all));
-		at += each[m].count;
+	list_each (node, &group->consumers) {
+		const struct consumer *consumer = container_of(node, struct consumer, peers);
+		uint32_t at = (uint32_t)consumer->said->subscription & (size - 1);
+
+		while (table[at] && !subscribe_alike(kinds->at[table[at] - 1].one, consumer))
+			at = (at + 1) & (size - 1);
+		if (!table[at]) {
+			kinds->at[kinds->count].one = consumer;
+			table[at] = ++kinds->count;
+		}
+		kinds->of[m++] = table[at] - 1;
 	}
-	total = without_doubles(all, total);
-	assign->topics = arena_alloc(arena, (total + 1) * sizeof(*assign->topics));
+	return 0;
+}
+
+/* What these kinds subscribe to, all together. */
+static int unite(const struct kind *kinds, uint32_t count, struct arena *arena, struct numbers *ret)
+{
+	struct numbers a, b, both = {0};
+
+	if (count == 1) {
+		*ret = kinds[0].numbers;
+		return 0;
+	}
+	if (unite(kinds, count / 2, arena, &a) || unite(kinds + count / 2, count - count / 2, arena, &b))
+		return -ENOMEM;
+	both.at = arena_alloc(arena, ((size_t)a.count + b.count + 1) * sizeof(*both.at));
+	if (!both.at)
+		return -ENOMEM;
+	for (uint32_t i = 0, n = 0; i < a.count || n < b.count;) {
+		uint64_t next = n == b.count || (i < a.count && a.at[i] <= b.at[n]) ? a.at[i] : b.at[n];
+
+		i += i < a.count && a.at[i] == next;
+		n += n < b.count && b.at[n] == next;
+		both.at[both.count++] = next;
+	}
+	*ret = both;
+	return 0;
+}
+
+static int list_topics(const struct topic_source *topics, const struct kinds *kinds, struct arena *arena, struct assign *assign)
+{
+	struct numbers all = {0};
+	struct group_topic topic;
+
+	if (kinds->count && unite(kinds->at, kinds->count, arena, &all))
+		return -ENOMEM;
+	assign->topics = arena_alloc(arena, ((size_t)all.count + 1) * sizeof(*assign->topics));
 	if (!assign->topics)
 		return -ENOMEM;
-	for (size_t i = 0; i < total; i++) {
-		if (topics->next(topics->ctx, all[i] - 1, &topic) && topic.number == all[i])
+	for (uint32_t i = 0; i < all.count; i++) {
+		if (topics->get(topics->ctx, all.at[i], &topic))
 			assign->topics[assign->topic_count++] = (struct assign_topic){topic.number, topic.partition_count};
 	}
 	return 0;
@@ -237,79 +314,82 @@ static int by_topic(const void *key, const void *topic)
 	return by_number(key, &((const struct assign_topic *)topic)->number);
 }
 
-static int member_topics(const struct numbers *numbers, struct arena *arena, const struct assign *assign,
-			 struct assign_member *member)
+/* The topic's place in assign->topics; mostly it is the next one. */
+static const struct assign_topic *topic_at(const struct assign *assign, uint64_t number, uint32_t next)
 {
-	uint32_t *places = arena_alloc(arena, (numbers->count + 1) * sizeof(*places));
+	if (next < assign->topic_count && assign->topics[next].number == number)
+		return &assign->topics[next];
+	return assign->topic_count ? bsearch(&number, assign->topics, assign->topic_count, sizeof(assign->topics[0]), by_topic)
+				   : NULL;
+}
 
-	if (!places)
+/* `before`: another kind, or NULL; expressions differ, and may mean the same. */
+static int kind_topics(struct kind *kind, const struct kind *before, const struct assign *assign, struct arena *arena)
+{
+	uint32_t next = 0;
+
+	kind->topics = arena_alloc(arena, (kind->numbers.count + 1) * sizeof(*kind->topics));
+	if (!kind->topics)
 		return -ENOMEM;
-	member->topics = places;
-	for (uint32_t i = 0; i < numbers->count && assign->topic_count; i++) {
-		const struct assign_topic *topic =
-			bsearch(&numbers->at[i], assign->topics, assign->topic_count, sizeof(*topic), by_topic);
+	for (uint32_t i = 0; i < kind->numbers.count; i++) {
+		const struct assign_topic *topic = topic_at(assign, kind->numbers.at[i], next);
 
-		if (topic)
-			places[member->topic_count++] = (uint32_t)(topic - assign->topics);
+		if (!topic)
+			continue;
+		kind->topics[kind->topic_count++] = (uint32_t)(topic - assign->topics);
+		next = (uint32_t)(topic - assign->topics) + 1;
 	}
+	if (before && before->topic_count == kind->topic_count &&
+	    memcmp(before->topics, kind->topics, kind->topic_count * sizeof(*kind->topics)) == 0)
+		kind->topics = before->topics;
 	return 0;
 }
 
-static bool subscribe_alike(const struct consumer *a, const struct consumer *b)
+static int kinds_subscribe(struct group *group, const struct topic_source *topics, struct arena *arena, struct kinds *kinds,
+			   struct assign *assign)
 {
-	return slice_eq(a->said->topics, b->said->topics) && slice_eq(a->said->regex, b->said->regex);
-}
+	int r = find_kinds(group, arena, kinds);
 
-/* Members that subscribe to the same share what that is: a group of many, which mostly do, is no more work than one. */
-static int each_subscribes(struct group *group, const struct topic_source *topics, struct arena *arena, struct numbers *each)
-{
-	const struct consumer *before = NULL;
-	size_t m = 0;
-	int r = 0;
-
-	list_each (node, &group->consumers) {
-		const struct consumer *consumer = container_of(node, struct consumer, peers);
-
-		if (before && subscribe_alike(before, consumer))
-			each[m] = each[m - 1];
-		else
-			r = subscribed(group, consumer, topics, arena, &each[m]);
-		if (r)
-			break;
-		before = consumer;
-		m++;
-	}
+	for (uint32_t k = 0; k < kinds->count && !r; k++)
+		r = subscribed(group, kinds->at[k].one, topics, arena, &kinds->at[k].numbers);
 	drop_unused(group);
+	if (!r)
+		r = list_topics(topics, kinds, arena, assign);
+	for (uint32_t k = 0; k < kinds->count && !r; k++)
+		r = kind_topics(&kinds->at[k], k ? &kinds->at[k - 1] : NULL, assign, arena);
 	return r;
 }
 
 int group_subscriptions(struct group *group, const struct topic_source *topics, struct arena *arena, struct assign *ret_assign)
 {
-	struct numbers *each = arena_zalloc(arena, ((size_t)group->consumer_count + 1) * sizeof(*each));
 	struct assign assign = {.member_count = group->consumer_count};
+	struct kinds kinds = {0};
 	uint32_t m = 0;
-	int r = -ENOMEM;
+	int r = kinds_subscribe(group, topics, arena, &kinds, &assign);
 
-	assign.members = arena_zalloc(arena, ((size_t)group->consumer_count + 1) * sizeof(*assign.members));
-	if (!each || !assign.members)
+	if (r)
 		return r;
-	r = each_subscribes(group, topics, arena, each);
-	if (!r)
-		r = unite(topics, each, group->consumer_count, arena, &assign);
+	assign.members = arena_zalloc(arena, ((size_t)group->consumer_count + 1) * sizeof(*assign.members));
+	if (!assign.members)
+		return -ENOMEM;
 	list_each (node, &group->consumers) {
-		struct assign_member *member = &assign.members[m];
+		const struct kind *kind = &kinds.at[kinds.of[m]];
 
-		member->had = container_of(node, struct consumer, peers)->target;
-		if (!r && m && each[m].at == each[m - 1].at) {
-			member->topics = member[-1].topics;
-			member->topic_count = member[-1].topic_count;
-		} else if (!r) {
-			r = member_topics(&each[m], arena, &assign, member);
-		}
-		m++;
+		assign.members[m++] = (struct assign_member){.topics = kind->topics,
+							     .topic_count = kind->topic_count,
+							     .had = container_of(node, struct consumer, peers)->target};
 	}
 	*ret_assign = assign;
-	return r;
+	return 0;
+}
+
+uint64_t group_topics_hash(const struct groups *groups, const struct assign *assign)
+{
+	uint64_t hash = 1;
+
+	for (uint32_t t = 0; t < assign->topic_count; t++)
+		hash = hash_u64(&groups->hash_key, hash ^ assign->topics[t].number, assign->topics[t].partition_count);
+	return hash ? hash : 1;
 }
 
 bool group_targets_cover(const struct groups *groups, const struct group *group, const struct assign *assign)

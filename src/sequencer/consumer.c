@@ -28,6 +28,16 @@ static bool source_find(void *ctx, struct slice name, struct group_topic *ret_to
 	return topic;
 }
 
+static bool source_get(void *ctx, uint64_t number, struct group_topic *ret_topic)
+{
+	const struct sequencer *s = ctx;
+	const struct topic *topic = topic_find_number(&s->topics, number);
+
+	if (topic)
+		*ret_topic = told(topic);
+	return topic;
+}
+
 static bool source_next(void *ctx, uint64_t after, struct group_topic *ret_topic)
 {
 	const struct sequencer *s = ctx;
@@ -173,7 +183,7 @@ static enum outcome tell_assignment(struct beating *b, const struct assign *assi
 		places_put(&one, gets);
 		if (one.len > CONSUMER_PLACES_BYTES || gets->count > PLACES_MAX)
 			outcome = OUTCOME_FULL;
-		target_put(&targets, consumer->said->id, gets);
+		target_put(&targets, consumer->said->id, buf_slice(&one));
 		targets.failed |= one.failed;
 	}
 	if (outcome == OUTCOME_OK)
@@ -218,16 +228,24 @@ static enum outcome settle_targets(struct beating *b)
 {
 	struct group *group = b->group;
 	enum outcome outcome = OUTCOME_OK;
+	bool fits = group->generation == group->assignment_epoch;
 	struct assign assign;
+	uint64_t hash;
 
-	if (group->generation == group->assignment_epoch && group->topics_version == b->topics.version)
+	if (fits && group->topics_version == b->topics.version)
 		return OUTCOME_OK;
 	if (group_subscriptions(group, &b->topics, &b->arena, &assign))
 		return OUTCOME_NO_MEMORY;
-	if (group->generation != group->assignment_epoch || !group_targets_cover(&b->s->groups, group, &assign))
+	hash = group_topics_hash(&b->s->groups, &assign);
+	if (fits)
+		fits = group->assigned_hash == hash ||
+		       (!group->assigned_hash && group_targets_cover(&b->s->groups, group, &assign));
+	if (!fits)
 		outcome = assign_anew(b, &assign);
-	if (outcome == OUTCOME_OK)
+	if (outcome == OUTCOME_OK) {
 		group->topics_version = b->topics.version;
+		group->assigned_hash = hash;
+	}
 	return outcome;
 }
 
@@ -368,7 +386,7 @@ void command_consumer_beat(struct sequencer *s, struct command *c)
 		.s = s,
 		.beat = &c->in.consumer_beat.beat,
 		.group = group_find(&s->groups, c->in.consumer_beat.beat.group),
-		.topics = {source_find, source_next, s, s->topics_version},
+		.topics = {source_find, source_get, source_next, s, s->topics_version},
 	};
 	enum outcome outcome = judge_beat(s, b.beat);
 	char id[GROUP_MEMBER_ID_MAX];

@@ -183,18 +183,20 @@ static int snap_member(struct sequencer *s, const struct group *group, const str
 				.topics = said->topics,
 				.regex = said->regex,
 				.assignor = said->assignor};
-	struct buf targets = {0};
+	struct buf targets = {0}, places = {0};
 	int r = group_snap(s, &e, sink);
 
-	target_put(&targets, said->id, &consumer->target);
+	places_put(&places, &consumer->target);
+	target_put(&targets, said->id, buf_slice(&places));
 	if (!r)
-		r = targets.failed
+		r = targets.failed || places.failed
 			    ? -ENOMEM
 			    : group_snap(s,
 					 &(struct group_event){
 						 .type = GROUP_TARGET, .number = group->number, .targets = buf_slice(&targets)},
 					 sink);
 	buf_deinit(&targets);
+	buf_deinit(&places);
 	return r;
 }
 
