@@ -98,6 +98,8 @@ void group_tap(struct world *world, const struct group_event *e)
 		groups->deleted += world->cause == CAUSE_COMMAND;
 		groups->let_go += world->cause != CAUSE_COMMAND;
 	}
+	if (e->type >= GROUP_MEMBER)
+		assignee_tap(world, e);
 	if (e->type != GROUP_BEGUN)
 		return;
 	if (groups->round_count == groups->round_cap) {
@@ -301,6 +303,8 @@ static void parked(struct world *world, struct ask *ask)
 
 	question_of(ask)->parked_ms = world->now_ms;
 	CHECK(world, group, "somebody waits in a group that there is not");
+	CHECK(world, !group->assignee_count, "group %s: somebody of the classic protocol waits, and the server assigns in it",
+	      group->id);
 	for (size_t i = 0; i < world->groups.member_count && who->instance.len && !who->member.len; i++) {
 		struct seen_member *old = &world->groups.members[i];
 
@@ -319,6 +323,8 @@ static void parked(struct world *world, struct ask *ask)
 
 void group_applied(struct world *world, struct ask *ask)
 {
+	if (ask->command.kind == COMMAND_CONSUMER_BEAT)
+		assignee_applied(world, ask);
 	if (ask->command.kind == COMMAND_GROUP_JOIN || ask->command.kind == COMMAND_GROUP_SYNC) {
 		if (group_waits(ask))
 			parked(world, ask);
@@ -334,6 +340,7 @@ void group_check_turn(struct world *world)
 {
 	uint64_t short_ms = world->topics.short_ms;
 
+	assignees_check_turn(world);
 	list_each (node, &world->asks) {
 		const struct ask *ask = container_of(node, struct ask, node);
 		uint64_t since = group_waits(ask) ? question_of(ask)->parked_ms : 0;
@@ -348,7 +355,7 @@ void group_check_turn(struct world *world)
 		const struct model_group *group = model_group_number(&world->model.groups, i);
 		uint64_t used = group ? group->used_ms : 0;
 
-		if (!group || !group->offset_count)
+		if (!group || !group->offset_count || group->assignee_count)
 			continue;
 		used = used > world->groups.started_ms ? used : world->groups.started_ms;
 		used = used > short_ms ? used : short_ms;
@@ -385,6 +392,7 @@ void group_crashed(struct world *world)
 		groups->members[i].restarted = true;
 		groups->members[i].waits = NULL;
 	}
+	assignees_crashed(world);
 }
 
 static void check_commit(struct world *world, const struct told_commit *told)

@@ -9,8 +9,11 @@
 
 void model_groups_deinit(struct model_groups *groups)
 {
-	for (uint64_t i = 0; i < groups->cap; i++)
+	for (uint64_t i = 0; i < groups->cap; i++) {
+		for (size_t n = 0; groups->at[i] && n < groups->at[i]->assignee_count; n++)
+			free(groups->at[i]->assignees[n]);
 		free(groups->at[i]);
+	}
 	free(groups->at);
 	*groups = (struct model_groups){0};
 }
@@ -150,7 +153,10 @@ static const char *begun(struct model_group *group, const struct group_event *e)
 {
 	if (e->generation != group->generation + 1)
 		return "a generation that is not the next";
+	if (group->assignee_count)
+		return "a generation in a group of consumers to whom the server assigns";
 	group->generation = e->generation;
+	group->is_assigned = false;
 	group->members = e->members;
 	group->session_ms = e->session_ms;
 	group->begun_end = e->end;
@@ -183,6 +189,8 @@ const char *model_group_apply(struct model *model, const struct store_replay *en
 			group->forgot_end = e.end;
 		return offsets_told(model, group, &e);
 	case GROUP_DELETED:
+		if (group->assignee_count)
+			return "a group is deleted, and somebody is in it";
 		group->deleted_end = model->groups.deleted_end = e.end;
 		model->groups.live--;
 		return NULL;
@@ -190,12 +198,13 @@ const char *model_group_apply(struct model *model, const struct store_replay *en
 	case GROUP_SNAP_META:
 	case GROUP_SNAP:
 	case GROUP_SNAP_OFFSETS:
-	case GROUP_MEMBER: /* nobody here asks the server to assign */
+		break;
+	case GROUP_MEMBER:
 	case GROUP_LEFT:
 	case GROUP_TARGET:
 	case GROUP_EPOCH:
 	case GROUP_HELD:
-		break;
+		return model_assignee_apply(model, group, &e);
 	}
 	return "not an event of this world";
 }
@@ -240,8 +249,11 @@ static void compare_whole(struct group_comparison *c)
 {
 	if (c->group && c->offsets != c->group->offset_count)
 		differ(c, "how many offsets it has", c->group->number, c->offsets, c->group->offset_count);
+	if (c->group && (c->assignees != c->group->assignee_count || c->epochs != c->group->is_assigned))
+		differ(c, "how many the server assigns to", c->group->number, c->assignees, c->group->assignee_count);
 	c->group = NULL;
-	c->offsets = 0;
+	c->assignee = NULL;
+	c->offsets = c->assignees = c->epochs = 0;
 }
 
 void group_compare(struct group_comparison *c, uint8_t type, struct slice fields)
@@ -256,6 +268,10 @@ void group_compare(struct group_comparison *c, uint8_t type, struct slice fields
 	}
 	if (type == GROUP_SNAP_OFFSETS) {
 		compare_offsets(c, e);
+		return;
+	}
+	if (type >= GROUP_MEMBER) {
+		assignee_compare(c, e);
 		return;
 	}
 	compare_whole(c);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "group/group.h"
+#include "sim/assignee_model.h"
 #include "sim/stream_model.h"
 
 enum { MODEL_OFFSETS_MAX = 64, MODEL_METADATA_CHARS = 48 };
@@ -22,6 +23,12 @@ struct model_group {
 	char id[MODEL_STREAM_CHARS], protocol_type[MODEL_STREAM_CHARS], protocol[MODEL_STREAM_CHARS];
 	struct model_offset offsets[MODEL_OFFSETS_MAX];
 	size_t offset_count;
+	/* Of consumers to whom the server assigns; `generation` is the group's epoch then. */
+	struct model_assignee *assignees[MODEL_ASSIGNEES_MAX]; /* the oldest first */
+	size_t assignee_count;
+	uint64_t assignment_epoch;
+	char assignor[16];
+	bool is_assigned; /* … or was */
 };
 
 struct model_groups {
@@ -44,7 +51,8 @@ struct model_offset *model_offset(const struct model_groups *groups, struct slic
 struct group_comparison {
 	const struct model_groups *model;
 	const struct model_group *group; /* the last one */
-	size_t offsets;
+	const struct model_assignee *assignee;
+	size_t offsets, assignees, epochs;
 	uint64_t groups;
 	char wrong[256];
 };

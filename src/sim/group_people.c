@@ -12,15 +12,14 @@ enum { SLEEP_MS = 6000 };
 
 const char *group_name_of(unsigned group)
 {
-	static const char *const names[GROUP_NAMES] = {"readers", "others", "few"};
+	static const char *const names[GROUP_NAMES] = {"readers", "others", "few", "given", "turning"};
 
 	return names[group % GROUP_NAMES];
 }
 
-/* One of them is left alone so long that it is let go. */
 static bool is_seldom(unsigned group)
 {
-	return group == GROUP_NAMES - 1;
+	return group == GROUP_SELDOM;
 }
 
 unsigned group_of_name(struct slice name)
@@ -38,16 +37,19 @@ void groups_begin(struct world *world)
 		struct consumer *c = &world->groups.consumers[i];
 
 		*c = (struct consumer){.index = i,
-				       .group = i % 8 == 7 ? 2 : i % 2,
+				       .group = i >= 15      ? GROUP_TURNING
+						: i % 8 == 7 ? GROUP_SELDOM
+							     : i % 2,
 				       .generation = -1,
 				       .odd = i % 5 == 4,
-				       .session_ms = 300 + i * 40,
+				       .session_ms = 300 + i % 15 * 40,
 				       .rebalance_ms = GROUP_REBALANCE_LEAST_MS + i % 6 * 100};
 		ENSURE(c->session_ms <= GROUP_SESSION_MOST_MS && c->rebalance_ms <= GROUP_REBALANCE_MOST_MS);
 		if (i % 3 == 2)
 			snprintf(c->instance, sizeof(c->instance), "i%u", i % 12);
 	}
 	world->groups.started_ms = world->now_ms;
+	assignees_begin(world);
 }
 
 void groups_end(struct world *world)
@@ -62,6 +64,7 @@ void groups_crash(struct world *world)
 {
 	for (unsigned i = 0; i < GROUP_CONSUMERS; i++)
 		world->groups.consumers[i].ask = NULL;
+	assignees_crash(world);
 }
 
 void groups_say(const struct world *world)
@@ -73,6 +76,7 @@ void groups_say(const struct world *world)
 	       " given up, %" PRIu64 " deleted, %" PRIu64 " let go, %" PRIu64 " looked at, %zu ids\n",
 	       g->joins, g->begun, g->assigned, g->beats, g->rebalances, g->committed, g->refused, g->fenced, g->silent,
 	       g->canceled, g->deleted, g->let_go, g->looked, g->member_count);
+	assignees_say(world);
 }
 
 /* --- asking --- */
@@ -126,7 +130,7 @@ static void told(struct world *world, struct consumer *c, enum outcome outcome)
 
 /* --- join --- */
 
-static void generation_told(struct world *world, uint64_t number, uint64_t generation)
+void group_epoch_told(struct world *world, uint64_t number, uint64_t generation)
 {
 	struct group_world *groups = &world->groups;
 
@@ -156,7 +160,7 @@ static void joined(struct world *world, struct ask *ask)
 	struct consumer *c = ask->who;
 
 	if (ask->command.outcome == OUTCOME_OK)
-		generation_told(world, view->number, view->generation);
+		group_epoch_told(world, view->number, view->generation);
 	if (!c)
 		return;
 	c->ask = NULL;
@@ -305,7 +309,7 @@ static void commit_told(struct world *world, const struct ask *ask, const struct
 	memcpy(told_one->topic, place->topic.ptr, place->topic.len);
 }
 
-static void committed(struct world *world, struct ask *ask)
+void group_committed(struct world *world, const struct ask *ask)
 {
 	const struct group_commit_in *in = &ask->command.in.group_commit;
 
@@ -313,13 +317,19 @@ static void committed(struct world *world, struct ask *ask)
 		if (in->places[i].outcome == OUTCOME_OK)
 			commit_told(world, ask, &in->places[i], question_of(ask)->commit_end);
 	}
+}
+
+static void committed(struct world *world, struct ask *ask)
+{
+	group_committed(world, ask);
 	if (ask->who)
 		beaten(world, ask);
 }
 
 /* All of one topic. */
-static size_t some_places(struct world *world, struct ask *ask, struct question *q, uint64_t txn)
+size_t group_some_places(struct world *world, struct ask *ask, uint64_t txn)
 {
+	struct question *q = question_of(ask);
 	struct random *random = &world->random;
 	struct slice topic = slice_str(topic_name_of((unsigned)random_below(random, TOPIC_NAMES)));
 	size_t count = random_between(random, 1, 3);
@@ -344,7 +354,7 @@ static void commits(struct world *world, struct consumer *c)
 	struct question *q = question_of(ask);
 
 	ask->command.in.group_commit = (struct group_commit_in){
-		.who = lying(world, who_of(ask, c)), .places = q->places, .count = some_places(world, ask, q, 0)};
+		.who = lying(world, who_of(ask, c)), .places = q->places, .count = group_some_places(world, ask, 0)};
 	ask_send(world, ask);
 }
 
@@ -356,7 +366,13 @@ void offsets_in_transaction(struct world *world, struct ask *ask, uint64_t txn)
 
 	if (is_seldom(c->group))
 		c = &world->groups.consumers[0];
-	*in = (struct group_commit_in){.who = who_of(ask, c), .places = q->places, .count = some_places(world, ask, q, txn)};
+	if (random_permille(&world->random, 400)) {
+		unsigned group = random_permille(&world->random, 700) ? GROUP_ASSIGNED : GROUP_TURNING;
+
+		*in = (struct group_commit_in){assignee_who(world, ask, group), q->places, group_some_places(world, ask, txn)};
+		return;
+	}
+	*in = (struct group_commit_in){.who = who_of(ask, c), .places = q->places, .count = group_some_places(world, ask, txn)};
 	if (random_permille(&world->random, 400))
 		in->who = (struct group_who){.group = slice_str(group_name_of(c->group)), .generation = -1};
 }
@@ -392,6 +408,17 @@ static void leaves(struct world *world, struct consumer *c)
 
 /* --- who looks from outside --- */
 
+/* One to whom the server assigns is put out. */
+static void takes_out(struct world *world, struct ask *ask, unsigned group)
+{
+	struct question *q = question_of(ask);
+
+	ask->command.kind = COMMAND_GROUP_LEAVE;
+	q->leaving = (struct group_leaving){.member = assignee_who(world, ask, group).member};
+	ask->command.in.group_leave = (struct group_leave_in){slice_str(group_name_of(group)), &q->leaving, 1};
+	ask_send(world, ask);
+}
+
 static void outsider_acts(struct world *world)
 {
 	static const enum command_kind kinds[] = {COMMAND_GROUP_OFFSETS, COMMAND_GROUP_OFFSETS, COMMAND_GROUP_GET,
@@ -401,6 +428,10 @@ static void outsider_acts(struct world *world)
 	struct question *q = question_of(ask);
 	struct slice group = slice_str(group_name_of((unsigned)random_below(&world->random, GROUP_NAMES)));
 
+	if (group_of_name(group) >= GROUP_ASSIGNED && random_permille(&world->random, 20)) {
+		takes_out(world, ask, group_of_name(group));
+		return;
+	}
 	if (is_seldom(group_of_name(group)) && ask->command.kind != COMMAND_GROUP_GET && !random_permille(&world->random, 20))
 		group = slice_str(group_name_of(0));
 	switch ((unsigned)ask->command.kind) {
@@ -408,7 +439,7 @@ static void outsider_acts(struct world *world)
 		ask->command.in.group_offsets =
 			(struct group_offsets_in){.group = group, .stable = random_permille(&world->random, 500)};
 		if (random_permille(&world->random, 500)) {
-			ask->command.in.group_offsets.count = some_places(world, ask, q, 0);
+			ask->command.in.group_offsets.count = group_some_places(world, ask, 0);
 			ask->command.in.group_offsets.places = q->places;
 		}
 		break;
@@ -417,7 +448,7 @@ static void outsider_acts(struct world *world)
 		if (ask->command.kind == COMMAND_GROUP_COMMIT)
 			ask->returned = committed;
 		ask->command.in.group_commit =
-			(struct group_commit_in){{.group = group, .generation = -1}, q->places, some_places(world, ask, q, 0)};
+			(struct group_commit_in){{.group = group, .generation = -1}, q->places, group_some_places(world, ask, 0)};
 		break;
 	case COMMAND_GROUPS:
 		break;
@@ -432,12 +463,18 @@ void consumer_acts(struct world *world)
 	struct random *random = &world->random;
 	struct consumer *c = &world->groups.consumers[random_below(random, GROUP_CONSUMERS)];
 	uint64_t drawn = random_below(random, 1000);
+	bool works = c->group != GROUP_TURNING || !assignees_have_shift(world, c->group) || random_permille(random, 20);
+
+	if (random_permille(random, 450)) {
+		assignee_acts(world);
+		return;
+	}
 
 	if (random_permille(random, 60))
 		outsider_acts(world);
 	if (c->ask && c->ask->applied && group_waits(c->ask) && random_permille(random, 15))
 		gives_up(world, c);
-	if (c->ask || c->rests_until_ms > world->now_ms)
+	if (c->ask || c->rests_until_ms > world->now_ms || (!works && c->state == CONSUMER_OUT))
 		return;
 	if (drawn < (is_seldom(c->group) ? 40 : 8)) { /* silent for a while, or for ever as who it was */
 		uint64_t sleep_ms = is_seldom(c->group) ? SLEEP_MS * 4 : SLEEP_MS;
@@ -451,7 +488,7 @@ void consumer_acts(struct world *world)
 		joins(world, c);
 	} else if (c->state == CONSUMER_JOINED && drawn < 900) {
 		syncs(world, c);
-	} else if (drawn < 20) {
+	} else if (drawn < (works ? 20 : 400)) {
 		leaves(world, c);
 	} else if (drawn < 28) {
 		joins(world, c);

@@ -161,14 +161,19 @@ static void check_places(struct world *world, const struct group_commit_in *in, 
 }
 
 /* Whether he may commit: OK only for a member of the present generation, or, without one, where nobody is in. */
-static void check_committer(struct world *world, const struct group_who *who, enum outcome outcome,
+static void check_committer(struct world *world, const struct group_commit_in *in, enum outcome outcome,
 			    const struct model_group *group)
 {
+	const struct group_who *who = &in->who;
 	struct seen_member *m = seen_member(world, who->member, group_of_name(who->group));
 	bool empty = !group || !somebody_must_be_in(world, group);
 
 	if (outcome == OUTCOME_FULL)
 		return;
+	if (group && group->assignee_count) {
+		assignee_check_committer(world, in, outcome);
+		return;
+	}
 	if (outcome != OUTCOME_OK) {
 		if (who->generation < 0 && outcome == OUTCOME_NO_MEMBER && !who->member.len)
 			return; /* somebody is in it, or may come back */
@@ -208,6 +213,9 @@ static void check_offsets(struct world *world, const struct ask *ask, const stru
 	const struct group_offsets_in *in = &ask->command.in.group_offsets;
 	const struct group_offsets_view *view = ask->command.out.offsets;
 
+	assignee_check_reader(world, ask);
+	if (!view)
+		return;
 	CHECK(world, view->count == (in->places ? in->count : group ? group->offset_count : 0), "another number of offsets");
 	for (size_t i = 0; i < view->count; i++) {
 		const struct group_offset_view *at = &view->at[i];
@@ -244,6 +252,7 @@ static void check_get(struct world *world, const struct ask *ask, const struct m
 	if (!view)
 		return;
 	world->groups.looked++;
+	assignee_check_view(world, ask);
 	CHECK(world,
 	      view->number == group->number && view->generation == group->generation && view->offset_count == group->offset_count,
 	      "group %s: another view of it", group->id);
@@ -271,6 +280,11 @@ static void check_leave(struct world *world, const struct ask *ask, const struct
 	struct seen_member *m = seen_member(world, leaving->member, group_of_name(ask->command.in.group_leave.group));
 	struct group_who who = {.instance = leaving->instance, .generation = -1};
 
+	if (question_of(ask)->is_assignee) {
+		CHECK(world, leaving->outcome != OUTCOME_OK || !model_assignee(group, leaving->member),
+		      "%.*s was taken out, and is in", (int)leaving->member.len, leaving->member.ptr);
+		return;
+	}
 	if (leaving->outcome != OUTCOME_OK)
 		check_refusal(world, &who, leaving->outcome, group, m);
 	else if (m)
@@ -302,6 +316,9 @@ static void check_forgotten(struct world *world, const struct ask *ask, const st
 	for (size_t i = 0; i < in->count; i++) {
 		const struct group_place *place = &in->places[i];
 
+		for (size_t n = 0; n < group->assignee_count; n++)
+			CHECK(world, place->outcome == OUTCOME_BUSY || !model_assignee_names(group->assignees[n], place->topic),
+			      "group %s forgets what is followed", group->id);
 		CHECK(world, place->outcome != OUTCOME_OK || !somebody_must_be_in(world, group),
 		      "group %s forgets what its members follow", group->id);
 		CHECK(world,
@@ -322,6 +339,8 @@ static struct slice group_of(const struct command *c)
 		return c->in.group_who.group;
 	case COMMAND_GROUP_LEAVE:
 		return c->in.group_leave.group;
+	case COMMAND_CONSUMER_BEAT:
+		return c->in.consumer_beat.beat.group;
 	case COMMAND_GROUP_COMMIT:
 	case COMMAND_GROUP_FORGET:
 		return c->in.group_commit.who.group;
@@ -344,7 +363,7 @@ static void check_txn_offsets(struct world *world, const struct ask *ask, const 
 		      (int)should);
 		return;
 	}
-	check_committer(world, &in->commit.who, outcome, group);
+	check_committer(world, &in->commit, outcome, group);
 	if (outcome == OUTCOME_OK)
 		check_places(world, &in->commit, false);
 }
@@ -355,7 +374,8 @@ void group_check_word(struct world *world, struct ask *ask)
 	struct slice name = group_of(c);
 	const struct model_group *group = model_group(&world->model.groups, name);
 
-	if (topic_excused(world, c->outcome) || c->kind == COMMAND_GROUPS || c->kind == COMMAND_GROUP_CANCEL)
+	if (topic_excused(world, c->outcome) || c->kind == COMMAND_GROUPS || c->kind == COMMAND_GROUP_CANCEL ||
+	    c->kind == COMMAND_CONSUMER_BEAT)
 		return;
 	switch ((unsigned)c->kind) {
 	case COMMAND_GROUP_JOIN:
@@ -369,7 +389,7 @@ void group_check_word(struct world *world, struct ask *ask)
 		check_beat(world, ask, group, seen_member(world, c->in.group_who.member, group_of_name(name)));
 		return;
 	case COMMAND_GROUP_COMMIT:
-		check_committer(world, &c->in.group_commit.who, c->outcome, group);
+		check_committer(world, &c->in.group_commit, c->outcome, group);
 		if (c->outcome == OUTCOME_OK)
 			commit_known(world, ask, group);
 		return;
@@ -406,6 +426,7 @@ uint64_t group_rests_on(const struct world *world, const struct ask *ask)
 	case COMMAND_GROUP_OFFSETS:
 	case COMMAND_GROUP_GET:
 	case COMMAND_GROUP_DELETE:
+	case COMMAND_CONSUMER_BEAT:
 		return group ? group->changed_end : world->model.groups.deleted_end;
 	default:
 		return 0;

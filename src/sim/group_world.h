@@ -2,12 +2,16 @@
  * since no journal says who is in a group. Part of world.h. */
 #pragma once
 
+#include "sim/assignee_world.h"
 #include "sim/group_model.h"
 #include "sim/topic_world.h"
 
 enum {
-	GROUP_NAMES = 3,
-	GROUP_CONSUMERS = 15,
+	GROUP_NAMES = 5,
+	GROUP_SELDOM = 2,   /* left alone so long that it is let go */
+	GROUP_ASSIGNED = 3, /* the server assigns in it, and in the last one by turns */
+	GROUP_TURNING = 4,
+	GROUP_CONSUMERS = 18,
 	GROUP_MEMBERS_MOST = 8, /* of one group */
 	GROUP_SESSION_MOST_MS = 900,
 	GROUP_REBALANCE_LEAST_MS = 200,
@@ -77,6 +81,7 @@ struct group_world {
 	uint64_t *generations; /* told, by the group's number */
 	uint64_t generation_cap;
 	uint64_t started_ms, serial;
+	struct assignee_world assignees;
 	/* What was seen. */
 	uint64_t joins, begun, assigned, beats, rebalances, committed, refused, fenced, silent, canceled, deleted, let_go, looked;
 };
@@ -107,5 +112,8 @@ void groups_crash(struct world *world);
 void groups_leave(struct world *world); /* all who wait give up */
 void groups_say(const struct world *world);
 void consumer_acts(struct world *world);
+void group_committed(struct world *world, const struct ask *ask); /* what is told by it */
+void group_epoch_told(struct world *world, uint64_t number, uint64_t generation);
+size_t group_some_places(struct world *world, struct ask *ask, uint64_t txn);
 /* The offsets that a transaction commits are those of a group. */
 void offsets_in_transaction(struct world *world, struct ask *ask, uint64_t txn);

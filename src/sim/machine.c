@@ -13,7 +13,8 @@ enum { MEMORY_SPAN = 12 };
 
 bool memory_arm(struct world *world)
 {
-	if (world_is_calm(world) || !random_permille(&world->random, world->theme->memory_permille))
+	if (world_is_calm(world) || world->groups.assignees.is_quiet ||
+	    !random_permille(&world->random, world->theme->memory_permille))
 		return false;
 	mem_fail_nth(random_between(&world->random, 1, MEMORY_SPAN));
 	world->memory_armed = true;
@@ -184,7 +185,7 @@ static void commit(struct world *world)
 		return;
 	world->syncing = true;
 	world->sync_position = sim_store_end(world->store);
-	world->sync_fails = !(world_is_calm(world) && world->seed % 4 == 1) &&
+	world->sync_fails = !world->groups.assignees.is_quiet && !(world_is_calm(world) && world->seed % 4 == 1) &&
 			    random_permille(&world->random, world->theme->sync_fail_permille);
 	world->sync_at_ms = world->now_ms + random_below(&world->random, world->theme->sync_ms + 1);
 	machine_sync_end(world); /* a quick disk is synced in place */

@@ -387,6 +387,9 @@ struct expected topic_expect(struct world *world, const struct ask *ask)
 	case COMMAND_TXN_END:
 		q->should_all = expect_txn_end(world, &c->in.txn);
 		break;
+	case COMMAND_CONSUMER_BEAT:
+		assignee_expect(world, (struct ask *)(uintptr_t)ask);
+		break;
 	case COMMAND_TXN_OFFSETS:
 		q->should_all = expect_txn(world, &c->in.txn_offsets.txn, &txn);
 		break;

@@ -2,6 +2,7 @@
  * told, which no crash may take back. Part of world.h. */
 #pragma once
 
+#include "sim/assignee_model.h"
 #include "sim/topic_model.h"
 #include "wait/wheel.h"
 
@@ -39,6 +40,13 @@ struct question {
 	struct group_assignment assignments[PARTS_MAX * 2];
 	char ids[PARTS_MAX * 2][80], whats[PARTS_MAX * 2][48];
 	struct group_leaving leaving;
+	struct consumer_owned owned[ASSIGNEE_PLACES_MAX];
+	int32_t owned_partitions[ASSIGNEE_PLACES_MAX];
+	struct slice names[TOPIC_NAMES], member;
+	struct place_set said_owned, may_own; /* CONSUMER_BEAT: what it says; what it has, or may take up */
+	bool is_assignee;                     /* the server assigns to who asks */
+	bool was_in, was_held, was_away;      /* … before; another one has its instance; which is away */
+	size_t was_count;
 	unsigned consumer;                               /* who asks */
 	uint64_t parked_ms;                              /* JOIN, SYNC: since when it waits; 0: it did not */
 	bool seen;                                       /* … and that it is over */

@@ -294,7 +294,7 @@ static void step(struct world *world)
 	acts[i].act(world);
 }
 
-static void everything_moves(struct world *world)
+void world_moves(struct world *world)
 {
 	world->step++;
 	world->memory_failed = false;
@@ -308,7 +308,7 @@ static void everything_moves(struct world *world)
 static void failure_is_told(struct world *world)
 {
 	for (unsigned round = 0; round < 200 && !list_empty(&world->asks); round++)
-		everything_moves(world);
+		world_moves(world);
 	CHECK(world, list_empty(&world->asks), "the journal has failed, and a command of kind %d never comes back",
 	      (int)container_of(world->asks.next, struct ask, node)->command.kind);
 }
@@ -363,7 +363,7 @@ static void quiesce(struct world *world)
 
 	while (!list_empty(&world->asks) && world->now_ms < until) {
 		groups_leave(world);
-		everything_moves(world);
+		world_moves(world);
 		machine_time(world);
 		check_step(world);
 	}
@@ -419,6 +419,7 @@ static void config_set(struct world *world)
 		world->config.topics_max = TOPIC_NAMES - 1;
 		world->config.transaction_ms_max = 5000;
 		world->config.group_session_min_ms = 100;
+		world->config.consumer_session_ms = ASSIGNEE_SESSION_MS;
 		world->config.group_members_max = GROUP_MEMBERS_MOST;
 		world->config.group_first_delay_ms = world->seed % 3 * 50;
 		world->config.group_retention_ms = GROUP_KEPT_MS;
@@ -455,6 +456,8 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	machine_start(world, false);
 	while (world->step < world->steps)
 		step_checked(world);
+	if (theme->group)
+		assignees_rest(world);
 	quiesce(world);
 	topic_told_check(world, !world->failed);
 	check_replay(world);

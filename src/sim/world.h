@@ -177,6 +177,7 @@ struct world {
 /* --- world.c --- */
 void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool trace);
 bool world_is_calm(const struct world *world); /* neither memory nor room are ever short */
+void world_moves(struct world *world);         /* what lies around is handled, wherever */
 void world_say_replay(void);                   /* on stderr; safe in a signal handler */
 NO_RETURN void world_fail(struct world *world, const char *file, int line, const char *format, ...) PRINTF_LIKE(4, 5);
 void world_trace(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
