@@ -43,6 +43,7 @@ const struct sequencer_config sequencer_defaults = {
 	.gather_chunks = 256,
 	.gather_bytes = 256 * 1024,
 	.compaction_interval_ms = 15000,
+	.compaction_chunks = 1024,
 	.lazy_ms = 20,
 };
 

@@ -59,6 +59,7 @@ struct sequencer_config {        /* limits and times; each is a configuration ke
 	uint32_t gather_chunks;          /* so many small appends of a stream, one behind the other, become one chunk … */
 	uint64_t gather_bytes;           /* … of at most so many bytes; longer ones than fit in it so often are left alone */
 	uint64_t compaction_interval_ms; /* a compacted partition that has grown is looked at after so long */
+	uint32_t compaction_chunks;      /* a step of it reads at most so many */
 	uint64_t lazy_ms;                /* events nobody waits for are committed after so long */
 };
 extern const struct sequencer_config sequencer_defaults;

@@ -21,7 +21,7 @@
 
 #include <errno.h>
 
-enum { STEP_BYTES = 512 * 1024, STEP_CHUNKS = 1024, JOIN_CHUNKS = 16, RETRY_COMPACT_MS = 1000 };
+enum { STEP_BYTES = 512 * 1024, JOIN_CHUNKS = 16, RETRY_COMPACT_MS = 1000 };
 
 void compact_step_free(struct compact_step *step)
 {
@@ -235,7 +235,7 @@ static uint32_t step_chunks(const struct sequencer *s, const struct stream *stre
 	uint64_t bytes = 0, durable = s->store->ops->durable_position(s->store);
 	uint32_t n = 0;
 
-	for (; first + n + s->compacting.filtering < stream->chunk_count && n < STEP_CHUNKS; n++) {
+	for (; first + n + s->compacting.filtering < stream->chunk_count && n < s->config.compaction_chunks; n++) {
 		const struct chunk *chunk = &stream_chunks(stream)[first + n];
 
 		bytes += chunk->size_bytes;

@@ -74,6 +74,7 @@ void machine_start(struct world *world, bool from_checkpoint)
 	r = sim_store_replay(world->store, world->s, from_checkpoint, UINT64_MAX);
 	CHECK(world, r == 0, "recovery refuses to start: %d", r);
 	world->cause = CAUSE_START;
+	world->turned_ms = world->now_ms;
 	CHECK(world, sequencer_start(world->s, world->now_ms) == 0, "the start failed");
 	world->cause = CAUSE_NONE;
 	model_streams_started(&world->model.streams, world->now_ms);
@@ -108,6 +109,7 @@ void machine_free(struct world *world)
 		if (message->kind != MESSAGE_COMMAND)
 			message_free(message);
 	}
+	compactor_crashes(world);
 	world->s = sequencer_free(world->s);
 	list_each_safe (node, &world->polls)
 		poll_free(container_of(node, struct poll, node));
@@ -255,6 +257,7 @@ void machine_turn(struct world *world)
 
 	machine_sync_end(world);
 	world->cause = CAUSE_TURN;
+	world->turned_ms = world->now_ms;
 	sequencer_turn(world->s, world->now_ms, (unsigned)random_between(&world->random, 1, 50));
 	if (armed)
 		memory_disarm(world);

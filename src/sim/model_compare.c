@@ -120,7 +120,8 @@ static void compare_later(struct comparison *c, uint8_t type, struct slice field
 {
 	if (type >= GROUP_EVENT_FIRST)
 		group_compare(&c->groups, type, fields);
-	else if (type >= TOPIC_EVENT_FIRST || type == STREAM_SNAP_SEQUENCE || type == STREAM_SNAP_ABORTED)
+	else if (type >= TOPIC_EVENT_FIRST || type == STREAM_SNAP_SEQUENCE || type == STREAM_SNAP_ABORTED ||
+		 type == STREAM_COMPACTED)
 		topic_compare(&c->topics, type, fields);
 	else if (type < SUB_EVENT_FIRST)
 		stream_compare(&c->streams, type, fields);

@@ -167,6 +167,7 @@ static const char *add_chunk(struct model_stream *stream, const struct stream_ev
 		.count = e->count,
 		.end = e->end,
 		.content = content,
+		.content_now = content,
 		.time_ms = e->max_time_ms ? e->max_time_ms : e->time_ms,
 		.ref = *ref,
 	};
@@ -298,39 +299,42 @@ static const char *appended(struct model_stream *stream, const struct stream_eve
 	return wrong;
 }
 
-/* The bytes that lie somewhere new are those of the appends from the i-th on: how many these are; 0: they are not. */
+/* The bytes that lie somewhere new are those of the appends from the i-th on that are kept: behind the last of these; 0: they are
+ * not. */
 static size_t same_bytes(const struct model_stream *stream, size_t i, struct slice body)
 {
 	struct slice batch;
-	size_t n = 0;
 
-	for (; batch_cut(&body, &batch) == 1; n++) {
-		const struct model_chunk *chunk = &stream->chunks[i + n];
+	while (batch_cut(&body, &batch) == 1) {
+		const struct model_chunk *chunk;
 
-		if (i + n >= stream->count || chunk->dropped || chunk->ref.kind != BODY_INLINE ||
-		    stream_batch_content(batch) != chunk->content || stream_batch_base(batch) != chunk->offset)
+		while (stream->flags & STREAM_TOPIC && i < stream->count && stream->chunks[i].dropped)
+			i++;
+		chunk = &stream->chunks[i++];
+		if (i > stream->count || chunk->dropped || chunk->ref.kind != BODY_INLINE ||
+		    stream_batch_content(batch) != chunk->content_now || stream_batch_base(batch) != chunk->offset)
 			return 0;
 	}
-	return body.len ? 0 : n;
+	return body.len ? 0 : i;
 }
 
 /* Moved by the tidier, or gathered. */
 static const char *placed(struct model_stream *stream, const struct stream_event *e, struct slice body)
 {
-	size_t i = 0, n;
+	size_t i = 0, end;
 
 	while (i < stream->count && stream->chunks[i].offset != e->offset)
 		i++;
-	n = e->bytes.kind == BODY_INLINE && i < stream->count ? same_bytes(stream, i, body) : 0;
-	if (!n)
+	end = e->bytes.kind == BODY_INLINE && i < stream->count ? same_bytes(stream, i, body) : 0;
+	if (!end)
 		return "other bytes than before";
-	if (e->type == STREAM_GATHERED &&
-	    stream->chunks[i + n - 1].offset + stream->chunks[i + n - 1].count != e->offset + e->count)
+	if (e->type == STREAM_GATHERED && stream->chunks[end - 1].offset + stream->chunks[end - 1].count != e->offset + e->count)
 		return "other records than were told";
-	for (size_t k = i; k < i + n; k++) {
-		if (e->type == STREAM_GATHERED && (stream->chunks[k].key || stream->chunks[k].expires_ms))
+	for (; i < end; i++) {
+		if (e->type == STREAM_GATHERED && (stream->chunks[i].key || stream->chunks[i].expires_ms))
 			return "gathered what may go alone";
-		stream->chunks[k].ref = e->bytes;
+		if (!stream->chunks[i].dropped)
+			stream->chunks[i].ref = e->bytes;
 	}
 	return NULL;
 }
@@ -388,6 +392,9 @@ const char *model_stream_apply(struct model_streams *streams, const struct store
 		return appended(stream, &e, body);
 	if (e.type == STREAM_GATHERED)
 		return placed(stream, &e, body);
+	if (e.type == STREAM_COMPACTED)
+		return stream->flags & STREAM_TOPIC ? model_stream_compacted(stream, &e, body)
+						    : "what is compacted is no partition";
 	if (e.type == STREAM_DELETED)
 		return deleted(streams, stream, &e);
 	if (e.type != STREAM_TRIMMED || e.offset <= stream->earliest || e.offset > stream->next_offset)

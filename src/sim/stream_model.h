@@ -14,8 +14,9 @@ enum { MODEL_PRODUCERS_MAX = 8, MODEL_STREAM_CHARS = 64, MODEL_RECORDS_MAX = 4 }
 /* An append. */
 struct model_chunk {
 	uint64_t offset, count;
-	uint64_t end; /* of the event that brought it: it may be told once that is durable */
-	uint64_t content;
+	uint64_t end;         /* of the event that brought it: it may be told once that is durable */
+	uint64_t content;     /* as it was sent */
+	uint64_t content_now; /* … and as compaction has made it */
 	uint64_t time_ms;
 	uint64_t expires_ms; /* when it is to go by itself; 0: as the others */
 	uint64_t key;        /* the next one with that key replaces it; 0: none does */
@@ -99,6 +100,9 @@ uint64_t model_bytes(const struct model_stream *stream); /* that its own take, a
 uint64_t model_read_from(const struct model_streams *streams, const struct model_stream *stream); /* by it and its forks */
 /* Where the bytes that lie at a chunk's place begin and end. */
 void model_extent(const struct model_stream *owner, const struct model_chunk *chunk, uint64_t *ret_first, uint64_t *ret_end);
+
+/* Chunks of a partition that are replaced by what is left of them. */
+const char *model_stream_compacted(struct model_stream *stream, const struct stream_event *e, struct slice body) MUST_USE;
 
 uint64_t stream_batch_content(struct slice batch);
 uint64_t stream_blob_content(const struct body_ref *ref);

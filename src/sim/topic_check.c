@@ -83,6 +83,9 @@ void topic_stream_tap(struct world *world, const struct stream_event *e, struct 
 		else
 			tap_kept(world, e, stream);
 		return;
+	case STREAM_COMPACTED:
+		compactor_tap(world, e, stream);
+		return;
 	default:
 		tap_kept(world, e, stream);
 	}
@@ -220,6 +223,8 @@ static uint64_t wait_ended(const struct model_partition *partition, uint64_t off
 	for (size_t i = partition->count; i > 0 && partition->batches[i - 1].offset >= offset; i--) {
 		const struct model_batch *batch = &partition->batches[i - 1];
 
+		if (batch->gone)
+			continue;
 		if (committed && batch->end > durable && batch->kind > STREAM_TXN_RECORDS)
 			return 0; /* what it ends is not over for him yet */
 		if (batch->end <= durable && offset < stable && batch->end > end)
@@ -308,8 +313,12 @@ void topic_told_check(struct world *world, bool finished)
 		      "transaction %" PRIu64 " was said to be %s, and is not", txn,
 		      told == FATE_COMMITTED ? "committed" : "aborted");
 	}
-	for (uint64_t stream = 0; stream < model->partition_cap && finished; stream++) {
-		if (model->partitions[stream] && !model->partitions[stream]->stream->deleted_end)
-			check_all_over(world, model->partitions[stream]);
+	for (uint64_t stream = 0; stream < model->partition_cap; stream++) {
+		const struct model_partition *partition = model->partitions[stream];
+		const char *wrong = partition && !partition->stream->deleted_end ? model_compact_check(partition) : NULL;
+
+		CHECK(world, !wrong, "partition %" PRIu64 ": %s", stream, wrong);
+		if (finished && partition && !partition->stream->deleted_end)
+			check_all_over(world, partition);
 	}
 }

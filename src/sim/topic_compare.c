@@ -30,6 +30,9 @@ void topic_compare_stream(struct topic_comparison *c, uint64_t stream)
 		differ(c, "how many producers it knows", before->stream->number, c->sequences, before->sequence_count);
 	if (before && c->aborted != before->aborted_count)
 		differ(c, "how many were aborted", before->stream->number, c->aborted, before->aborted_count);
+	if (before && !c->clean && (before->clean_offset || before->horizon_ms))
+		differ(c, "that it is compacted", before->stream->number, 0, 1);
+	c->clean = false;
 	c->partition = stream ? model_partition(&c->model->topics, stream) : NULL;
 	c->sequences = c->aborted = 0;
 }
@@ -75,6 +78,14 @@ static void compare_aborted(struct topic_comparison *c, const struct stream_even
 	}
 }
 
+static void compare_clean(struct topic_comparison *c, const struct stream_event *e)
+{
+	c->clean = true;
+	SAME("chunks in a checkpoint that are compacted", e->count, 0);
+	SAME("how far it is compacted", e->clean_offset, c->partition->clean_offset);
+	SAME("when something may go", e->horizon_ms, c->partition->horizon_ms);
+}
+
 static void compare_part(struct topic_comparison *c, uint8_t type, struct slice fields)
 {
 	struct stream_event event = {.type = (enum stream_event_type)type}, *e = &event;
@@ -83,7 +94,9 @@ static void compare_part(struct topic_comparison *c, uint8_t type, struct slice 
 	SAME("what this is a part of", c->partition ? c->partition->stream->number : 0, e->number);
 	if (!c->partition)
 		return;
-	if (type == STREAM_SNAP_SEQUENCE)
+	if (type == STREAM_COMPACTED)
+		compare_clean(c, e);
+	else if (type == STREAM_SNAP_SEQUENCE)
 		compare_sequence(c, e);
 	else
 		compare_aborted(c, e);

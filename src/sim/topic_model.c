@@ -14,6 +14,7 @@ void model_topics_deinit(struct model_topics *topics)
 	for (uint64_t i = 0; i < topics->partition_cap; i++) {
 		if (topics->partitions[i]) {
 			free(topics->partitions[i]->batches);
+			free(topics->partitions[i]->records);
 			free(topics->partitions[i]->aborted);
 			free(topics->partitions[i]);
 		}
@@ -278,18 +279,33 @@ static const char *producer_says(struct model *model, struct model_partition *pa
 
 /* --- partitions --- */
 
-/* "T12 …": what a client says in a transaction. */
+/* "T12 …" in the only header: what a client says in a transaction. */
 static uint64_t txn_of(struct slice body)
 {
 	struct batch_reader reader;
 	struct batch_record record;
+	struct batch_header header;
 	uint64_t offset, txn = 0;
+	uint32_t left = UINT32_MAX;
 
-	if (batch_open(&reader, body) || batch_next(&reader, &record, &offset) != 1)
+	if (batch_open(&reader, body) || batch_next(&reader, &record, &offset) != 1 ||
+	    batch_header_next(&reader.record_headers, &left, &header) != 1)
 		return 0;
-	for (size_t i = 1; i < record.value.len && record.value.ptr[i] >= '0' && record.value.ptr[i] <= '9'; i++)
-		txn = txn * 10 + (uint64_t)(record.value.ptr[i] - '0');
+	for (size_t i = 1; i < header.value.len && header.value.ptr[i] >= '0' && header.value.ptr[i] <= '9'; i++)
+		txn = txn * 10 + (uint64_t)(header.value.ptr[i] - '0');
 	return txn;
+}
+
+static struct model_batch *batch_room(struct model_partition *partition)
+{
+	if (partition->count == partition->cap) {
+		partition->cap = partition->cap ? partition->cap * 2 : 64;
+		partition->batches = realloc(partition->batches, partition->cap * sizeof(*partition->batches));
+		partition->records = realloc(partition->records, partition->cap * sizeof(*partition->records));
+		ENSURE(partition->batches && partition->records);
+	}
+	memset(partition->records[partition->count], 0, sizeof(*partition->records));
+	return &partition->batches[partition->count++];
 }
 
 static const char *batch_added(struct model *model, struct model_partition *partition, const struct stream_event *e,
@@ -301,6 +317,7 @@ static const char *batch_added(struct model *model, struct model_partition *part
 				    .time_ms = e->max_time_ms ? e->max_time_ms : e->time_ms,
 				    .size_bytes = body.len,
 				    .producer_id = -1,
+				    .horizon_ms = UINT64_MAX,
 				    .kind = e->type == STREAM_PRODUCED ? (uint8_t)e->txn : STREAM_TXN_NONE};
 	struct batch_head head;
 	const char *wrong = NULL;
@@ -309,7 +326,8 @@ static const char *batch_added(struct model *model, struct model_partition *part
 		return "a batch with another head than its event";
 	if (head.control != (batch.kind > STREAM_TXN_RECORDS) || head.transactional != (batch.kind != STREAM_TXN_NONE))
 		return "a batch of another kind than its event says";
-	batch.content = topic_batch_content(body);
+	batch.content = batch.content_now = topic_batch_content(body);
+	batch.append_time = head.append_time;
 	batch.txn = batch.kind == STREAM_TXN_RECORDS ? txn_of(body) : 0;
 	if (e->type == STREAM_PRODUCED) {
 		batch.producer_id = (int64_t)e->producer_id;
@@ -321,12 +339,9 @@ static const char *batch_added(struct model *model, struct model_partition *part
 	} else if (is_there(partition, batch.content, 0)) {
 		return "a batch that was sent once was appended twice";
 	}
-	if (partition->count == partition->cap) {
-		partition->cap = partition->cap ? partition->cap * 2 : 64;
-		partition->batches = realloc(partition->batches, partition->cap * sizeof(*partition->batches));
-		ENSURE(partition->batches);
-	}
-	partition->batches[partition->count++] = batch;
+	*batch_room(partition) = batch;
+	if (batch.kind <= STREAM_TXN_RECORDS && !model_records_read(partition->records[partition->count - 1], e, body))
+		return "records that nobody can read";
 	return wrong;
 }
 
@@ -372,6 +387,8 @@ const char *model_partition_apply(struct model *model, const struct stream_event
 		return "no partition";
 	if (e->type == STREAM_TRIMMED)
 		let_go_aborted(partition);
+	if (e->type == STREAM_COMPACTED)
+		return model_compacted(model, partition, e, body);
 	if (e->type == STREAM_APPENDED || e->type == STREAM_PRODUCED)
 		return batch_added(model, partition, e, body);
 	return NULL;
@@ -402,6 +419,8 @@ static void settings_set(struct model_topic *topic, struct slice settings)
 	topic->retention_ms = 604800000;
 	topic->retention_bytes = 0;
 	topic->max_message_bytes = 1048588;
+	topic->delete_retention_ms = 86400000;
+	topic->lag_ms = 0;
 	while (topic_setting_get(&settings, &one) == 1) {
 		if (slice_eq(one.key, SLICE("retention.ms")))
 			topic->retention_ms = number_or(one.value, 0);
@@ -409,6 +428,10 @@ static void settings_set(struct model_topic *topic, struct slice settings)
 			topic->retention_bytes = number_or(one.value, 0);
 		else if (slice_eq(one.key, SLICE("max.message.bytes")))
 			topic->max_message_bytes = number_or(one.value, 0);
+		else if (slice_eq(one.key, SLICE("delete.retention.ms")))
+			topic->delete_retention_ms = number_or(one.value, 0);
+		else if (slice_eq(one.key, SLICE("min.compaction.lag.ms")))
+			topic->lag_ms = number_or(one.value, 0);
 		else if (slice_eq(one.key, SLICE("message.timestamp.type")))
 			topic->append_time = slice_eq(one.value, SLICE("LogAppendTime"));
 		else if (slice_eq(one.key, SLICE("cleanup.policy"))) {

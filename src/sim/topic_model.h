@@ -29,6 +29,17 @@ struct model_batch {
 	uint64_t txn; /* the client's number of it; 0: none */
 	uint8_t kind; /* enum stream_txn */
 	uint8_t fate; /* of records in a transaction */
+	/* What compaction has made of it; `content` stays what was sent. */
+	uint64_t horizon_ms; /* UINT64_MAX: none is said */
+	uint64_t content_now;
+	bool append_time, gone; /* gone: nothing of it is left */
+};
+
+struct model_record {
+	uint64_t content; /* of key, value and headers */
+	uint64_t key;     /* 0: none */
+	uint64_t time_ms;
+	bool null, gone; /* gone: by compaction */
 };
 
 struct model_sequence {
@@ -42,7 +53,9 @@ struct model_sequence {
 struct model_partition {
 	struct model_stream *stream;
 	struct model_batch *batches;
+	struct model_record (*records)[MODEL_RECORDS_MAX]; /* of each batch; a marker has none */
 	size_t count, cap;
+	uint64_t clean_offset, horizon_ms; /* how far it is compacted; when something of that may go */
 	struct model_sequence sequences[MODEL_SEQUENCES_MAX];
 	size_t sequence_count;
 	struct aborted *aborted; /* by their markers */
@@ -57,7 +70,7 @@ struct model_topic {
 	uint32_t partition_count;
 	char settings[MODEL_SETTINGS_BYTES];
 	size_t settings_len;
-	uint64_t retention_ms, retention_bytes, max_message_bytes;
+	uint64_t retention_ms, retention_bytes, max_message_bytes, delete_retention_ms, lag_ms;
 	bool compact, append_time;
 };
 
@@ -70,7 +83,15 @@ struct model_txn {
 	size_t offsets_len;
 };
 
+/* A pass of compaction, as whoever does it sees it: what of a partition may be left out, and when its step was taken. */
+struct model_pass {
+	uint64_t stream, until;
+	uint64_t bound; /* of `until`, by the oracle */
+	uint64_t taken_ms, retention_ms;
+};
+
 struct model_topics {
+	const struct model_pass *pass;       /* of which events are told now; NULL: they are replayed, or not of one */
 	struct model_partition **partitions; /* by the stream's number */
 	uint64_t partition_cap;
 	struct model_topic **at; /* by number */
@@ -109,11 +130,21 @@ uint8_t *model_fate(struct model_topics *topics, uint64_t txn);
 
 uint64_t topic_batch_content(struct slice batch);
 
+/* --- compact_model.c: what compaction leaves out --- */
+const char *model_compacted(struct model *model, struct model_partition *partition, const struct stream_event *e,
+			    struct slice body) MUST_USE;
+/* Whether of each key the last committed record is there, and of what is compacted nothing else. */
+const char *model_compact_check(const struct model_partition *partition) MUST_USE;
+/* As far as a pass that begins now may get. */
+uint64_t model_compact_bound(const struct model_partition *partition, uint64_t durable, uint64_t young_ms);
+bool model_records_read(struct model_record records[MODEL_RECORDS_MAX], const struct stream_event *e, struct slice body);
+
 /* --- topic_compare.c: what the sequencer's snapshot says of them --- */
 struct topic_comparison {
 	struct model *model;
 	struct model_partition *partition; /* of the last stream */
 	size_t sequences, aborted;
+	bool clean; /* how far it is compacted was told */
 	uint64_t topics, txns;
 	char wrong[256];
 };

@@ -95,17 +95,23 @@ void topics_say(const struct world *world)
 
 static void change_settings(struct world *world, struct ask *ask, struct question *q)
 {
-	static const char *const values[][4] = {{"retention.ms", "200", "1500", "-1"},
-						{"retention.bytes", "700", "3000", "-1"},
-						{"max.message.bytes", "120", "1000000", "200"},
-						{"message.timestamp.type", "LogAppendTime", "CreateTime", "nonsense"},
-						{"cleanup.policy", "delete", "delete", "nonsense"},
-						{"no.such.setting", "1", "2", "3"}};
+	static const char *const values[][5] = {
+		{"retention.ms", "200", "1500", "4000", "-1"},
+		{"retention.bytes", "700", "3000", "9000", "-1"},
+		{"max.message.bytes", "150", "1000000", "300", "250"},
+		{"message.timestamp.type", "LogAppendTime", "CreateTime", "CreateTime", "nonsense"},
+		{"cleanup.policy", "compact", "compact,delete", "delete", "nonsense"},
+		{"cleanup.policy", "compact", "compact", "compact,delete", "delete"},
+		{"delete.retention.ms", "0", "100", "1000", "nonsense"},
+		{"min.cleanable.dirty.ratio", "0", "0.2", "0.9", "nonsense"},
+		{"min.compaction.lag.ms", "0", "20", "400", "nonsense"},
+		{"max.compaction.lag.ms", "100", "1000", "100000", "nonsense"},
+		{"no.such.setting", "1", "2", "3", "4"}};
 	size_t count = random_below(&world->random, SETTINGS_MAX + 1);
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t which = random_below(&world->random, random_permille(&world->random, 900) ? 5 : ARRAY_COUNT(values));
-		uint64_t value = random_between(&world->random, 1, random_permille(&world->random, 100) ? 3 : 2);
+		uint64_t which = random_below(&world->random, ARRAY_COUNT(values) - random_permille(&world->random, 950));
+		uint64_t value = random_between(&world->random, 1, random_permille(&world->random, 100) ? 4 : 3);
 
 		q->settings[i] =
 			(struct topic_setting_change){.setting = {slice_str(values[which][0]), slice_str(values[which][value])}};

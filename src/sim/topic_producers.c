@@ -3,60 +3,11 @@
  * id and fence each other, who end their transactions, or vanish and let time end them. */
 #include "sim/world.h"
 
-#include "base/crc32c.h"
 #include "base/panic.h"
-#include "stream/batch.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-enum { AT_CRC = 17, AT_ATTRIBUTES = 21, AT_PRODUCER = 43, TRANSACTIONAL = 16, SEQUENCE_LAST = INT32_MAX };
-
-/* --- batches --- */
-
-static void put_big(char *at, uint64_t value, unsigned bytes)
-{
-	while (bytes-- > 0) {
-		at[bytes] = (char)(value & 0xff);
-		value >>= 8;
-	}
-}
-
-/* The same bytes whenever it is said. */
-static struct produce_batch batch_of(const struct said *said, char room[BATCH_ROOM])
-{
-	struct batch_record records[MODEL_RECORDS_MAX];
-	char texts[MODEL_RECORDS_MAX][64], key[4] = {'k', (char)('a' + said->serial % 5)};
-	struct buf buf = {0};
-	struct produce_batch batch = {.bytes = room,
-				      .count = said->count,
-				      .max_time_ms = (int64_t)said->time_ms,
-				      .producer_id = said->producer_id,
-				      .producer_epoch = said->epoch,
-				      .base_sequence = said->producer_id < 0 ? -1 : (int32_t)said->seq,
-				      .transactional = said->txn != 0,
-				      .no_key = !said->keyed};
-
-	for (uint32_t i = 0; i < said->count; i++) {
-		snprintf(texts[i], sizeof(texts[i]), "T%" PRIu64 " M%" PRIu64 ".%u %.*s", said->txn, said->serial, i,
-			 (int)(said->serial % 20), "and some more of it…");
-		records[i] = (struct batch_record){.key = said->keyed ? slice_str(key) : (struct slice){0},
-						   .value = slice_str(texts[i])};
-	}
-	batch_encode(&buf, said->time_ms, records, said->count);
-	ENSURE(!buf.failed && buf.len <= BATCH_ROOM);
-	memcpy(room, buf.ptr, buf.len);
-	batch.size_bytes = buf.len;
-	buf_deinit(&buf);
-	if (said->txn)
-		room[AT_ATTRIBUTES + 1] |= TRANSACTIONAL;
-	put_big(room + AT_PRODUCER, (uint64_t)batch.producer_id, 8);
-	put_big(room + AT_PRODUCER + 8, (uint64_t)batch.producer_epoch, 2);
-	put_big(room + AT_PRODUCER + 10, (uint64_t)batch.base_sequence, 4);
-	put_big(room + AT_CRC, crc32c(0, room + AT_ATTRIBUTES, batch.size_bytes - AT_ATTRIBUTES), 4);
-	return batch;
-}
+enum { SEQUENCE_LAST = INT32_MAX };
 
 static void producer_forgets(struct topic_producer *producer)
 {

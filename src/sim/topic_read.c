@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ABORTED_MAX = 64, SHARE_SLACK = 5000 /* bytes of a chunk in whose middle somebody begins are counted by share */ };
+enum { ABORTED_MAX = 64 };
 
 /* --- ends: known to somebody, they never go back --- */
 
@@ -89,6 +89,19 @@ static bool is_void(struct taking *t, const struct batch_head *head)
 	return false;
 }
 
+/* The first that holds the offset, or lies behind it, and is there; NULL: none. */
+static const struct model_batch *next_batch(const struct model_partition *partition, uint64_t offset)
+{
+	const struct model_batch *found = NULL;
+
+	for (size_t i = partition->count; i > 0 && partition->batches[i - 1].offset + partition->batches[i - 1].count > offset;
+	     i--) {
+		if (!partition->batches[i - 1].gone)
+			found = &partition->batches[i - 1];
+	}
+	return found;
+}
+
 static void take_batch(struct taking *t, struct slice bytes)
 {
 	struct world *world = t->world;
@@ -107,11 +120,13 @@ static void take_batch(struct taking *t, struct slice bytes)
 		return;
 	should = model_batch(t->partition, head.base_offset);
 	CHECK(world,
-	      should && should->offset == head.base_offset && should->count == head.count &&
-		      should->content == topic_batch_content(bytes),
+	      should && should->offset == head.base_offset && should->count == head.count && !should->gone &&
+		      should->content_now == topic_batch_content(bytes),
 	      "partition %" PRIu64 ": other records at %" PRIu64 " than were sent", number, head.base_offset);
-	CHECK(world, t->began ? head.base_offset == t->next : head.base_offset <= t->p->offset,
-	      "partition %" PRIu64 ": there is a hole before %" PRIu64, number, head.base_offset);
+	CHECK(world, !t->began || head.base_offset >= t->next, "partition %" PRIu64 ": %" PRIu64 " is told twice", number,
+	      head.base_offset);
+	CHECK(world, should == next_batch(t->partition, t->next), "partition %" PRIu64 ": there is a hole before %" PRIu64,
+	      number, head.base_offset);
 	CHECK(world, head.base_offset + head.count <= t->bound, "partition %" PRIu64 ": a batch beyond what may be read", number);
 	CHECK(world, !head.append_time || (uint64_t)head.max_time_ms == should->time_ms, "partition %" PRIu64 ": another time",
 	      number);
@@ -168,10 +183,18 @@ static uint64_t bytes_for(const struct model_partition *partition, uint64_t offs
 
 		if (batch->offset + batch->count <= offset)
 			break;
-		if (batch->offset < bound && batch->end <= durable)
+		if (batch->offset < bound && batch->end <= durable && !batch->gone)
 			bytes += batch->size_bytes;
 	}
 	return bytes;
+}
+
+/* Bytes of a chunk in whose middle somebody begins are counted by share, whatever has gone from it. */
+static uint64_t share_of(const struct model_partition *partition, const struct model_batch *first)
+{
+	size_t i = first ? (size_t)(first - partition->batches) : 0;
+
+	return first ? partition->stream->chunks[i].ref.size_bytes : 0;
 }
 
 static enum outcome expect_place(const struct model_partition *partition, const struct fetch_partition *p)
@@ -202,7 +225,7 @@ void fetch_check(struct world *world, const struct ask *ask)
 	const struct fetch_in *in = &ask->command.in.fetch;
 	struct question *q = question_of(ask);
 	bool wrong = false, views = false, data = false;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, slack = 0, enough = in->min_bytes < in->max_bytes ? in->min_bytes : in->max_bytes;
 
 	if (ask->command.outcome != OUTCOME_OK && ask->command.outcome != OUTCOME_PARKED) {
 		CHECK(world, topic_excused(world, ask->command.outcome), "a fetch came to outcome %d", (int)ask->command.outcome);
@@ -221,10 +244,12 @@ void fetch_check(struct world *world, const struct ask *ask)
 			check_ends(world, p, partition);
 		wrong = wrong || p->outcome != OUTCOME_OK;
 		if (p->outcome == OUTCOME_OK) {
+			const struct model_batch *first = next_batch(partition, p->offset);
 			uint64_t there = bytes_for(partition, p->offset, bound, UINT64_MAX);
 
 			bytes += there < p->max_bytes ? there : p->max_bytes;
-			data = data || p->offset < bound;
+			slack += share_of(partition, first);
+			data = data || (first && later(first->offset, p->offset) < bound);
 		}
 		if (!p->view)
 			continue;
@@ -234,11 +259,11 @@ void fetch_check(struct world *world, const struct ask *ask)
 	}
 	CHECK(world, ask->command.outcome != OUTCOME_PARKED || (in->watch && !wrong && !views),
 	      "a fetch was parked with an answer");
-	CHECK(world, ask->command.outcome != OUTCOME_PARKED || (in->min_bytes <= 1 ? !data : bytes < in->min_bytes + SHARE_SLACK),
+	CHECK(world, ask->command.outcome != OUTCOME_PARKED || (in->min_bytes <= 1 ? !data : bytes < enough + slack + 1),
 	      "a fetch was parked, and there are %" PRIu64 " bytes", bytes);
 	CHECK(world,
 	      ask->command.outcome != OUTCOME_OK || !in->watch || wrong || !in->min_bytes ||
-		      (data && bytes + SHARE_SLACK >= in->min_bytes),
+		      (data && bytes + slack + in->count >= enough),
 	      "a fetch was answered with nothing");
 	CHECK(world, ask->command.outcome != OUTCOME_OK || views == data, "a fetch was answered %s records, and there are %s",
 	      views ? "with" : "without", data ? "some" : "none");
@@ -246,22 +271,34 @@ void fetch_check(struct world *world, const struct ask *ask)
 
 /* --- offsets --- */
 
+static bool is_better(int64_t at, uint64_t time_ms, int64_t found_ms)
+{
+	return at >= 0 ? time_ms >= (uint64_t)at : (int64_t)time_ms > found_ms;
+}
+
+/* By the times of records that are there; where that of the append is all records', the batch is one. */
 static void expect_time(const struct model_partition *partition, const struct offset_partition *p, uint64_t bound,
 			int64_t *ret_offset, int64_t *ret_time)
 {
+	uint64_t earliest = partition->stream->earliest;
+
 	for (size_t i = 0; i < partition->count; i++) {
 		const struct model_batch *batch = &partition->batches[i];
-		uint64_t earliest = partition->stream->earliest;
 
-		if (batch->kind > STREAM_TXN_RECORDS || batch->offset + batch->count <= earliest ||
+		if (batch->kind > STREAM_TXN_RECORDS || batch->gone || batch->offset + batch->count <= earliest ||
 		    later(batch->offset, earliest) >= bound)
 			continue;
-		if (p->at >= 0 ? batch->time_ms < (uint64_t)p->at : (int64_t)batch->time_ms <= *ret_time)
-			continue;
-		*ret_offset = (int64_t)later(batch->offset, earliest);
-		*ret_time = (int64_t)batch->time_ms;
-		if (p->at >= 0)
-			return;
+		for (uint64_t k = 0; k < batch->count; k++) {
+			const struct model_record *record = &partition->records[i][k];
+
+			if (batch->offset + k < earliest || (record->gone && !batch->append_time) ||
+			    !is_better(p->at, record->time_ms, *ret_time))
+				continue;
+			*ret_offset = (int64_t)(batch->offset + k);
+			*ret_time = (int64_t)record->time_ms;
+			if (p->at >= 0)
+				return;
+		}
 	}
 }
 

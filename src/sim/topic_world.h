@@ -153,7 +153,8 @@ void check_growth(struct world *world, const struct stream_growth *growth, uint6
 void topic_told_check(struct world *world, bool finished); /* finished: nothing is under way any more */
 void fate_told(struct world *world, uint64_t txn, enum fate fate);
 
-/* --- topic_producers.c, topic_people.c --- */
+/* --- topic_batch.c, topic_producers.c, topic_people.c --- */
+struct produce_batch batch_of(const struct said *said, char room[BATCH_ROOM]); /* the same bytes whenever it is said */
 const char *topic_name_of(unsigned topic);
 struct question *question_of(const struct ask *ask);
 struct ask *question_new(struct world *world, struct loop *loop, enum command_kind kind);

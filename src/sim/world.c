@@ -151,6 +151,7 @@ const struct theme themes[] = {
 	 .topic = 6,
 	 .produce = 50,
 	 .fetch = 30,
+	 .compact = 20,
 	 .leave = 2,
 	 .turn = 40,
 	 .loop = 70,
@@ -174,6 +175,7 @@ const struct theme themes[] = {
 	 .produce = 12,
 	 .fetch = 2,
 	 .group = 80,
+	 .compact = 3,
 	 .turn = 40,
 	 .loop = 70,
 	 .time = 60,
@@ -279,6 +281,7 @@ static void step(struct world *world)
 		{"append", t->append, writer_acts},
 		{"read", t->read, reader_acts},
 		{"stream", t->stream, stream_operator_acts},
+		{"compact", t->compact, compactor_acts},
 		{"tidy", t->tidy, machine_tidy},
 		{"checkpoint", t->checkpoint, machine_checkpoint},
 	};
@@ -396,6 +399,8 @@ static void say_what_was(const struct world *world)
 		       streams->trimmed, streams->dropped, streams->gathered, streams->behind);
 	if (world->theme->produce)
 		topics_say(world);
+	if (world->theme->compact)
+		compactor_say(world);
 	if (world->theme->group)
 		groups_say(world);
 	fflush(stdout);
@@ -418,6 +423,8 @@ static void config_set(struct world *world)
 		world->config.topic_partitions_max = TOPIC_PARTITIONS_ASKED;
 		world->config.topics_max = TOPIC_NAMES - 1;
 		world->config.transaction_ms_max = 5000;
+		world->config.compaction_interval_ms = world->seed % 5 * 40 + 10;
+		world->config.compaction_chunks = world->seed % 3 ? (uint32_t)random_between(&world->random, 1, 6) : 1024;
 		world->config.group_session_min_ms = 100;
 		world->config.consumer_session_ms = ASSIGNEE_SESSION_MS;
 		world->config.group_members_max = GROUP_MEMBERS_MOST;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "compaction/compaction.h"
 #include "sim/group_world.h"
 #include "sim/model.h"
 #include "sim/random.h"
@@ -30,6 +31,7 @@ struct theme {
 	unsigned submit, poll, claim, work, cancel, operate, leave; /* what people do */
 	unsigned topic, produce, fetch, group;                      /* of topics, and of groups that read them */
 	unsigned append, read, stream, idle_permille;               /* of streams that go when they are left alone, and so are */
+	unsigned compact;                                           /* topics, a step at a time */
 	unsigned turn, loop, time;                                  /* how the machine moves */
 	unsigned checkpoint, tidy, replay;
 	unsigned crash_permyriad, sync_fail_permille, full_permille, memory_permille;
@@ -134,12 +136,22 @@ struct holding {
 	bool said;
 };
 
-enum cause { CAUSE_NONE, CAUSE_START, CAUSE_TURN, CAUSE_COMMAND, CAUSE_SETTLE, CAUSE_RESCUE };
+/* Who compacts topics: at most one step is out at a time. */
+struct compactor {
+	struct compaction *work;
+	struct compact_step *step; /* NULL: none is out */
+	bool is_done;              /* it is to be given back */
+	struct model_pass pass;    /* the last one of which there was a step */
+	uint64_t steps, applied, emptied, late, passes, cut;
+};
+
+enum cause { CAUSE_NONE, CAUSE_START, CAUSE_TURN, CAUSE_COMMAND, CAUSE_SETTLE, CAUSE_RESCUE, CAUSE_COMPACTION };
 
 struct world {
 	const struct theme *theme;
 	struct random random;
 	uint64_t seed, step, steps, now_ms;
+	uint64_t turned_ms; /* the time that the sequencer goes by: of its last turn */
 	bool trace;
 
 	struct sim_store *store;
@@ -166,6 +178,7 @@ struct world {
 	struct stream_world streams;
 	struct topic_world topics;
 	struct group_world groups;
+	struct compactor compactor;
 	struct list asks, polls, claims, deliveries, holdings;
 	struct known known[KNOWN_MAX];
 	size_t known_count; /* in all; the last KNOWN_MAX are remembered */
@@ -245,6 +258,12 @@ const char *queue_name(unsigned queue);
 struct loop *any_loop(struct world *world);
 bool known_any(struct world *world, struct known *ret_job);
 void known_add(struct world *world, const struct job_view *view);
+
+/* --- compactor.c --- */
+void compactor_acts(struct world *world);
+void compactor_crashes(struct world *world); /* also when it ends */
+void compactor_tap(struct world *world, const struct stream_event *e, const struct model_stream *stream);
+void compactor_say(const struct world *world);
 
 /* --- check.c --- */
 void check_tap(void *world, const struct store_replay *entry); /* each event, as it is appended */

@@ -29,7 +29,7 @@ kafka/api     | base wait stream topic sequencer net kafka/codec
 http/exchange | base wait net http/codec sequencer/store.h sequencer/command.h
 http/api      | base wait job stream topic sequencer net http/codec http/exchange kafka/codec
 cli           | base
-sim           | base wait job stream subscription topic group sequencer
+sim           | base wait job stream subscription topic group sequencer compaction
 server        | base wait job stream subscription topic group sequencer journal net http/codec http/exchange http/api kafka/codec kafka/api compaction cli
 """
 
