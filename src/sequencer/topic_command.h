@@ -59,6 +59,7 @@ struct topics_in {                      /* TOPICS */
 	const struct topic_ref *topics; /* NULL: all, in the order in which they were made */
 	size_t count;
 	bool settings;  /* they are wanted, too */
+	bool counted;   /* of partitions it is enough to know how many: `partitions` is NULL */
 	uint64_t after; /* of all, a page: behind `next` of the page before, */
 	uint32_t limit; /* and so many; 0: all */
 };

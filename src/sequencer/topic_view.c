@@ -144,11 +144,14 @@ static void view_partitions(const struct sequencer *s, const struct topic *topic
 }
 
 /* One block: the view, the partitions, the settings, then the texts. *room is what such views may take yet. NULL: no memory. */
-static struct topic_view *topic_view_new(const struct sequencer *s, const struct topic *topic, bool with_settings, uint64_t *room)
+static struct topic_view *topic_view_new(const struct sequencer *s, const struct topic *topic, const struct topics_in *in,
+					 uint64_t *room)
 {
+	bool with_settings = in->settings;
+	uint32_t partition_count = in->counted ? 0 : topic->partition_count;
 	size_t setting_count = with_settings ? count_settings(topic) : 0;
 	size_t texts = topic->name_len + (with_settings ? topic->settings_len : 0);
-	size_t bytes = sizeof(struct topic_view) + topic->partition_count * sizeof(struct partition_view) +
+	size_t bytes = sizeof(struct topic_view) + partition_count * sizeof(struct partition_view) +
 		       setting_count * sizeof(struct topic_setting) + texts;
 	struct topic_view *view = bytes <= *room ? mem_zalloc(bytes) : NULL;
 	struct partition_view *partitions;
@@ -160,9 +163,10 @@ static struct topic_view *topic_view_new(const struct sequencer *s, const struct
 		return NULL;
 	*room -= bytes;
 	partitions = (struct partition_view *)(view + 1);
-	settings = (struct topic_setting *)(partitions + topic->partition_count);
+	settings = (struct topic_setting *)(partitions + partition_count);
 	text = (char *)(settings + setting_count);
-	view_partitions(s, topic, partitions);
+	if (partition_count)
+		view_partitions(s, topic, partitions);
 	memcpy(text, topic->name, topic->name_len);
 	*view = (struct topic_view){
 		.name = slice_from(text, topic->name_len),
@@ -170,7 +174,7 @@ static struct topic_view *topic_view_new(const struct sequencer *s, const struct
 		.partition_count = topic->partition_count,
 		.setting_count = (uint32_t)setting_count,
 		.settings = settings,
-		.partitions = partitions,
+		.partitions = in->counted ? NULL : partitions,
 	};
 	if (!setting_count)
 		return view;
@@ -183,7 +187,7 @@ static struct topic_view *topic_view_new(const struct sequencer *s, const struct
 
 static bool view_add(struct sequencer *s, struct command *c, const struct topic *topic, uint64_t *room)
 {
-	struct topic_view *view = topic ? topic_view_new(s, topic, c->in.topics.settings, room) : NULL;
+	struct topic_view *view = topic ? topic_view_new(s, topic, &c->in.topics, room) : NULL;
 
 	c->out.topics[c->out.topic_count++] = view;
 	return view || !topic;

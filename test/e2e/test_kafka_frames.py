@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from bide_kafka import API_VERSIONS, KafkaConn, api_versions, frame, kafka_server, kafka_servers
+from bide_kafka import API_VERSIONS, KafkaConn, api_versions, frame, kafka_server, kafka_servers, metadata
 from bide_server import Died, Server
 
 
@@ -205,6 +205,22 @@ def test_a_reader_who_takes_nothing_is_cut(kafka):
                 conn.send(b"".join(api_versions(n) for n in range(1000)))
     server.eventually(lambda: server.metrics()["bide_kafka_connections"] == 0, "closed")
     assert server.metrics()["bide_kafka_timeouts_total"] == 1
+
+
+def test_who_leaves_many_long_answers_unread_is_cut(kafka):
+    server = kafka("--kafka-memory", "1M", "--threads", "1", "--output-buffer", "64K")
+    body = b'{"partitions":1000}'
+    assert server.api.call("PUT", "/v1/topics/wide", body, {"Content-Type": "application/json"}).status == 201
+
+    def ask(correlation, topics):
+        return metadata(correlation, *["wide"] * topics, create=False)
+
+    with server.open_kafka(receive_buffer=4096) as greedy, server.open_kafka() as other:
+        greedy.send(b"".join(ask(n, 10) for n in range(32)))  # 300 KB each
+        server.eventually(lambda: server.metrics()['bide_kafka_broken_total{reason="memory"}'] == 1, "it has asked for too much")
+        assert len(other.send(ask(7, 60)).answer()[1]) > 1 << 20  # alone, and taken
+    server.eventually(lambda: server.metrics()["bide_kafka_connections"] == 0, "closed")
+    assert server.metrics()['bide_kafka_broken_total{reason="memory"}'] == 1
 
 
 def test_as_many_connections_as_there_may_be(kafka):

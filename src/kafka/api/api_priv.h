@@ -140,6 +140,7 @@ struct kafka_thread {
 	bool draining;
 	struct list conns, work, gone, held;
 	uint64_t long_bytes; /* of frames that are long */
+	uint64_t kept_bytes; /* of answers that have not been taken by their readers, records in the store left out */
 	struct pool conn_pool, piece_pool, spot_pool;
 	size_t hung_spots; /* partitions at which Fetch requests wait */
 	uint64_t sessions_made;
@@ -178,6 +179,8 @@ uint64_t kafka_chain_bytes(const struct chain *chain);
 void kafka_chain_move(struct chain *to, struct chain *from);
 void kafka_chain_drop(struct kafka_thread *thread, struct chain *chain);
 void kafka_output_write(struct kafka_conn *conn); /* until the socket takes no more, or enough is done for one turn */
+/* An answer has come to those that have not been taken: if all these are too much, who has most of them is cut. */
+void kafka_output_limit(const struct kafka_call *call);
 
 /* --- call.c: what engine and handlers do with a call --- */
 struct kafka_call *kafka_call_new(struct kafka_conn *conn, size_t frame_bytes); /* NULL: no memory */

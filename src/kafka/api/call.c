@@ -142,6 +142,7 @@ static void answered(struct kafka_call *call)
 	let_go(call);
 	conn->out_bytes += kafka_chain_bytes(&call->answer);
 	kafka_conn_need(conn);
+	kafka_output_limit(call);
 }
 
 static void drop_parts(const struct kafka_part *parts, size_t from, size_t count)
@@ -342,7 +343,8 @@ void kafka_ask_back(struct kafka_ask *ask)
 	struct kafka_call *call = ask->command.owner;
 
 	call->asking--;
-	if (!kafka_call_is_gone(call) && call->state != CALL_ANSWERED)
+	/* Of a connection that ends with this turn nobody hears any more. */
+	if (!kafka_call_is_gone(call) && call->state != CALL_ANSWERED && !(call->conn->flags & CONN_BROKEN))
 		ask->answered(call, ask);
 	command_answer_deinit(&ask->command);
 	if (kafka_call_is_gone(call) && call->asking == 0)

@@ -215,7 +215,7 @@ void describe_configs_handle(struct kafka_call *call, const void *message)
 		if (request->resources.at[i].resource_type == RESOURCE_TOPIC)
 			refs[count++].name = request->resources.at[i].resource_name;
 	}
-	ask->command.in.topics = (struct topics_in){.topics = refs, .count = count, .settings = true};
+	ask->command.in.topics = (struct topics_in){.topics = refs, .count = count, .settings = true, .counted = true};
 	if (count)
 		kafka_ask_send(call, ask);
 	else

@@ -185,7 +185,7 @@ static void look(struct kafka_call *call, void (*answered)(struct kafka_call *ca
 
 	if (!ask)
 		return;
-	ask->command.in.topics = (struct topics_in){.topics = metadata->refs, .count = metadata->count};
+	ask->command.in.topics = (struct topics_in){.topics = metadata->refs, .count = metadata->count, .counted = true};
 	kafka_ask_send(call, ask);
 }
 

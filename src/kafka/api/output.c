@@ -31,6 +31,7 @@ static void piece_free(struct kafka_thread *thread, struct piece *piece)
 {
 	if (piece->pin)
 		piece->pin->ops->unpin(piece->pin);
+	thread->kept_bytes -= piece->bytes.len;
 	buf_deinit(&piece->bytes);
 	pool_give(&thread->piece_pool, piece);
 }
@@ -49,6 +50,7 @@ int kafka_chain_append(struct kafka_thread *thread, struct chain *chain, struct 
 	if (piece->bytes.failed)
 		return -ENOMEM;
 	piece->end = piece->bytes.len;
+	thread->kept_bytes += bytes.len;
 	return 0;
 }
 
@@ -218,4 +220,72 @@ void kafka_output_write(struct kafka_conn *conn)
 		if (!write_some(conn))
 			return;
 	}
+}
+
+/* --- answers that nobody takes --- */
+
+static uint64_t chain_kept(const struct chain *chain)
+{
+	uint64_t bytes = 0;
+
+	for (const struct piece *piece = chain->first; piece; piece = piece->next)
+		bytes += piece->bytes.len;
+	return bytes;
+}
+
+static uint64_t conn_kept(const struct kafka_conn *conn)
+{
+	uint64_t bytes = chain_kept(&conn->out);
+
+	list_each (node, &conn->calls)
+		bytes += chain_kept(&container_of(node, struct kafka_call, siblings)->answer);
+	return bytes;
+}
+
+/* Who has nothing but the newest answer, which it had no time to take. */
+static bool is_new(const struct kafka_conn *conn, const struct kafka_call *newest, uint64_t kept)
+{
+	return conn == newest->conn && !(conn->flags & CONN_BLOCKED) && kept == chain_kept(&newest->answer);
+}
+
+/* Whose socket takes no more comes before others, however much they have. */
+static bool is_worse(const struct kafka_conn *conn, uint64_t kept, const struct kafka_conn *than, uint64_t than_kept)
+{
+	if ((conn->flags ^ than->flags) & CONN_BLOCKED)
+		return conn->flags & CONN_BLOCKED;
+	return kept > than_kept;
+}
+
+/* With no more than what each may have nobody is cut. Returns false when it is not too much any more, or nobody is left. */
+static bool cut_one(const struct kafka_call *newest)
+{
+	const struct kafka_thread *thread = newest->thread;
+	struct kafka_conn *worst = NULL;
+	uint64_t most = 0, all = thread->kept_bytes;
+
+	list_each (node, &thread->conns) {
+		struct kafka_conn *conn = container_of(node, struct kafka_conn, all);
+		uint64_t kept = conn->out_bytes > thread->config.limits.output_bytes ? conn_kept(conn) : 0;
+
+		if (conn->flags & CONN_BROKEN)
+			all -= kept;
+		else if (kept <= thread->config.limits.output_bytes || is_new(conn, newest, kept))
+			continue;
+		if (conn->flags & CONN_BROKEN || (worst && !is_worse(conn, kept, worst, most)))
+			continue;
+		worst = conn;
+		most = kept;
+	}
+	if (!worst || all <= thread->config.limits.memory_bytes)
+		return false;
+	kafka_conn_broken(worst, KAFKA_BROKEN_MEMORY, "it leaves %llu bytes of answers unread, and kafka-memory is used up",
+			  (unsigned long long)most);
+	kafka_conn_break(worst);
+	return true;
+}
+
+void kafka_output_limit(const struct kafka_call *call)
+{
+	while (call->thread->kept_bytes > call->thread->config.limits.memory_bytes && cut_one(call))
+		;
 }
