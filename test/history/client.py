@@ -1,4 +1,4 @@
-"""What a client of a history can do, whatever library it is made of (client_rdkafka.py, client_kafka_python.py).
+"""What a client of a history can do, whatever library it is made of (client_rdkafka.py, client_kafka_python.py, client_java.py).
 
 A Writer has start (of a transactional one), send, serve, flush, begin, commit, abort, offsets, close; a Reader has assign, seek,
 subscribe, poll, commit, close. Keys are "topic/partition". What goes wrong is told in one of two ways, or is kept quiet because the

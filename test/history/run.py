@@ -5,8 +5,9 @@
            [--flags "--sync 20ms"] [--faults sync:delay=20ms] [--plant tail|lie|forget]
 
 `--days`: what befalls the server; it is killed, stands still for some seconds, or its connections are cut all the time. In the end
-it is killed once more and started again, and everything is read. `--few`: as many clients as fit a short test. `--plant` makes
-the server lose what it had acknowledged, or a client lie, or deletes what is compacted when it is much: the checker must find that.
+it is killed once more and started again, and everything is read. `--few`: as many clients as fit a short test. Those for Java take
+part where BIDE_HISTORY_JAVA, in the environment, is their classpath. `--plant` makes the server lose what it had acknowledged, or delete
+what is compacted when it is much, or a client lie: the checker must find that.
 """
 
 import argparse
@@ -44,6 +45,7 @@ ALL = {
     " delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
     "http": "plain follow read-all",
+    "java": "plain transact follow join join-new process",
 }
 FEW = {"rdkafka": "idempotent transact follow read-all join process delete", "kafka_python": "plain follow-raw join-raw", "http": "plain follow read-all"}
 FORGETS = {"cleanup.policy": "compact,delete", "retention.bytes": "20000"}
@@ -93,7 +95,7 @@ class Run:
         self.seed = seed if seed is not None else random.SystemRandom().randrange(1 << 32)
         self.rng, self.stop = random.Random(self.seed), threading.Event()
         chosen, self.only = FEW if few else ALL, only
-        self.roles = {library: [role for role in roles.split() if self.takes_part(role)] for library, roles in chosen.items()}
+        self.roles = {library: [role for role in roles.split() if self.takes_part(library, role)] for library, roles in chosen.items()}
         flags = FLAGS + (("--sync", "os") if plant == "tail" else ()) + tuple(flags)
         self.server = KafkaServer(os.path.join(self.folder, "data"), *flags, faults=faults)
         self.recorder = Recorder(os.path.join(self.folder, "run.jsonl"), "run")
@@ -101,8 +103,9 @@ class Run:
         self.kills, self.checkpoints, self.problems, self.clients = 0, set(), [], []
         self.segments = self.written = self.compactions = 0  # in the end; in all
 
-    def takes_part(self, role):
-        return (not self.only or role in self.only) and (role != "join-new" or NEW_GROUPS)
+    def takes_part(self, library, role):
+        knows = os.environ.get("BIDE_HISTORY_JAVA") if library == "java" else NEW_GROUPS or role != "join-new"
+        return knows and (not self.only or role in self.only)
 
     def begin(self):
         with open(os.path.join(self.folder, "topics.json"), "w") as file:
