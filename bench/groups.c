@@ -324,6 +324,34 @@ static void case_classic(void)
 
 /* --- offsets --- */
 
+/* Transactions that set offsets, four questions each, and stay open. */
+static void transactions(struct group_place *places, uint32_t transactions)
+{
+	struct slice ids[] = {SLICE("a"), SLICE("b"), SLICE("c"), SLICE("d")};
+
+	ENSURE(transactions <= sizeof(ids) / sizeof(ids[0]));
+	for (uint32_t i = 0; i < transactions; i++) {
+		struct command c = {
+			.kind = COMMAND_PRODUCER_ID,
+			.in.producer_id = {
+				.transactional_id = ids[i], .timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1}};
+		struct txn_in txn = {.transactional_id = ids[i]};
+
+		ask(&c);
+		ENSURE(c.outcome == OUTCOME_OK);
+		txn.producer_id = c.out.producer_id.producer_id;
+		txn.producer_epoch = c.out.producer_id.producer_epoch;
+		for (int n = 0; n < 4; n++) {
+			struct group_commit_in commit = {
+				{.group = SLICE("group"), .generation = -1}, places + (i * 1000) + n % 2 * 500, 1500};
+
+			c = (struct command){.kind = COMMAND_TXN_OFFSETS, .in.txn_offsets = {txn, commit}};
+			ask(&c);
+			ENSURE(c.outcome == OUTCOME_OK);
+		}
+	}
+}
+
 static void case_offsets(void)
 {
 	const uint32_t topics = 100, partitions = 1000;
@@ -360,6 +388,13 @@ static void case_offsets(void)
 	told("all are fetched by name");
 	look_at_group(true);
 	told("the group is described with them");
+	transactions(places, 4);
+	told("transactions are to set some");
+	c = (struct command){.kind = COMMAND_GROUP_OFFSETS,
+			     .in.group_offsets = {.group = SLICE("group"), .places = places, .count = 2000, .stable = true}};
+	ask(&c);
+	command_answer_deinit(&c);
+	told("2,000 are fetched meanwhile");
 	checkpoint();
 	topic_change(COMMAND_TOPIC_DELETE, topics - 1, 0);
 	told("a topic is deleted");

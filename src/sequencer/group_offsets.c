@@ -68,17 +68,20 @@ static enum outcome tell_places(struct telling *t, const struct group_commit_in 
 /* Judges each; how many of them are new to the group, which may be NULL. */
 static uint64_t judge_places(const struct sequencer *s, const struct group *group, const struct group_commit_in *in)
 {
+	const struct topic *topic = NULL;
 	uint64_t fresh = 0;
 
 	for (size_t i = 0; i < in->count; i++) {
 		struct group_place *place = &in->places[i];
 
+		if (i == 0 || !slice_eq(place->topic, place[-1].topic))
+			topic = topic_find(&s->topics, place->topic);
 		place->outcome = OUTCOME_OK;
 		if (place->metadata.len > s->config.group_metadata_max)
 			place->outcome = OUTCOME_TOO_LARGE;
 		else if (place->offset > INT64_MAX)
 			place->outcome = OUTCOME_RANGE;
-		else if (!partition_find(s, topic_find(&s->topics, place->topic), place->partition))
+		else if (!partition_find(s, topic, place->partition))
 			place->outcome = OUTCOME_NOT_FOUND;
 		else
 			fresh += !group || !offset_find(&s->groups, group, place->topic, place->partition);

@@ -127,9 +127,23 @@ static struct group_offsets_view *offsets_room(size_t count, size_t bytes, char 
 	return view;
 }
 
-static void put_offset(const struct sequencer *s, struct group_offset_view *view, const struct group_offset *offset, char **at)
+/* The topic that was looked up last: partitions are mostly told topic by topic. */
+struct last_topic {
+	struct slice name;
+	const struct topic *topic;
+};
+
+static const struct topic *topic_again(const struct sequencer *s, struct slice name, struct last_topic *last)
 {
-	const struct stream *partition = partition_find(s, topic_find(&s->topics, offset_topic(offset)), offset->partition);
+	if (!last->name.ptr || !slice_eq(last->name, name))
+		*last = (struct last_topic){name, topic_find(&s->topics, name)};
+	return last->topic;
+}
+
+static void put_offset(const struct sequencer *s, struct group_offset_view *view, const struct group_offset *offset,
+		       struct last_topic *last, char **at)
+{
+	const struct stream *partition = partition_find(s, topic_again(s, offset_topic(offset), last), offset->partition);
 
 	view->metadata = put(at, offset_metadata(offset));
 	view->partition = offset->partition;
@@ -141,6 +155,7 @@ static void put_offset(const struct sequencer *s, struct group_offset_view *view
 
 static struct group_offsets_view *offsets_all(const struct sequencer *s, const struct group *group)
 {
+	struct last_topic last = {0};
 	struct group_offsets_view *view;
 	size_t bytes = 0;
 	char *at;
@@ -157,50 +172,47 @@ static struct group_offsets_view *offsets_all(const struct sequencer *s, const s
 		const struct group_offset *offset = container_of(node, struct group_offset, peers);
 
 		view->at[view->count].topic = put(&at, offset_topic(offset));
-		put_offset(s, &view->at[view->count++], offset, &at);
+		put_offset(s, &view->at[view->count++], offset, &last, &at);
 	}
 	qsort(view->at, view->count, sizeof(view->at[0]), by_place);
 	return view;
 }
 
-static void mark_unstable(const struct sequencer *s, const struct group_offsets_in *in, struct group_offsets_view *view)
+static struct group_offsets_view *offsets_of(const struct sequencer *s, const struct group *group,
+					     const struct group_offsets_in *in)
 {
-	for (size_t i = 0; view && i < view->count && in->stable; i++) {
-		struct group_place place = {.topic = view->at[i].topic, .partition = view->at[i].partition};
+	const struct group_offset **found = mem_zalloc((in->count + 1) * sizeof(*found));
+	struct group_offsets_view *view = NULL;
+	struct last_topic last = {0};
+	size_t bytes = 0;
+	char *at;
 
-		view->at[i].unstable = txn_holds_offset(s, in->group, &place);
+	for (size_t i = 0; found && group && i < in->count; i++) {
+		found[i] = offset_find(&s->groups, group, in->places[i].topic, in->places[i].partition);
+		bytes += found[i] ? found[i]->metadata_len : 0;
 	}
+	if (found)
+		view = offsets_room(in->count, bytes, &at);
+	for (size_t i = 0; view && i < in->count; i++) {
+		const struct group_place *place = &in->places[i];
+
+		view->at[view->count] = (struct group_offset_view){
+			.topic = place->topic, .partition = place->partition, .offset = -1, .leader_epoch = -1, .end_offset = -1};
+		if (found[i])
+			put_offset(s, &view->at[view->count], found[i], &last, &at);
+		view->count++;
+	}
+	mem_free(found);
+	return view;
 }
 
 struct group_offsets_view *group_offsets_view_new(const struct sequencer *s, const struct group *group,
 						  const struct group_offsets_in *in)
 {
-	struct group_offsets_view *view;
-	size_t bytes = 0;
-	char *at;
+	struct group_offsets_view *view = !in->places && group ? offsets_all(s, group) : offsets_of(s, group, in);
 
-	if (!in->places && group) {
-		view = offsets_all(s, group);
-		mark_unstable(s, in, view);
-		return view;
-	}
-	for (size_t i = 0; i < in->count && group; i++) {
-		const struct group_offset *offset = offset_find(&s->groups, group, in->places[i].topic, in->places[i].partition);
-
-		bytes += offset ? offset->metadata_len : 0;
-	}
-	view = offsets_room(in->count, bytes, &at);
-	for (size_t i = 0; i < in->count && view; i++) {
-		const struct group_place *place = &in->places[i];
-		const struct group_offset *offset = group ? offset_find(&s->groups, group, place->topic, place->partition) : NULL;
-
-		view->at[i] = (struct group_offset_view){
-			.topic = place->topic, .partition = place->partition, .offset = -1, .leader_epoch = -1, .end_offset = -1};
-		if (offset)
-			put_offset(s, &view->at[i], offset, &at);
-		view->count++;
-	}
-	mark_unstable(s, in, view);
+	if (view && in->stable && !txn_mark_unstable(s, in->group, view))
+		view = mem_free(view);
 	return view;
 }
 

@@ -271,8 +271,8 @@ void command_txn_end(struct sequencer *s, struct command *c);
 void command_txns(struct sequencer *s, struct command *c);
 void command_producers(struct sequencer *s, struct command *c);
 void txn_answer_deinit(struct command *c);
-/* An open transaction will set it, or will not. */
-bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place);
+/* Those that an open transaction will set, or will not. false: no memory. */
+bool txn_mark_unstable(const struct sequencer *s, struct slice group, struct group_offsets_view *view) MUST_USE;
 
 /* --- produce.c, fetch.c --- */
 void command_produce(struct sequencer *s, struct command *c);

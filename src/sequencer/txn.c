@@ -11,6 +11,7 @@
 #include "stream/batch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum { EPOCH_LAST = INT16_MAX - 1, RETRY_TXN_MS = 1000 };
 
@@ -294,29 +295,75 @@ void command_txn_add(struct sequencer *s, struct command *c)
 	reply(s, c, outcome, s->appended_end);
 }
 
-static bool same_place(const struct txn_offset *offset, struct slice group, const struct group_place *place)
+/* --- offsets in a transaction --- */
+
+static int order_of(struct slice topic, uint64_t partition, struct slice other_topic, uint64_t other_partition)
 {
-	return slice_eq(offset->group, group) && slice_eq(offset->topic, place->topic) && offset->partition == place->partition;
+	int order = (partition > other_partition) - (partition < other_partition);
+
+	if (!order)
+		order = (topic.len > other_topic.len) - (topic.len < other_topic.len);
+	return order || !topic.len ? order : memcmp(topic.ptr, other_topic.ptr, topic.len);
 }
 
-/* Whether one of those that may be is to be set anew. */
-static bool is_replaced(const struct txn_offset *offset, const struct group_commit_in *in)
+/* The places of a question that may be, each once, sorted. */
+struct asked {
+	struct group_place **at;
+	size_t count;
+};
+
+static int by_place(const void *x, const void *y)
 {
+	const struct group_place *a = *(struct group_place *const *)x, *b = *(struct group_place *const *)y;
+	int order = order_of(a->topic, a->partition, b->topic, b->partition);
+
+	return order ? order : (a > b) - (a < b);
+}
+
+/* The same place twice in a question: the last one counts. */
+static bool sort_asked(const struct group_commit_in *in, struct asked *asked)
+{
+	size_t kept = 0;
+
+	*asked = (struct asked){mem_alloc((in->count + 1) * sizeof(*asked->at)), 0};
+	if (!asked->at)
+		return false;
 	for (size_t i = 0; i < in->count; i++) {
-		if (in->places[i].outcome == OUTCOME_OK && same_place(offset, in->who.group, &in->places[i]))
-			return true;
+		if (in->places[i].outcome == OUTCOME_OK)
+			asked->at[asked->count++] = &in->places[i];
 	}
-	return false;
+	qsort(asked->at, asked->count, sizeof(*asked->at), by_place);
+	for (size_t i = 0; i < asked->count; i++) {
+		struct group_place *place = asked->at[i], *next = i + 1 < asked->count ? asked->at[i + 1] : NULL;
+
+		if (next && order_of(place->topic, place->partition, next->topic, next->partition) == 0)
+			place->outcome = OUTCOME_SAME;
+		else
+			asked->at[kept++] = place;
+	}
+	asked->count = kept;
+	return true;
+}
+
+static int offset_and_asked(const void *key, const void *at)
+{
+	const struct txn_offset *offset = key;
+	const struct group_place *place = *(struct group_place *const *)at;
+
+	return order_of(offset->topic, offset->partition, place->topic, place->partition);
 }
 
 /* Those of a group lie one behind the other: others first, then the group's that stay, then the new ones. */
-static void merge_offsets(const struct txn *txn, const struct group_commit_in *in, struct buf *out)
+static void merge_offsets(const struct txn *txn, const struct group_commit_in *in, const struct asked *asked, struct buf *out)
 {
 	struct txn_offset one;
 
 	for (int mine = 0; mine < 2; mine++) {
 		for (struct slice rest = txn_offsets(txn); txn_offset_get(&rest, &one) == 1;) {
-			if (slice_eq(one.group, in->who.group) == (mine == 1) && !is_replaced(&one, in))
+			if (slice_eq(one.group, in->who.group) != (mine == 1))
+				continue;
+			if (!mine || !asked->count ||
+			    !bsearch(&one, asked->at, asked->count, sizeof(*asked->at), offset_and_asked))
 				txn_offset_put(out, &one);
 		}
 	}
@@ -340,9 +387,13 @@ static enum outcome add_offsets(struct sequencer *s, const struct txn *txn, cons
 	struct buf streams = {0}, offsets = {0};
 	enum outcome outcome = OUTCOME_NO_MEMORY;
 	struct topic_event e;
+	struct asked asked;
 
+	if (!sort_asked(in, &asked))
+		return OUTCOME_NO_MEMORY;
 	event_of(s, txn, &streams, &e);
-	merge_offsets(txn, in, &offsets);
+	merge_offsets(txn, in, &asked, &offsets);
+	mem_free(asked.at);
 	e.offsets = buf_slice(&offsets);
 	begin(s, txn, &e);
 	if (offsets.len > TXN_OFFSETS_BYTES_MAX)
@@ -353,18 +404,6 @@ static enum outcome add_offsets(struct sequencer *s, const struct txn *txn, cons
 		outcome = emit_event(s, &e, &streams);
 	buf_deinit(&offsets);
 	return outcome;
-}
-
-/* The same place twice in a question: the last one counts. */
-static void drop_repeated(const struct group_commit_in *in)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		for (size_t n = i + 1; n < in->count && in->places[i].outcome == OUTCOME_OK; n++) {
-			if (in->places[n].outcome == OUTCOME_OK && in->places[i].partition == in->places[n].partition &&
-			    slice_eq(in->places[i].topic, in->places[n].topic))
-				in->places[i].outcome = OUTCOME_SAME;
-		}
-	}
 }
 
 static enum outcome txn_commit_offsets(struct sequencer *s, struct txn_offsets_in *in, struct group *group)
@@ -382,7 +421,6 @@ static enum outcome txn_commit_offsets(struct sequencer *s, struct txn_offsets_i
 		return OUTCOME_GENERATION;
 	if (outcome != OUTCOME_OK)
 		return outcome == OUTCOME_FENCED ? OUTCOME_NO_MEMBER : outcome;
-	drop_repeated(&in->commit);
 	return add_offsets(s, txn, &in->commit);
 }
 
@@ -397,20 +435,53 @@ void command_txn_offsets(struct sequencer *s, struct command *c)
 	reply(s, c, outcome, s->appended_end);
 }
 
-bool txn_holds_offset(const struct sequencer *s, struct slice group, const struct group_place *place)
+static int by_offset(const void *x, const void *y)
+{
+	const struct txn_offset *a = x, *b = y;
+
+	return order_of(a->topic, a->partition, b->topic, b->partition);
+}
+
+/* What open transactions may set in that group: as many as there is room for, if there is; how many there are. */
+static size_t held_offsets(const struct sequencer *s, struct slice group, struct txn_offset *ret_held)
 {
 	struct txn_offset one;
+	size_t count = 0;
 
 	list_each (node, &s->topics.txns) {
 		const struct txn *txn = container_of(node, struct txn, peers);
 		struct slice rest = txn_is_open(txn) ? txn_offsets(txn) : (struct slice){0};
 
 		while (txn_offset_get(&rest, &one) == 1) {
-			if (same_place(&one, group, place))
-				return true;
+			if (!slice_eq(one.group, group))
+				continue;
+			if (ret_held)
+				ret_held[count] = one;
+			count++;
 		}
 	}
-	return false;
+	return count;
+}
+
+bool txn_mark_unstable(const struct sequencer *s, struct slice group, struct group_offsets_view *view)
+{
+	size_t count = held_offsets(s, group, NULL);
+	struct txn_offset *held;
+
+	if (count == 0)
+		return true;
+	held = mem_alloc(count * sizeof(*held));
+	if (!held)
+		return false;
+	held_offsets(s, group, held);
+	qsort(held, count, sizeof(*held), by_offset);
+	for (size_t i = 0; i < view->count; i++) {
+		const struct txn_offset key = {.topic = view->at[i].topic, .partition = view->at[i].partition};
+
+		view->at[i].unstable = bsearch(&key, held, count, sizeof(*held), by_offset);
+	}
+	mem_free(held);
+	return true;
 }
 
 /* Whether the same was asked before: who asked has another epoch since, or will have. */
