@@ -239,17 +239,6 @@ int consumer_says(const struct consumer *consumer, const struct consumer_beat *b
 	return !consumer || !says_the_same(said, &e);
 }
 
-bool consumer_subscribes(const struct consumer *consumer, struct slice topic)
-{
-	struct wire_reader r = wire_reader_of(consumer->said->topics);
-
-	while (r.at < r.end) {
-		if (slice_eq(wire_string(&r), topic))
-			return true;
-	}
-	return false;
-}
-
 /* --- what it holds next --- */
 
 static struct group_event held_event(const struct consumer *consumer, uint32_t epoch, enum holding_state state)

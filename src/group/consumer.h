@@ -65,7 +65,6 @@ struct group_patterns;
 struct consumer *consumer_find(const struct groups *groups, const struct group *group, struct slice id);
 struct consumer *consumer_find_instance(const struct groups *groups, const struct group *group, struct slice instance);
 bool consumer_has(const struct consumer *consumer, struct place place);        /* and need not give it up */
-bool consumer_subscribes(const struct consumer *consumer, struct slice topic); /* by its name */
 
 static inline uint32_t consumer_assigned_count(const struct consumer *consumer)
 {

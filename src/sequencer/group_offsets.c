@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/wire.h"
 
+#include <stdlib.h>
+
 static void answer(struct sequencer *s, struct command *c, enum outcome outcome)
 {
 	reply(s, c, outcome, s->appended_end);
@@ -195,56 +197,100 @@ static uint64_t big_endian(struct wire_reader *r, unsigned bytes)
 	return value;
 }
 
-/* Whether a member of Kafka's "consumer" protocol follows the topic: its metadata begins with a version and the names. */
-static bool follows(const struct group *group, const struct member *member, struct slice topic)
+/* Places by their topics, so that what members follow is found among them, however many either are. */
+struct topics_index {
+	struct group_place **at;
+	size_t count;
+};
+
+static int topic_order(struct slice a, struct slice b)
 {
-	struct slice metadata;
+	if (a.len != b.len)
+		return a.len < b.len ? -1 : 1;
+	return a.len ? memcmp(a.ptr, b.ptr, a.len) : 0;
+}
+
+static int by_topic(const void *a, const void *b)
+{
+	return topic_order((*(struct group_place *const *)a)->topic, (*(struct group_place *const *)b)->topic);
+}
+
+static void mark_followed(const struct topics_index *index, struct slice topic)
+{
+	size_t from = 0, to = index->count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (topic_order(index->at[middle]->topic, topic) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; from < index->count && slice_eq(index->at[from]->topic, topic); from++) {
+		if (index->at[from]->outcome == OUTCOME_BUSY)
+			return; /* marked before, and so are the others */
+		index->at[from]->outcome = OUTCOME_BUSY;
+	}
+}
+
+/* What a member of Kafka's "consumer" protocol follows: its metadata begins with a version and the names. */
+static void mark_of_member(const struct topics_index *index, const struct group *group, const struct member *member)
+{
+	struct slice metadata, topic;
 	struct wire_reader r;
-	uint64_t count;
 
 	if (!member_protocol(member, group->protocol, &metadata))
-		return false;
+		return;
 	r = wire_reader_of(metadata);
 	big_endian(&r, 2);
-	for (count = big_endian(&r, 4); count > 0 && !r.failed; count--) {
-		if (slice_eq(wire_bytes(&r, big_endian(&r, 2)), topic) && !r.failed)
-			return true;
+	for (uint64_t count = big_endian(&r, 4); count > 0 && !r.failed; count--) {
+		topic = wire_bytes(&r, big_endian(&r, 2));
+		if (!r.failed)
+			mark_followed(index, topic);
 	}
-	return false;
 }
 
 /* By a regular expression, too: then some of it is to be somebody's. */
-static bool consumer_follows(const struct consumer *consumer, struct slice name, const struct topic *topic)
+static void mark_of_consumer(const struct sequencer *s, const struct topics_index *index, const struct consumer *consumer)
 {
-	if (consumer_subscribes(consumer, name))
-		return true;
-	for (uint32_t i = 0; topic && i < consumer->target.count; i++) {
-		if (consumer->target.at[i].topic == topic->number)
-			return true;
+	struct wire_reader r = wire_reader_of(consumer->said->topics);
+
+	while (r.at < r.end)
+		mark_followed(index, wire_string(&r));
+	for (uint32_t i = 0; i < consumer->target.count; i++) {
+		uint64_t number = consumer->target.at[i].topic;
+		const struct topic *topic =
+			i && consumer->target.at[i - 1].topic == number ? NULL : topic_find_number(&s->topics, number);
+
+		if (topic)
+			mark_followed(index, topic_name(topic));
 	}
-	return false;
 }
 
-static bool is_followed(const struct sequencer *s, const struct group *group, struct slice topic)
+/* BUSY: members follow the topic; OK: there is such an offset. False: no memory. */
+static bool judge_forgotten(const struct sequencer *s, const struct group *group, const struct group_commit_in *in)
 {
-	list_each (node, &group->consumers) {
-		if (consumer_follows(container_of(node, struct consumer, peers), topic, topic_find(&s->topics, topic)))
-			return true;
-	}
-	if (group->member_count && !slice_eq(group->protocol_type, SLICE("consumer")))
-		return true; /* nobody knows */
-	list_each (node, &group->members) {
-		if (follows(group, container_of(node, struct member, peers), topic))
-			return true;
-	}
-	return false;
-}
+	bool unknown = group->member_count && !slice_eq(group->protocol_type, SLICE("consumer"));
+	struct topics_index index = {mem_alloc((in->count + 1) * sizeof(struct group_place *)), in->count};
 
-static enum outcome judge_forgotten(const struct sequencer *s, const struct group *group, const struct group_place *place)
-{
-	if (is_followed(s, group, place->topic))
-		return OUTCOME_BUSY;
-	return offset_find(&s->groups, group, place->topic, place->partition) ? OUTCOME_OK : OUTCOME_NOT_FOUND;
+	if (!index.at)
+		return false;
+	for (size_t i = 0; i < in->count; i++) {
+		struct group_place *place = index.at[i] = &in->places[i];
+
+		place->outcome = OUTCOME_BUSY; /* nobody knows what they follow */
+		if (!unknown)
+			place->outcome =
+				offset_find(&s->groups, group, place->topic, place->partition) ? OUTCOME_OK : OUTCOME_NOT_FOUND;
+	}
+	qsort(index.at, index.count, sizeof(struct group_place *), by_topic);
+	list_each (node, &group->consumers)
+		mark_of_consumer(s, &index, container_of(node, struct consumer, peers));
+	list_each (node, &group->members)
+		mark_of_member(&index, group, container_of(node, struct member, peers));
+	mem_free(index.at);
+	return true;
 }
 
 void command_group_forget(struct sequencer *s, struct command *c)
@@ -254,9 +300,9 @@ void command_group_forget(struct sequencer *s, struct command *c)
 	enum outcome outcome = OUTCOME_NOT_FOUND;
 
 	if (group) {
-		for (size_t i = 0; i < in->count; i++)
-			in->places[i].outcome = judge_forgotten(s, group, &in->places[i]);
-		outcome = tell_places(&(struct telling){.s = s, .group = group, .type = GROUP_FORGOT}, in);
+		outcome = OUTCOME_NO_MEMORY;
+		if (judge_forgotten(s, group, in))
+			outcome = tell_places(&(struct telling){.s = s, .group = group, .type = GROUP_FORGOT}, in);
 		group_settle(s, group);
 	}
 	answer(s, c, outcome);

@@ -239,6 +239,7 @@ uint64_t topic_message_max(const struct sequencer *s);             /* the longes
 void topics_start(struct sequencer *s);                            /* once all is replayed: partitions without a topic go */
 struct topic *topic_of(const struct sequencer *s, const struct topic_ref *ref);        /* NULL: there is none */
 struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream); /* NULL: no partition */
+struct topic *topic_of_partition(const struct sequencer *s, const struct stream *stream, uint32_t *ret_partition); /* so, too */
 /* The partition that takes a record with that key, or, with a key of NULL, whose turn it is; NULL: no topic has that name. */
 struct stream *topic_choose(struct sequencer *s, struct slice name, struct slice key, uint32_t *ret_partition);
 struct stream *partition_find(const struct sequencer *s, const struct topic *topic, uint32_t partition); /* NULL: the same */

@@ -109,7 +109,7 @@ static struct slice partition_path(struct slice name, uint32_t partition, char r
 }
 
 /* Whose name stands before the last '/' of the path, if it is the partition of that topic which its number there says. */
-struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream)
+struct topic *topic_of_partition(const struct sequencer *s, const struct stream *stream, uint32_t *ret_partition)
 {
 	struct slice path = stream_path(stream);
 	uint64_t partition;
@@ -121,7 +121,15 @@ struct topic *topic_of_stream(const struct sequencer *s, const struct stream *st
 	topic = len ? topic_find(&s->topics, slice_from(path.ptr, len - 1)) : NULL;
 	if (!topic || slice_u64(slice_from(path.ptr + len, path.len - len), &partition) || partition >= topic->partition_count)
 		return NULL;
+	*ret_partition = (uint32_t)partition;
 	return topic->partitions[partition] == stream->number ? topic : NULL;
+}
+
+struct topic *topic_of_stream(const struct sequencer *s, const struct stream *stream)
+{
+	uint32_t partition;
+
+	return topic_of_partition(s, stream, &partition);
 }
 
 struct stream *topic_choose(struct sequencer *s, struct slice name, struct slice key, uint32_t *ret_partition)

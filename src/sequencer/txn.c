@@ -255,6 +255,8 @@ static enum outcome add_partitions(struct sequencer *s, const struct txn_in *in,
 	enum outcome outcome = OUTCOME_OK;
 	size_t count = txn->stream_count;
 
+	if (in->partition_count > TXN_PARTITIONS_MAX)
+		return OUTCOME_FULL;
 	for (size_t i = 0; i < in->partition_count; i++) {
 		struct txn_partition *p = &in->partitions[i];
 		const struct stream *stream = partition_find(s, topic_of(s, &p->topic), p->partition);
@@ -442,14 +444,16 @@ static int by_offset(const void *x, const void *y)
 	return order_of(a->topic, a->partition, b->topic, b->partition);
 }
 
-/* What open transactions may set in that group: as many as there is room for, if there is; how many there are. */
+/* What open transactions, which all have a deadline, may set in that group: as many as there is room for, if there is; how many
+ * there are. */
 static size_t held_offsets(const struct sequencer *s, struct slice group, struct txn_offset *ret_held)
 {
+	const struct heap *open = &s->topics.deadlines;
 	struct txn_offset one;
 	size_t count = 0;
 
-	list_each (node, &s->topics.txns) {
-		const struct txn *txn = container_of(node, struct txn, peers);
+	for (uint32_t i = 0; i < open->count; i++) {
+		const struct txn *txn = container_of(open->nodes[i], struct txn, deadline);
 		struct slice rest = txn_is_open(txn) ? txn_offsets(txn) : (struct slice){0};
 
 		while (txn_offset_get(&rest, &one) == 1) {

@@ -96,13 +96,16 @@ static enum outcome offset_to(struct slice group, uint32_t partition, uint64_t o
 
 static bool is_unstable(struct slice group, uint32_t partition)
 {
-	struct group_place place = place_of(partition, 0);
+	/* Others before and behind it, and itself twice. */
+	struct group_place places[] = {place_of(9, 0), place_of(partition, 0), place_of(8, 0), place_of(partition, 0)};
 	struct ask ask = {.c = {.kind = COMMAND_GROUP_OFFSETS,
-				.in.group_offsets = {.group = group, .places = &place, .count = 1, .stable = true}}};
+				.in.group_offsets = {.group = group, .places = places, .count = 4, .stable = true}}};
 	bool unstable;
 
 	assert_int_equal(fixture_ask(&f, &ask, 0), OUTCOME_OK);
-	unstable = ask.c.out.offsets->at[0].unstable;
+	unstable = ask.c.out.offsets->at[1].unstable;
+	assert_true(ask.c.out.offsets->at[3].unstable == unstable);
+	assert_false(ask.c.out.offsets->at[0].unstable || ask.c.out.offsets->at[2].unstable);
 	ask_deinit(&ask);
 	return unstable;
 }

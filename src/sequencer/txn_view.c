@@ -14,13 +14,11 @@ struct txns_room {
 static bool partition_of(const struct sequencer *s, uint64_t stream_number, struct txn_partition_view *ret_partition)
 {
 	const struct stream *stream = stream_find_number(&s->streams, stream_number);
-	const struct topic *topic = stream ? topic_of_stream(s, stream) : NULL;
+	const struct topic *topic = stream ? topic_of_partition(s, stream, &ret_partition->partition) : NULL;
 
 	if (!topic)
 		return false;
-	*ret_partition = (struct txn_partition_view){.topic = topic_name(topic)};
-	while (topic->partitions[ret_partition->partition] != stream_number)
-		ret_partition->partition++;
+	ret_partition->topic = topic_name(topic);
 	return true;
 }
 
@@ -35,6 +33,11 @@ static void room_add(const struct sequencer *s, const struct txn *txn, bool part
 		room->partitions++;
 		room->text_bytes += partition.topic.len;
 	}
+}
+
+static size_t room_bytes(const struct txns_room *room)
+{
+	return room->partitions * sizeof(struct txn_partition_view) + room->text_bytes;
 }
 
 /* Where the view's parts are written next. */
@@ -88,14 +91,13 @@ static struct txns_view *txns_view_new(const struct sequencer *s, const struct t
 		if (!in->ids)
 			room_add(s, container_of(node, struct txn, peers), false, &room);
 	}
-	for (size_t i = 0; in->ids && i < count; i++) {
+	for (size_t i = 0; in->ids && i < count && room_bytes(&room) <= s->config.views_bytes_max; i++) {
 		const struct txn *txn = txn_find(&s->topics, in->ids[i]);
 
 		if (txn)
 			room_add(s, txn, true, &room);
 	}
-	bytes = sizeof(*fill.view) + count * sizeof(fill.view->at[0]) + room.partitions * sizeof(struct txn_partition_view) +
-		room.text_bytes;
+	bytes = sizeof(*fill.view) + count * sizeof(fill.view->at[0]) + room_bytes(&room);
 	fill.view = bytes <= s->config.views_bytes_max ? mem_zalloc(bytes) : NULL;
 	if (!fill.view)
 		return NULL;

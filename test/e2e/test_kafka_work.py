@@ -10,6 +10,7 @@ from bide_kafka import LIST_OFFSETS, METADATA, PRODUCE, api_versions, batch_of, 
 server = kafka_server()
 
 CREATE_TOPICS, INIT_PRODUCER_ID, LIST_GROUPS, LIST_TRANSACTIONS, OFFSET_COMMIT = 19, 22, 16, 66, 8
+JOIN_GROUP, OFFSET_DELETE = 11, 47
 MANY = 150_000
 
 
@@ -118,3 +119,19 @@ def test_one_batch_that_becomes_large_looked_into_very_often(server):
     body = asked(server, frame(LIST_OFFSETS, 1, 1, message))
     errors = [struct.unpack(">h", body[19 + 22 * n : 21 + 22 * n])[0] for n in range(many)]
     assert errors == [0] * 5 + [56] * (many - 5)
+
+
+def test_many_topics_whose_offsets_are_to_go_and_many_that_are_followed(server):
+    names = b"".join(string(f"followed-{n:05}") for n in range(40_000))
+    metadata = struct.pack(">hi", 0, 40_000) + names + count(0)
+    protocols = count(1) + string("range") + count(len(metadata)) + metadata
+    message = string("followers") + count(30_000) + string("") + string("consumer") + protocols
+    topics = b"".join(string(f"another-{n:06}") + struct.pack(">ii", 1, 0) for n in range(MANY))
+    topics += string("followed-00007") + struct.pack(">ii", 1, 0)
+    with server.open_kafka() as conn:
+        body = conn.send(frame(JOIN_GROUP, 0, 1, message)).answer()[1]
+        assert body[:2] == b"\0\0"
+        body = asked(server, frame(OFFSET_DELETE, 0, 1, string("followers") + count(MANY + 1) + topics))
+    assert body[:2] == b"\0\0" and body[6:10] == count(MANY + 1)
+    assert body[-14:].endswith(struct.pack(">iih", 1, 0, 86))  # GROUP_SUBSCRIBED_TO_TOPIC
+    assert body.count(struct.pack(">iih", 1, 0, 3)) == MANY
