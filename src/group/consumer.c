@@ -311,6 +311,26 @@ static int say(struct consumer_next *next, const struct places *assigned, const 
 	return next->assigned.failed || next->revoking.failed ? -ENOMEM : 1;
 }
 
+void consumer_owns(struct consumer *consumer, const struct places *owned)
+{
+	uint32_t i = 0, count = consumer->holding ? consumer->holding->count : 0;
+
+	for (uint32_t o = 0; i < count && o < owned->count; o++)
+		i += place_order(consumer->holding->at[i].place, owned->at[o]) == 0;
+	if (consumer->state != HOLDING_UNREVOKED)
+		consumer->has_taken_up = i == count;
+	else
+		consumer->has_taken_up |= i == count;
+}
+
+static bool has_given_up(const struct consumer *consumer, const struct places *pending, const struct places *owned,
+			 struct consumer_next *next)
+{
+	next->lacks = owned ? !still_owns_some(pending, owned) : consumer->has_let_go;
+	/* It may not know that it is to, and be about to take it up. */
+	return next->lacks && (!next->repeats || consumer->has_taken_up || consumer->has_repeated);
+}
+
 static int next_of(const struct groups *groups, const struct consumer *consumer, const struct places *owned, struct sets *sets,
 		   struct consumer_next *next, struct group_event *ret_event)
 {
@@ -319,7 +339,7 @@ static int next_of(const struct groups *groups, const struct consumer *consumer,
 	enum holding_state state;
 
 	divide(consumer, sets);
-	if (consumer->state == HOLDING_UNREVOKED && still_owns_some(&sets->pending, owned) && (owned || !consumer->has_let_go))
+	if (consumer->state == HOLDING_UNREVOKED && !has_given_up(consumer, &sets->pending, owned, next))
 		return 0;
 	if (sets->lost.count && !next->joins) {
 		next->lacks = !still_owns_some(&sets->lost, owned);

@@ -7,7 +7,8 @@
  * member's own, which follows that: at a beat it is told what it has *now*, and moves towards its target.
  *
  * A member that has what its target has not is told to give it up (UNREVOKED), and stays at its epoch until it says that it has;
- * what it said before it was told does not count, since it may just be taking up what it was told earlier.
+ * what it said before it was told does not count, since it may just be taking up what it was told earlier. Nor does the first
+ * word in which it repeats everything, as after an answer that did not come, unless it had said that it has taken all of it up.
  * Then it comes to the assignment's epoch, and has of its target what nobody else has; if something is missing it is UNRELEASED,
  * and gets that at a later beat. So no partition is ever two members'. Who does not give up within its rebalance timeout is out,
  * and who is silent for the session timeout.
@@ -51,6 +52,8 @@ struct consumer {
 	uint64_t look_at_ms, alive_until_ms;
 	uint64_t revoke_until_ms; /* UNREVOKED; else UINT64_MAX */
 	bool has_let_go;          /* UNREVOKED: of that it had none when it was told, as it said */
+	bool has_taken_up;        /* of what it may have it said that it has all */
+	bool has_repeated;        /* UNREVOKED: it has said everything since then, and so been told again */
 	struct group *group;
 	struct consumer_said *said;
 	struct places target;    /* owned */
@@ -101,11 +104,14 @@ int consumer_says(const struct consumer *consumer, const struct consumer_beat *b
 struct consumer_next {
 	uint32_t known_epoch; /* the member's, as far as it is known to know */
 	bool joins;           /* it begins anew, and has nothing */
+	bool repeats;         /* it says everything: what it was told last may not have come */
 	bool lacks;           /* what comes back: of what it is to give up it says that it has none */
 	struct buf assigned, revoking;
 };
 int consumer_next(const struct groups *groups, const struct consumer *consumer, const struct places *owned,
 		  struct consumer_next *next, struct group_event *ret_event) MUST_USE;
+/* That it owns just that: before it is asked what is next. */
+void consumer_owns(struct consumer *consumer, const struct places *owned);
 /* A static one leaves to come back. */
 int consumer_pauses(const struct consumer *consumer, struct consumer_next *next, struct group_event *ret_event) MUST_USE;
 void consumer_next_deinit(struct consumer_next *next);

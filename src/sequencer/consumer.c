@@ -257,13 +257,24 @@ static void set_revoke(struct sequencer *s, struct consumer *consumer)
 			    consumer->state == HOLDING_UNREVOKED ? s->now_ms + consumer->said->rebalance_ms : UINT64_MAX);
 }
 
+/* A word about everything, as after a connection was lost: it may not know what it was told before. */
+static bool says_all(const struct consumer_beat *beat)
+{
+	return beat->rebalance_ms >= 0 && (beat->has_topics || beat->regex.ptr) && beat->has_owned;
+}
+
 static enum outcome hold(struct beating *b)
 {
 	struct consumer_next next = {.known_epoch = b->beat->epoch > 0 ? (uint32_t)b->beat->epoch : b->consumer->epoch,
-				     .joins = b->beat->epoch == CONSUMER_JOINS};
+				     .joins = b->beat->epoch == CONSUMER_JOINS,
+				     .repeats = b->beat->epoch != CONSUMER_JOINS && says_all(b->beat)};
 	struct group_event e;
 	enum outcome outcome = OUTCOME_OK;
-	int r = consumer_next(&b->s->groups, b->consumer, b->beat->has_owned ? &b->beat->owned : NULL, &next, &e);
+	int r;
+
+	if (b->beat->has_owned)
+		consumer_owns(b->consumer, &b->beat->owned);
+	r = consumer_next(&b->s->groups, b->consumer, b->beat->has_owned ? &b->beat->owned : NULL, &next, &e);
 
 	if (r < 0)
 		outcome = OUTCOME_NO_MEMORY;
@@ -272,7 +283,12 @@ static enum outcome hold(struct beating *b)
 	if (r > 0 && outcome == OUTCOME_OK) {
 		b->has_moved = true;
 		b->consumer->has_let_go = next.lacks;
+		b->consumer->has_taken_up &= b->consumer->state == HOLDING_UNREVOKED;
+		b->consumer->has_repeated = false;
 		set_revoke(b->s, b->consumer);
+	} else if (r == 0 && next.repeats) {
+		b->consumer->has_let_go |= next.lacks;
+		b->consumer->has_repeated = true;
 	}
 	consumer_next_deinit(&next);
 	return outcome;
@@ -298,12 +314,6 @@ static enum outcome find(struct beating *b)
 	if (outcome == OUTCOME_OK && !b->consumer && b->group->consumer_count >= s->config.group_members_max)
 		outcome = OUTCOME_FULL;
 	return outcome;
-}
-
-/* A word about everything, as after a connection was lost: it may not know what it was told before. */
-static bool says_all(const struct consumer_beat *beat)
-{
-	return beat->rebalance_ms >= 0 && (beat->has_topics || beat->regex.ptr) && beat->has_owned;
 }
 
 static enum outcome beat(struct beating *b, struct command *c)

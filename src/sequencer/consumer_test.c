@@ -68,6 +68,83 @@ static void what_was_said_before_does_not_count(void **state)
 	assert_int_equal(count_of(b.has), 2);
 }
 
+/* The answer that told it to give something up did not come; it says everything, and that it has nothing, while it is just taking
+ * up what it was told before. */
+static void what_was_said_without_an_answer_does_not_count(void **state)
+{
+	struct reader before;
+
+	(void)state;
+	ok(reader_join(&a));
+	a.has = 0;
+	before = a;
+	ok(reader_join(&b));
+	ok(reader_beat(&a));
+	a = before;
+	ok(reader_repeat(&a));
+	assert_int_equal(count_of(a.told), 2);
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	a.has = all_of(0, 4);
+	ok(reader_say(&a, beat_of(&a), true));
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	ok(reader_obey(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+}
+
+/* The same, but it says so again, now that it was told; or it says nothing of it, since nothing has changed. */
+static void who_repeats_himself_is_believed(void **state)
+{
+	struct reader before;
+
+	(void)state;
+	for (int quietly = 0; quietly < 2; quietly++) {
+		ok(reader_join(&a));
+		a.has = 0;
+		before = a;
+		ok(reader_join(&b));
+		ok(reader_beat(&a));
+		a = before;
+		a.has = 0;
+		ok(reader_repeat(&a));
+		a.has = 0;
+		ok(quietly ? reader_beat(&a) : reader_repeat(&a));
+		ok(reader_beat(&b));
+		assert_int_equal(count_of(b.has), 2);
+		ok(reader_quit(&a));
+		ok(reader_quit(&b));
+	}
+}
+
+/* It had said that it has all: that it lacks some is new. */
+static void who_has_taken_it_up_gives_it_up_by_one_word(void **state)
+{
+	(void)state;
+	ok(reader_join(&a));
+	ok(reader_say(&a, beat_of(&a), true));
+	ok(reader_join(&b));
+	ok(reader_beat(&a));
+	ok(reader_repeat(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+}
+
+/* Who begins anew has nothing, whatever he was told. */
+static void who_joins_again_has_given_up_all(void **state)
+{
+	(void)state;
+	ok(reader_join(&a));
+	ok(reader_join(&b));
+	ok(reader_beat(&a));
+	expect_group(GROUP_RECONCILING, 2);
+	ok(reader_join(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+	expect_group(GROUP_STABLE, 2);
+}
+
 /* It had nothing indeed, and says nothing more: nothing has changed. */
 static void who_had_nothing_need_not_say_it_twice(void **state)
 {
@@ -343,6 +420,10 @@ int main(void)
 		T(the_first_gets_all),
 		T(a_partition_moves_when_it_was_given_up),
 		T(what_was_said_before_does_not_count),
+		T(what_was_said_without_an_answer_does_not_count),
+		T(who_repeats_himself_is_believed),
+		T(who_has_taken_it_up_gives_it_up_by_one_word),
+		T(who_joins_again_has_given_up_all),
 		T(who_had_nothing_need_not_say_it_twice),
 		T(who_leaves_leaves_its_partitions),
 		T(who_is_silent_is_out),

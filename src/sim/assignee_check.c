@@ -192,7 +192,10 @@ static void is_sure(const struct world *world, struct seen_assignee *m, const st
 	m->before = (uint32_t)is->previous_epoch;
 	m->told = is->assigned;
 	m->pending = is->revoking;
-	m->moving_ms = m->pending.count ? m->unsure_ms : 0;
+	if (!m->pending.count)
+		m->moving_ms = 0;
+	else if (!m->moving_ms || m->moving_ms > m->unsure_ms)
+		m->moving_ms = m->unsure_ms;
 	m->moving_since_ms = world->now_ms;
 }
 

@@ -2,8 +2,8 @@
  * or slowly; want something else, commit, leave, crash, lose answers, and come back as whom they were.
  *
  * As clients do, one says what it owns when that is not what it said last, or when it cannot know what became of its last word.
- * It has one word under way at a time. Who lost an answer takes up nothing until he has another: what he was told before may not
- * hold any more, and nobody can know that he did not hear of it. */
+ * It has one word under way at a time. Who lost two answers in a row takes up nothing until he has another: what he was told
+ * before may not hold any more, and nobody can know that he did not hear of it. */
 #include "sim/world.h"
 
 #include "base/panic.h"
@@ -59,6 +59,7 @@ static void is_out(struct world *world, struct assignee *a, bool as_nobody)
 	a->has = a->told = a->said = (struct place_set){0};
 	a->epoch = 0;
 	a->is_in = a->says_all = false;
+	a->lost = 0;
 	if (as_nobody)
 		a->id[0] = '\0';
 }
@@ -69,15 +70,21 @@ void assignees_crash(struct world *world)
 		struct assignee *a = &world->groups.assignees.each[i];
 
 		a->says_all = true;
+		a->lost++;
 		a->ask = NULL;
 	}
 }
 
 /* --- what it does with what it is told --- */
 
+static bool may_take_up(const struct assignee *a)
+{
+	return a->lost < 2;
+}
+
 static void takes_up(struct assignee *a)
 {
-	for (size_t i = 0; i < a->told.count && !a->says_all; i++)
+	for (size_t i = 0; i < a->told.count && may_take_up(a); i++)
 		place_set_add(&a->has, a->told.at[i], 0);
 }
 
@@ -149,6 +156,7 @@ static void refused(struct world *world, struct assignee *a, enum outcome outcom
 		return;
 	default: /* it is not known what became of it */
 		a->says_all = true;
+		a->lost++;
 	}
 }
 
@@ -161,6 +169,7 @@ static void beaten(struct world *world, struct ask *ask)
 	if (!world->groups.assignees.is_quiet && random_permille(&world->random, 25)) {
 		world->groups.assignees.lost++;
 		a->says_all = true;
+		a->lost++;
 		return;
 	}
 	if (ask->command.outcome != OUTCOME_OK) {
@@ -173,6 +182,7 @@ static void beaten(struct world *world, struct ask *ask)
 	a->epoch = (int32_t)view->at[0].epoch;
 	a->is_in = true;
 	a->says_all = false;
+	a->lost = 0;
 	group_epoch_told(world, question_of(ask)->group_number, view->at[0].epoch);
 	if (!view->has_assigned)
 		return;
@@ -192,7 +202,7 @@ static struct ask *assignee_asks(struct world *world, struct assignee *a, enum c
 	q->is_assignee = true;
 	q->consumer = a->index;
 	q->may_own = a->has;
-	for (size_t i = 0; i < a->told.count && !a->says_all; i++)
+	for (size_t i = 0; i < a->told.count && may_take_up(a); i++)
 		place_set_add(&q->may_own, a->told.at[i], 0);
 	ask->who = a;
 	ask->returned = returned;
@@ -288,7 +298,9 @@ static void left(struct world *world, struct ask *ask)
 	struct assignee *a = ask->who;
 
 	a->ask = NULL;
-	is_out(world, a, random_permille(&world->random, 700));
+	/* Some go on as if they had not. */
+	if (!random_permille(&world->random, 150))
+		is_out(world, a, random_permille(&world->random, 700));
 }
 
 static void leaves(struct world *world, struct assignee *a)

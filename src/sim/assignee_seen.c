@@ -253,6 +253,8 @@ void assignees_crashed(struct world *world)
 		if (!a || !a->is_in)
 			continue;
 		m->owns = a->has;
+		for (size_t n = 0; n < a->told.count && a->lost < 2; n++)
+			place_set_add(&m->owns, a->told.at[n], 0);
 		m->told = a->told;
 		since_as_kept(world, m);
 		m->epoch = m->before = (uint32_t)a->epoch;

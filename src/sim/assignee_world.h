@@ -25,6 +25,7 @@ struct assignee {
 	char instance[8], id[ASSIGNEE_ID_CHARS];
 	int32_t epoch;
 	bool is_in;
+	unsigned lost; /* answers in a row, a crash being one */
 	bool says_all; /* an answer was lost, or it cannot know what became of its word */
 	struct place_set has, told, said;
 	unsigned topics, regex, assignor; /* bits; places in tables */
