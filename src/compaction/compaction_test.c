@@ -254,6 +254,42 @@ static void what_is_open_is_left_alone(void **state)
 	expect_kept("4:a=4 ");
 }
 
+/* A transaction that was open when it was looked at ends, and nobody appends any more. */
+static void the_end_of_a_transaction_is_looked_at(void **state)
+{
+	struct txn_writer one;
+
+	(void)state;
+	txn_init(&one, "one");
+	txn_put(&one, "a=1");
+	put("a=2");
+	put_last();
+	compact_later(1000);
+	assert_int_equal(passes(), 0);
+	txn_finish(&one, true);
+	compact_later(1000);
+	expect_kept("1:a=2 ");
+}
+
+/* What was not durable when it was looked at is looked at again, without another append. */
+static void what_becomes_durable_later_is_looked_at(void **state)
+{
+	uint64_t durable = f.durable;
+
+	(void)state;
+	put("a=1");
+	put("a=2");
+	put_last();
+	f.hold = true;
+	f.durable = durable;
+	compact_later(1000);
+	assert_int_equal(passes(), 0);
+	f.hold = false;
+	fixture_sync(&f);
+	compact_later(1000);
+	expect_kept("1:a=2 ");
+}
+
 /* --- a little at a time --- */
 
 static void in_several_passes_where_memory_is_little(void **state)
@@ -435,6 +471,8 @@ int main(void)
 		TEST(what_does_not_open_stays),
 		TEST(transactions_are_respected),
 		TEST(what_is_open_is_left_alone),
+		TEST(the_end_of_a_transaction_is_looked_at),
+		TEST(what_becomes_durable_later_is_looked_at),
 		TEST(in_several_passes_where_memory_is_little),
 		TEST(what_changes_meanwhile),
 		TEST(it_is_compacted_no_more),

@@ -75,8 +75,12 @@ static void look_out(const struct sequencer *s, const struct stream *stream, con
 	for (uint32_t i = first; i < stream->chunk_count; i++) {
 		const struct chunk *chunk = &stream_chunks(stream)[i];
 
-		if (chunk->kind != BODY_INLINE || chunk_end(chunk) > stable || chunk->place + chunk->size_bytes > durable)
+		if (chunk->kind != BODY_INLINE || chunk_end(chunk) > stable)
 			return;
+		if (chunk->place + chunk->size_bytes > durable) {
+			ret->lag_ms = s->now_ms; /* soon */
+			return;
+		}
 		if (chunk->max_time_ms + limits->compaction_lag_ms > s->now_ms) {
 			ret->lag_ms = chunk->max_time_ms + limits->compaction_lag_ms;
 			return;

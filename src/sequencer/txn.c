@@ -52,6 +52,8 @@ static enum outcome put_marker(struct sequencer *s, const struct txn *txn, struc
 		outcome = stream_emit(s, &e, stream, buf_slice(&marker));
 	}
 	buf_deinit(&marker);
+	if (outcome == OUTCOME_OK && stream_more(stream)->compacted) /* what was open may be now */
+		stream_compact_soon(s, stream);
 	return outcome;
 }
 

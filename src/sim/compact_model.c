@@ -283,7 +283,7 @@ static const char *batch_goes(const struct folding *f, size_t i)
 
 /* --- events --- */
 
-static bool has_null(const struct model_partition *partition, size_t i)
+bool model_has_null(const struct model_partition *partition, size_t i)
 {
 	bool has = partition->batches[i].kind > STREAM_TXN_RECORDS;
 
@@ -306,7 +306,7 @@ static const char *clean_moves(const struct folding *f)
 	for (size_t i = 0; i < partition->count; i++) {
 		const struct model_batch *batch = &partition->batches[i];
 
-		if (!batch->gone && !is_let_go(partition, batch) && batch->horizon_ms < first_ms && has_null(partition, i))
+		if (!batch->gone && !is_let_go(partition, batch) && batch->horizon_ms < first_ms && model_has_null(partition, i))
 			first_ms = batch->horizon_ms;
 	}
 	/* What may go by now was not told before this pass: another one is to come. */

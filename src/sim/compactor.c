@@ -10,8 +10,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { MEMORY_SMALL = 256, MEMORY_LARGE = 1 << 20 };
+enum { MEMORY_SMALL = 256, MEMORY_LARGE = 1 << 20, REST_MS = 2000 };
 
 static const struct model_topic *topic_of(const struct world *world, uint64_t stream)
 {
@@ -186,6 +187,64 @@ void compactor_acts(struct world *world)
 		does(world);
 	else if (!world->failed)
 		takes(world);
+}
+
+/* --- rest --- */
+
+/* What is dirty, as a share of all: whole chunks behind what is clean, as far as it may be looked at, but for the last. */
+static bool is_dirty(const struct model_partition *partition, const struct model_topic *topic, uint64_t bound)
+{
+	uint64_t dirty = 0, clean = 0;
+	struct model_run *runs;
+	size_t count = model_runs(partition->stream, partition->stream->earliest, &runs);
+
+	for (size_t i = 0; i + 1 < count && runs[i].end <= bound; i++) {
+		if (runs[i].end <= partition->clean_offset)
+			clean += runs[i].ref.size_bytes;
+		else
+			dirty += runs[i].ref.size_bytes;
+	}
+	free(runs);
+	return (double)dirty > (double)(dirty + clean) * topic->dirty_ratio;
+}
+
+static void check_rest(struct world *world, const struct model_partition *partition, const struct model_topic *topic)
+{
+	uint64_t late_ms = world->now_ms - REST_MS / 2, number = partition->stream->number;
+	uint64_t lag_ms = topic->lag_ms < late_ms ? topic->lag_ms : late_ms;
+
+	for (size_t i = 0; i < partition->count; i++) {
+		const struct model_batch *batch = &partition->batches[i];
+
+		CHECK(world,
+		      batch->gone || batch->horizon_ms > late_ms || !model_has_null(partition, i) ||
+			      batch->offset + batch->count <= partition->stream->earliest,
+		      "partition %" PRIu64 ": what may go at %" PRIu64 " stays for ever", number, batch->offset);
+	}
+	CHECK(world,
+	      !is_dirty(partition, topic, model_compact_bound(partition, sim_store_durable(world->store), late_ms - lag_ms)),
+	      "partition %" PRIu64 " is dirty, and nobody compacts it", number);
+}
+
+/* Nobody does anything but compact: soon there is nothing more to be done. */
+void compactor_rests(struct world *world)
+{
+	const struct model_topics *topics = &world->model.topics;
+	uint64_t until_ms = world->now_ms + REST_MS;
+
+	while (world->now_ms < until_ms && !world->failed) {
+		world_moves(world);
+		for (unsigned i = 0; i < 100 && (world->compactor.step || !sequencer_compact_is_idle(world->s)); i++)
+			compactor_acts(world);
+		machine_time(world);
+		check_step(world);
+	}
+	for (uint64_t i = 0; i < topics->partition_cap && !world->failed; i++) {
+		const struct model_topic *topic = topics->partitions[i] ? topic_of(world, i) : NULL;
+
+		if (topic && topic->compact)
+			check_rest(world, topics->partitions[i], topic);
+	}
 }
 
 void compactor_crashes(struct world *world)

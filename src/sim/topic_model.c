@@ -406,6 +406,15 @@ static uint64_t number_or(struct slice value, uint64_t minus_one)
 	return number;
 }
 
+static double ratio_of(struct slice value)
+{
+	char text[16] = "";
+
+	ENSURE(value.len < sizeof(text));
+	memcpy(text, value.ptr, value.len);
+	return strtod(text, NULL);
+}
+
 static void settings_set(struct model_topic *topic, struct slice settings)
 {
 	struct topic_setting one;
@@ -421,6 +430,7 @@ static void settings_set(struct model_topic *topic, struct slice settings)
 	topic->max_message_bytes = 1048588;
 	topic->delete_retention_ms = 86400000;
 	topic->lag_ms = 0;
+	topic->dirty_ratio = 0.5;
 	while (topic_setting_get(&settings, &one) == 1) {
 		if (slice_eq(one.key, SLICE("retention.ms")))
 			topic->retention_ms = number_or(one.value, 0);
@@ -432,6 +442,8 @@ static void settings_set(struct model_topic *topic, struct slice settings)
 			topic->delete_retention_ms = number_or(one.value, 0);
 		else if (slice_eq(one.key, SLICE("min.compaction.lag.ms")))
 			topic->lag_ms = number_or(one.value, 0);
+		else if (slice_eq(one.key, SLICE("min.cleanable.dirty.ratio")))
+			topic->dirty_ratio = ratio_of(one.value);
 		else if (slice_eq(one.key, SLICE("message.timestamp.type")))
 			topic->append_time = slice_eq(one.value, SLICE("LogAppendTime"));
 		else if (slice_eq(one.key, SLICE("cleanup.policy"))) {

@@ -71,6 +71,7 @@ struct model_topic {
 	char settings[MODEL_SETTINGS_BYTES];
 	size_t settings_len;
 	uint64_t retention_ms, retention_bytes, max_message_bytes, delete_retention_ms, lag_ms;
+	double dirty_ratio;
 	bool compact, append_time;
 };
 
@@ -135,6 +136,8 @@ const char *model_compacted(struct model *model, struct model_partition *partiti
 			    struct slice body) MUST_USE;
 /* Whether of each key the last committed record is there, and of what is compacted nothing else. */
 const char *model_compact_check(const struct model_partition *partition) MUST_USE;
+/* Something that has a time at which it may go, a null value or a marker. */
+bool model_has_null(const struct model_partition *partition, size_t batch);
 /* As far as a pass that begins now may get. */
 uint64_t model_compact_bound(const struct model_partition *partition, uint64_t durable, uint64_t young_ms);
 bool model_records_read(struct model_record records[MODEL_RECORDS_MAX], const struct stream_event *e, struct slice body);

@@ -466,6 +466,8 @@ void world_run(const struct theme *theme, uint64_t seed, uint64_t steps, bool tr
 	if (theme->group)
 		assignees_rest(world);
 	quiesce(world);
+	if (world->theme->compact && world_is_calm(world))
+		compactor_rests(world);
 	topic_told_check(world, !world->failed);
 	check_replay(world);
 	machine_crash(world);

@@ -262,6 +262,7 @@ void known_add(struct world *world, const struct job_view *view);
 /* --- compactor.c --- */
 void compactor_acts(struct world *world);
 void compactor_crashes(struct world *world); /* also when it ends */
+void compactor_rests(struct world *world);   /* all that is to be done is done */
 void compactor_tap(struct world *world, const struct stream_event *e, const struct model_stream *stream);
 void compactor_say(const struct world *world);
 
