@@ -134,6 +134,7 @@ static void everybody_goes(struct consumer_of *all, uint32_t count)
 		mem_free(all[m].topics);
 	}
 	mem_free(all);
+	told("without what the members remember");
 	finish();
 }
 
