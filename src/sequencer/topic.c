@@ -373,12 +373,23 @@ static enum outcome topic_delete(struct sequencer *s, struct topic_change *chang
 
 typedef enum outcome topic_changer(struct sequencer *s, struct topic_change *change, const struct topics_change_in *in);
 
+/* Partitions that one question makes, or asks whether they could be made: no more, or it would stop the house. */
+enum { PARTITIONS_AT_ONCE = 100000 };
+
 static void change_all(struct sequencer *s, struct command *c, topic_changer *changer)
 {
 	const struct topics_change_in *in = &c->in.topics_change;
+	uint64_t left = PARTITIONS_AT_ONCE;
 
-	for (size_t i = 0; i < in->count; i++)
-		in->changes[i].outcome = changer(s, &in->changes[i], in);
+	for (size_t i = 0; i < in->count; i++) {
+		struct topic_change *change = &in->changes[i];
+		/* Of more than there may be none is looked for. */
+		uint64_t cost = change->partitions <= s->config.topic_partitions_max ? change->partitions : 0;
+
+		change->outcome = cost > left ? OUTCOME_FULL : changer(s, change, in);
+		if (change->outcome == OUTCOME_OK || change->outcome == OUTCOME_CONFLICT)
+			left -= cost;
+	}
 	reply(s, c, OUTCOME_OK, s->appended_end);
 }
 

@@ -4,26 +4,52 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* --- settings --- */
 
-/* Writes `old` without the items of `minus`, and then those of `plus`; all are lists with commas. */
-static void list_change(struct slice old, struct slice minus, struct slice plus, struct buf *out)
+static int by_bytes(const void *a, const void *b)
 {
-	struct slice one;
+	const struct slice *x = a, *y = b;
 
-	while (topic_list_next(&old, &one)) {
-		if (!one.len || topic_list_has(minus, one) || topic_list_has(plus, one))
+	if (x->len != y->len)
+		return x->len < y->len ? -1 : 1;
+	return x->len ? memcmp(x->ptr, y->ptr, x->len) : 0;
+}
+
+/* The items of a list with commas, sorted; NULL: no memory. */
+static struct slice *items_of(struct slice list, size_t *ret_count)
+{
+	struct slice *items = mem_alloc((list.len + 1) * sizeof(*items));
+
+	*ret_count = 0;
+	while (items && topic_list_next(&list, &items[*ret_count]))
+		++*ret_count;
+	if (items)
+		qsort(items, *ret_count, sizeof(*items), by_bytes);
+	return items;
+}
+
+/* Writes `old` without the items of `given`, and then, if `adds`, those of `given`; all are lists with commas. */
+static void list_change(struct slice old, struct slice given, bool adds, struct buf *out)
+{
+	size_t count;
+	struct slice *items = items_of(given, &count), one;
+
+	while (items && topic_list_next(&old, &one)) {
+		if (!one.len || bsearch(&one, items, count, sizeof(*items), by_bytes))
 			continue;
 		buf_append_str(out, out->len ? "," : "");
 		buf_append_slice(out, one);
 	}
-	while (topic_list_next(&plus, &one)) {
+	while (items && adds && topic_list_next(&given, &one)) {
 		if (!one.len)
 			continue;
 		buf_append_str(out, out->len ? "," : "");
 		buf_append_slice(out, one);
 	}
+	out->failed |= !items;
+	mem_free(items);
 }
 
 static bool comes_before(struct slice a, struct slice b)
@@ -45,7 +71,7 @@ static void value_change(const struct topic_setting_change *change, enum topic_c
 	*ret_value = given;
 	if (op == SETTING_SET)
 		return;
-	list_change(old, op == SETTING_SUBTRACT ? given : none, op == SETTING_APPEND ? given : none, value);
+	list_change(old, given, op == SETTING_APPEND, value);
 	*ret_value = value->len ? buf_slice(value) : SLICE("");
 }
 
@@ -61,6 +87,8 @@ static enum outcome setting_change(struct slice old, const struct topic_setting_
 	bool put;
 
 	if (!key || ((op == SETTING_APPEND || op == SETTING_SUBTRACT) && key->kind != TOPIC_KEY_LIST))
+		return OUTCOME_SETTING;
+	if (op != SETTING_DELETE && change->setting.value.len > TOPIC_VALUE_MAX)
 		return OUTCOME_SETTING;
 	while (topic_setting_get(&rest, &one) == 1) {
 		if (slice_eq(one.key, changed.key))

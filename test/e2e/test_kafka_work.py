@@ -5,12 +5,12 @@ import zlib
 
 import pytest
 
-from bide_kafka import LIST_OFFSETS, METADATA, PRODUCE, api_versions, batch_of, flexible, frame, kafka_server, metadata, produce, string
+from bide_kafka import LIST_OFFSETS, METADATA, PRODUCE, api_versions, batch_of, fetch_in_session, fetched_in_session, flexible, frame, kafka_server, metadata, produce, string
 
 server = kafka_server()
 
 CREATE_TOPICS, INIT_PRODUCER_ID, LIST_GROUPS, LIST_TRANSACTIONS, OFFSET_COMMIT = 19, 22, 16, 66, 8
-JOIN_GROUP, OFFSET_DELETE = 11, 47
+JOIN_GROUP, OFFSET_DELETE, INCREMENTAL_ALTER_CONFIGS = 11, 47, 44
 MANY = 150_000
 
 
@@ -135,3 +135,39 @@ def test_many_topics_whose_offsets_are_to_go_and_many_that_are_followed(server):
     assert body[:2] == b"\0\0" and body[6:10] == count(MANY + 1)
     assert body[-14:].endswith(struct.pack(">iih", 1, 0, 86))  # GROUP_SUBSCRIBED_TO_TOPIC
     assert body.count(struct.pack(">iih", 1, 0, 3)) == MANY
+
+
+def test_more_partitions_than_one_request_may_make(server):
+    topics = b"".join(string(f"wide-{n:03}") + struct.pack(">ihii", 1000, 1, 0, 0) for n in range(300))
+    body = asked(server, frame(CREATE_TOPICS, 1, 1, count(300) + topics + count(1000) + b"\1"))
+    errors = [struct.unpack(">h", body[at + 8 : at + 10])[0] for at in (body.index(f"wide-{n:03}".encode()) for n in range(300))]
+    assert errors == [0] * 100 + [44] * 200  # POLICY_VIOLATION
+
+
+def test_a_session_keeps_no_name_that_no_topic_can_have(server):
+    with server.open_kafka() as conn:
+        longest, longer = "x" * 249, "x" * 250
+        assert fetched_in_session(conn.send(fetch_in_session(1, 0, 0, {longer: {0: 0}})).answer()[1])[1] == 0
+        error, session, told = fetched_in_session(conn.send(fetch_in_session(2, 0, 0, {longest: {0: 0}})).answer()[1])
+        assert (error, told[longest, 0][0]) == (0, 3) and session > 0
+        error, _, _ = fetched_in_session(conn.send(fetch_in_session(3, session, 1, {longer: {0: 0}})).answer()[1])
+        assert error == 70  # FETCH_SESSION_ID_NOT_FOUND: it begins anew
+
+
+def altered(op, value):
+    key = string("follower.replication.throttled.replicas")
+    resource = b"\x02" + string("listed") + count(1) + key + bytes([op]) + struct.pack(">h", len(value)) + value
+    return frame(INCREMENTAL_ALTER_CONFIGS, 0, 1, count(1) + resource + b"\0")
+
+
+def test_items_of_a_setting_come_and_go(server):
+    with server.open_kafka() as conn:
+        conn.send(metadata(1, "listed")).answer()
+
+        def alter(op, value):
+            return struct.unpack(">h", conn.send(altered(op, value)).answer()[1][8:10])[0]
+
+        assert alter(2, b"0:1,1:2,,2:3") == 0 and alter(2, b"1:2, 3:4") == 0 and alter(3, b"9:9,0:1,2:3") == 0
+        assert server.api.call("GET", "/v1/topics/listed").json()["settings"]["follower.replication.throttled.replicas"] == "1:2,3:4"
+        assert alter(2, b"1:1," * 1000) == 0 and alter(3, b"1:1") == 0
+        assert alter(3, b"," * 4097) == 40  # INVALID_CONFIG

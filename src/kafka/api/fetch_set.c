@@ -234,6 +234,9 @@ int fetch_set_take(struct fetch_set *set, const struct kafka_fetch_request *requ
 		const struct kafka_fetch_topic *asked = &request->topics.at[i];
 		struct fetch_topic *topic = set->id ? topic_named(set, asked->topic, &asked->topic_id) : NULL;
 
+		/* A session is counted by its partitions; it keeps no name longer than a topic's. */
+		if (set->id && asked->topic.len > TOPIC_NAME_MAX)
+			return -ENOSPC;
 		if (!topic && asked->partitions.count)
 			topic = topic_new(set, asked);
 		r = topic || !asked->partitions.count ? 0 : -ENOMEM;

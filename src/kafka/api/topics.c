@@ -69,7 +69,7 @@ static struct slice error_text(struct kafka_call *call, enum kafka_error error, 
 	case KAFKA_TOPIC_ALREADY_EXISTS:
 		return SLICE("There is a topic of that name, or streams where its partitions would lie.");
 	case KAFKA_POLICY_VIOLATION:
-		return SLICE("The server has as many topics or streams as it may.");
+		return SLICE("The server has as many topics or streams as it may, or the request makes too many at once.");
 	default:
 		return (struct slice){0};
 	}
