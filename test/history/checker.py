@@ -19,12 +19,13 @@ from view import COMMITTED, View
 
 def lost(view):
     """An acknowledged record that nobody saw where it was acknowledged, though somebody saw further."""
+    highest = {key: max(by_offset) for key, by_offset in view.seen.items()}
     for send, offset in view.acknowledged():
         key, value = send["key"], send["value"]
-        if offset is None or not view.seen[key] or view.excused(send, offset):
+        if offset is None or offset >= highest.get(key, 0) or view.excused(send, offset):
             continue
-        if offset < max(view.seen[key]) and value not in view.seen[key].get(offset, ()):
-            yield f"{value} at {key} {offset}: acknowledged, and seen up to {max(view.seen[key])} without it"
+        if value not in view.seen[key].get(offset, ()):
+            yield f"{value} at {key} {offset}: acknowledged, and seen up to {highest[key]} without it"
 
 
 def missing(view):

@@ -7,9 +7,12 @@ library tries again by itself.
 
 import threading
 
+from kafka import codec
+
 TRANSACTION_MS, SESSION_MS, HEARTBEAT_MS, BACKOFF_MS = 10_000, 6_000, 1_000, 300
 MOST_AT_ONCE = 200  # records of one poll
 FETCH_BYTES = 300_000  # the answer to one fetch: short enough to come through where connections are cut
+COMPRESSIONS = tuple(name for name in ("gzip", "snappy", "lz4", "zstd") if getattr(codec, f"has_{name}")())  # that all can read
 BLOCK_S = 20  # longest call; what takes longer is given up, and its outcome unknown
 
 

@@ -8,7 +8,7 @@ from client import BLOCK_S, Broken
 from history import HEADER
 
 MODES = ("plain",)
-HEADERS = False  # nor null records: there are none to be written at this door
+HEADERS = False  # nor null records, nor compressed ones, are written at this door
 ISOLATIONS = ("read_committed",)
 
 

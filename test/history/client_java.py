@@ -86,10 +86,11 @@ def places(offsets):
 
 
 class Writer(Client):
-    def __init__(self, server, mode, txn_id=None):
+    def __init__(self, server, mode, txn_id=None, compression="none"):
         self.left, self.broken, self.lock = 0, None, threading.Condition()
         conf = {"bootstrap.servers": server, "acks": "all", "linger.ms": 5, "request.timeout.ms": 10_000, "max.block.ms": BLOCK_S * 1000}
         conf.update({"delivery.timeout.ms": 30_000, "enable.idempotence": str(mode != "plain").lower()})
+        conf["compression.type"] = compression
         if mode == "plain":
             conf["max.in.flight.requests.per.connection"] = 1
         if mode == "transactional":
@@ -154,7 +155,7 @@ class Reader(Client):
     """`changed` is called with "assigned" or "revoked", and the keys, when a rebalance says so. `member`: more of its settings."""
 
     def __init__(self, server, isolation, group=None, changed=None, member=()):
-        self.changed, self.take = changed, None
+        self.changed, self.take, self.ended = changed, None, {}
         conf = {"bootstrap.servers": server, "isolation.level": isolation, "enable.auto.commit": "false", "auto.offset.reset": "earliest"}
         conf.update({"fetch.max.wait.ms": 200, "fetch.max.bytes": FETCH_BYTES, "max.poll.records": MOST_AT_ONCE})
         conf.update({"default.api.timeout.ms": BLOCK_S * 1000 // 2, "request.timeout.ms": BLOCK_S * 1000 // 2})
@@ -182,6 +183,8 @@ class Reader(Client):
             key, offset, name, header, value = fields
             data = None if value == NONE else base64.b64decode(value)
             self.take(key, int(offset), data, *(None if text == NONE else text for text in (name, header)))
+        elif kind == "ended":
+            self.ended[fields[0]] = int(fields[1])
         else:
             self.changed(kind, [key for key in fields[0].split(",") if key])
 

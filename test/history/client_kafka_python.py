@@ -33,9 +33,10 @@ def places(offsets):
 
 
 class Writer:
-    def __init__(self, server, mode, txn_id=None):
+    def __init__(self, server, mode, txn_id=None, compression="none"):
         self.left, self.lock = 0, threading.Lock()
         conf = {"acks": "all", "linger_ms": 5, "request_timeout_ms": 10_000, "max_block_ms": BLOCK_S * 1000}
+        conf["compression_type"] = None if compression == "none" else compression
         if mode == "plain":
             conf.update(max_in_flight_requests_per_connection=1, retries=1_000_000)
         if not OLD:

@@ -37,9 +37,10 @@ def raised(error):
 
 
 class Writer:
-    def __init__(self, server, mode, txn_id=None):
+    def __init__(self, server, mode, txn_id=None, compression="none"):
         self.broken, self.left = None, 0
-        conf = {**common(server), "acks": "all", "linger.ms": 5, "error_cb": self._error, "message.timeout.ms": 30_000}
+        conf = {**common(server), "acks": "all", "linger.ms": 5, "error_cb": self._error}
+        conf.update({"message.timeout.ms": 30_000, "compression.type": compression})
         if mode == "plain":
             conf.update({"max.in.flight": 1, "enable.idempotence": False})
         elif mode == "idempotent":

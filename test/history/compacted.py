@@ -11,6 +11,7 @@ its time has come since. An older one of the name beside a tombstone that is gon
 
 from bisect import bisect_right
 from collections import defaultdict
+from functools import cached_property
 from math import inf
 
 
@@ -54,6 +55,10 @@ class Compacted:
             self.gone_from[key][offset] = max(gone, send["start"] + self.config[key]["lag_ns"])
             if fate != "fail":
                 newer = min(newer, self.view.asked(send))
+
+    @cached_property
+    def unshown(self):
+        return list(full_reads(self.view))
 
     def null_until(self, send):
         return self.view.asked(send) + self.config[send["key"]]["null_ns"]
@@ -146,14 +151,14 @@ def text(op, key, latest, more):
 
 def vanished(view):
     """A full read shows nothing of a name, though it has a value."""
-    for op, key, latest, shown in full_reads(view):
+    for op, key, latest, shown in view.compacted.unshown:
         if not shown and not latest[1].get("null"):
             yield text(op, key, latest, "nothing is there")
 
 
 def stale(view):
     """The last that a full read shows of a name is not the latest: an older one lives, perhaps since a tombstone went before it."""
-    for op, key, latest, shown in full_reads(view):
+    for op, key, latest, shown in view.compacted.unshown:
         took_long = latest[1].get("null") and op["end"] - op["start"] >= view.compacted.config[key]["null_ns"]
         if shown and not took_long:
             yield text(op, key, latest, f"{shown[1]['value']} at {shown[0]} is the last one there")
@@ -161,7 +166,7 @@ def stale(view):
 
 def early(view):
     """A full read does not show a null record, though its time is not over."""
-    for op, key, latest, shown in full_reads(view):
+    for op, key, latest, shown in view.compacted.unshown:
         if not shown and latest[1].get("null") and view.compacted.null_until(latest[1]) > op["end"]:
             yield text(op, key, latest, f"is gone {(op['end'] - view.asked(latest[1])) / 1e9:.3f} s after it was sent")
 

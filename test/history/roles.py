@@ -8,7 +8,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 
 from bide_kafka import KafkaConn, frame, string
-from client import Abortable, Broken
+from client import COMPRESSIONS, Abortable, Broken
 from history import Poll, named, pack
 
 COMMITTED, RAW = "read_committed", "read_uncommitted"
@@ -36,6 +36,12 @@ class Context:
     def life(self):
         self.lives += 1
         return f"{self.name}.{self.lives}"
+
+    def writer(self, mode, *txn_id):
+        """Half of them compress: then what is compacted is opened, and compressed again."""
+        compressed = self.library.HEADERS and self.rng.random() < 0.5
+        more = {"compression": self.rng.choice(COMPRESSIONS)} if compressed else {}
+        return self.library.Writer(self.server, mode, *txn_id, **more)
 
     def keys(self, *topics):
         return [f"{topic}/{n}" for topic in topics for n in range(self.topics[topic])]
@@ -99,7 +105,7 @@ def send(ctx, writer, life, mode, key, **more):
 def produce(ctx, mode):
     keys = ctx.keys("log", "cut", "source", "keyed")
     while ctx.goes_on():
-        with ctx.lived(), ctx.kept(ctx.library.Writer(ctx.server, mode)) as writer:
+        with ctx.lived(), ctx.kept(ctx.writer(mode)) as writer:
             life = ctx.life()
             for _ in range(ctx.rng.randrange(300, 3000)):
                 if not ctx.goes_on():
@@ -114,7 +120,7 @@ def produce(ctx, mode):
 def transact(ctx):
     """Transactions under one id; sometimes a new producer takes the id over amid one, and the old one tries to commit it."""
     while ctx.goes_on():
-        with ctx.lived(), ctx.kept(ctx.library.Writer(ctx.server, "transactional", ctx.name)) as writer:
+        with ctx.lived(), ctx.kept(ctx.writer("transactional", ctx.name)) as writer:
             writer.start()
             life = ctx.life()
             for count in range(ctx.rng.randrange(20, 100)):
@@ -158,7 +164,7 @@ def end(ctx, writer, txn, commit):
 
 def take_over(ctx, old, txn):
     """Once the new one has started, the old one's commit must be refused: that refusal is final."""
-    with ctx.kept(ctx.library.Writer(ctx.server, "transactional", ctx.name)) as new:
+    with ctx.kept(ctx.writer("transactional", ctx.name)) as new:
         new.start()
         op = ctx.recorder.invoke("commit", txn=txn, taken_over=True)
         try:
@@ -282,7 +288,7 @@ def commit(ctx, member):
 def process(ctx, group):
     """Makes one record of each in `source`, in transactions that commit the offsets, too."""
     while ctx.goes_on():
-        with ctx.lived(), ctx.kept(ctx.library.Writer(ctx.server, "transactional", ctx.name)) as writer:
+        with ctx.lived(), ctx.kept(ctx.writer("transactional", ctx.name)) as writer:
             writer.start()
             life = ctx.life()
             with ctx.kept(Member(ctx, COMMITTED, group, ["source"])) as member:

@@ -45,7 +45,7 @@ ALL = {
     " delete",
     "kafka_python": "plain idempotent transact follow follow-raw join join-raw process",
     "http": "plain follow read-all",
-    "java": "plain transact follow join join-new process",
+    "java": "plain transact follow read-all join join-new process",
 }
 FEW = {"rdkafka": "idempotent transact follow read-all join process delete", "kafka_python": "plain follow-raw join-raw", "http": "plain follow read-all"}
 FORGETS = {"cleanup.policy": "compact,delete", "retention.bytes": "20000"}

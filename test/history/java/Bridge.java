@@ -119,7 +119,10 @@ final class Bridge {
 				}
 				case "seek" -> offsets(args).forEach(consumer::seek);
 				case "subscribe" -> consumer.subscribe(args, this);
-				case "poll" -> consumer.poll(Duration.ofMillis(Long.parseLong(args.get(0)))).forEach(this::take);
+				case "poll" -> {
+					consumer.poll(Duration.ofMillis(Long.parseLong(args.get(0)))).forEach(this::take);
+					consumer.assignment().forEach(this::look_for_end);
+				}
 				case "commit" -> consumer.commitSync(commits(args));
 				case "close" -> close();
 				default -> throw new IllegalArgumentException(verb);
@@ -153,6 +156,12 @@ final class Bridge {
 			String value = record.value() == null ? NONE : Base64.getEncoder().encodeToString(record.value());
 			String place = record.topic() + "/" + record.partition();
 			tell(id, "record", place, Long.toString(record.offset()), name, header == null ? NONE : new String(header.value(), UTF_8), value);
+		}
+
+		// It is where the last answer said that there is no more.
+		private void look_for_end(TopicPartition partition) {
+			var lag = consumer.currentLag(partition);
+			if (lag.isPresent() && lag.getAsLong() == 0) tell(id, "ended", key(partition), Long.toString(consumer.position(partition)));
 		}
 
 		private void changed(String kind, Collection<TopicPartition> partitions) {
