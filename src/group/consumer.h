@@ -51,7 +51,7 @@ struct consumer {
 	struct heap_node session;
 	uint64_t look_at_ms, alive_until_ms;
 	uint64_t revoke_until_ms; /* UNREVOKED; else UINT64_MAX */
-	bool has_let_go;          /* UNREVOKED: of that it had none when it was told, as it said */
+	bool has_let_go;          /* UNREVOKED: of that it had none when it last said what it has */
 	bool has_taken_up;        /* of what it may have it said that it has all */
 	bool has_repeated;        /* UNREVOKED: it has said everything since then, and so been told again */
 	struct group *group;
@@ -67,7 +67,7 @@ struct group_patterns;
 
 struct consumer *consumer_find(const struct groups *groups, const struct group *group, struct slice id);
 struct consumer *consumer_find_instance(const struct groups *groups, const struct group *group, struct slice instance);
-bool consumer_has(const struct consumer *consumer, struct place place);        /* and need not give it up */
+bool consumer_has(const struct consumer *consumer, struct place place); /* and need not give it up */
 
 static inline uint32_t consumer_assigned_count(const struct consumer *consumer)
 {

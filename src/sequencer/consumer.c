@@ -286,9 +286,9 @@ static enum outcome hold(struct beating *b)
 		b->consumer->has_taken_up &= b->consumer->state == HOLDING_UNREVOKED;
 		b->consumer->has_repeated = false;
 		set_revoke(b->s, b->consumer);
-	} else if (r == 0 && next.repeats) {
-		b->consumer->has_let_go |= next.lacks;
-		b->consumer->has_repeated = true;
+	} else if (r == 0 && b->consumer->state == HOLDING_UNREVOKED) {
+		b->consumer->has_let_go = next.lacks;
+		b->consumer->has_repeated |= next.repeats;
 	}
 	consumer_next_deinit(&next);
 	return outcome;

@@ -68,6 +68,24 @@ static void what_was_said_before_does_not_count(void **state)
 	assert_int_equal(count_of(b.has), 2);
 }
 
+/* … and when it then says that it has, and after that nothing, it still has. */
+static void who_took_it_up_after_all_has_it(void **state)
+{
+	(void)state;
+	ok(reader_join(&a));
+	ok(reader_join(&b));
+	a.has = 0;
+	ok(reader_say(&a, beat_of(&a), true));
+	a.has = all_of(0, 4);
+	ok(reader_say(&a, beat_of(&a), true));
+	ok(reader_beat(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(b.has, 0);
+	ok(reader_obey(&a));
+	ok(reader_beat(&b));
+	assert_int_equal(count_of(b.has), 2);
+}
+
 /* The answer that told it to give something up did not come; it says everything, and that it has nothing, while it is just taking
  * up what it was told before. */
 static void what_was_said_without_an_answer_does_not_count(void **state)
@@ -420,6 +438,7 @@ int main(void)
 		T(the_first_gets_all),
 		T(a_partition_moves_when_it_was_given_up),
 		T(what_was_said_before_does_not_count),
+		T(who_took_it_up_after_all_has_it),
 		T(what_was_said_without_an_answer_does_not_count),
 		T(who_repeats_himself_is_believed),
 		T(who_has_taken_it_up_gives_it_up_by_one_word),
