@@ -178,6 +178,16 @@ void topics_make(uint32_t topics, uint32_t partitions)
 	told("topics are made");
 }
 
+void look_at_topics(void)
+{
+	struct command c = {.kind = COMMAND_TOPICS};
+
+	ask(&c);
+	ENSURE(c.outcome == OUTCOME_OK);
+	command_answer_deinit(&c);
+	told("all topics are looked at");
+}
+
 void look_at_group(bool offsets)
 {
 	struct command c = {.kind = COMMAND_GROUP_GET, .in.group = {.group = SLICE("group"), .offsets = offsets}};
@@ -398,6 +408,7 @@ static void case_offsets(void)
 	checkpoint();
 	topic_change(COMMAND_TOPIC_DELETE, topics - 1, 0);
 	told("a topic is deleted");
+	look_at_topics();
 	mem_free(places);
 	mem_free(names);
 	finish();

@@ -26,6 +26,7 @@ void later(uint64_t ms);
 
 void topic_change(enum command_kind kind, uint32_t topic, uint32_t partitions);
 void topics_make(uint32_t topics, uint32_t partitions);
+void look_at_topics(void);
 void look_at_group(bool offsets);
 void checkpoint(void);
 

@@ -169,6 +169,7 @@ static void consumers_live(struct consumer_of *all, uint32_t count, uint32_t top
 	look_at_group(false);
 	told("the group is described");
 	checkpoint();
+	look_at_topics();
 	everybody_goes(all, count);
 }
 
