@@ -181,12 +181,30 @@ static void commit_new(struct groups *groups, struct group_prepared *p)
 		groups->next_number = group->number + 1;
 }
 
+/* Committed again, mostly with as much beside it: it stays where it is found. false: it has no room for that. */
+static bool offset_renew(struct group_offset *old, struct group_offset *offset)
+{
+	if (old->metadata_len != offset->metadata_len)
+		return false;
+	memcpy(old->strings + old->topic_len, offset->strings + offset->topic_len, offset->metadata_len);
+	old->offset = offset->offset;
+	old->committed_ms = offset->committed_ms;
+	old->leader_epoch = offset->leader_epoch;
+	list_remove(&old->peers);
+	list_push_back(&old->group->offsets, &old->peers);
+	list_remove(&offset->peers);
+	mem_free(offset);
+	return true;
+}
+
 static void commit_offsets(struct groups *groups, struct group_prepared *p)
 {
 	list_each_safe (node, &p->offsets) {
 		struct group_offset *offset = container_of(node, struct group_offset, peers);
 		struct group_offset *old = offset_find(groups, p->group, offset_topic(offset), offset->partition);
 
+		if (old && offset_renew(old, offset))
+			continue;
 		if (old)
 			offset_leave(groups, old);
 		list_remove(&offset->peers);

@@ -67,11 +67,11 @@ static enum outcome tell_places(struct telling *t, const struct group_commit_in 
 	return outcome;
 }
 
-/* Judges each; how many of them are new to the group, which may be NULL. */
-static uint64_t judge_places(const struct sequencer *s, const struct group *group, const struct group_commit_in *in)
+/* Judges each; how many of them may be. */
+static uint64_t judge_places(const struct sequencer *s, const struct group_commit_in *in)
 {
 	const struct topic *topic = NULL;
-	uint64_t fresh = 0;
+	uint64_t taken = 0;
 
 	for (size_t i = 0; i < in->count; i++) {
 		struct group_place *place = &in->places[i];
@@ -86,9 +86,25 @@ static uint64_t judge_places(const struct sequencer *s, const struct group *grou
 		else if (!partition_find(s, topic, place->partition))
 			place->outcome = OUTCOME_NOT_FOUND;
 		else
-			fresh += !group || !offset_find(&s->groups, group, place->topic, place->partition);
+			taken++;
 	}
-	return fresh;
+	return taken;
+}
+
+/* Whether the group has room for those that are new to it; each is looked up only when that is not plain. */
+static bool has_room(const struct sequencer *s, const struct group *group, const struct group_commit_in *in, uint64_t taken)
+{
+	uint64_t there = group ? group->offset_count : 0, fresh = 0;
+
+	if (there + taken <= s->config.group_offsets_max)
+		return true;
+	for (size_t i = 0; i < in->count; i++) {
+		const struct group_place *place = &in->places[i];
+
+		fresh += place->outcome == OUTCOME_OK &&
+			 (!group || !offset_find(&s->groups, group, place->topic, place->partition));
+	}
+	return fresh == 0 || there + fresh <= s->config.group_offsets_max;
 }
 
 /* By an epoch that is over only what the member has had since then: nobody else can have committed it meanwhile. It may not know
@@ -107,10 +123,10 @@ static enum outcome judge_consumer(const struct sequencer *s, const struct group
 	return outcome;
 }
 
-enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh)
+enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_any)
 {
-	uint64_t there = group ? group->offset_count : 0, fresh;
 	enum outcome outcome = OUTCOME_OK;
+	uint64_t taken;
 
 	in->who.is_known = member_id_known(s, in->who.group, in->who.member);
 	if (!in->who.group.len || in->who.group.len > GROUP_ID_MAX)
@@ -123,17 +139,17 @@ enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in,
 		outcome = OUTCOME_GENERATION;
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	fresh = judge_places(s, group, in);
-	*ret_fresh = fresh > 0;
-	return fresh && there + fresh > s->config.group_offsets_max ? OUTCOME_FULL : OUTCOME_OK;
+	taken = judge_places(s, in);
+	*ret_any = taken > 0;
+	return has_room(s, group, in, taken) ? OUTCOME_OK : OUTCOME_FULL;
 }
 
 static enum outcome commit(struct sequencer *s, struct group_commit_in *in, struct group **group)
 {
-	bool fresh = false;
-	enum outcome outcome = group_commit_judge(s, in, *group, &fresh);
+	bool any = false;
+	enum outcome outcome = group_commit_judge(s, in, *group, &any);
 
-	if (outcome != OUTCOME_OK || (!*group && !fresh))
+	if (outcome != OUTCOME_OK || (!*group && !any))
 		return outcome;
 	outcome = group_get(s, in->who.group, group);
 	if (outcome != OUTCOME_OK)

@@ -373,8 +373,7 @@ void command_group_delete(struct sequencer *s, struct command *c);
 void command_groups(struct sequencer *s, struct command *c);
 /* A group of that id, which is made if need be: FULL, NO_SPACE … */
 enum outcome group_get(struct sequencer *s, struct slice id, struct group **ret_group) MUST_USE;
-/* Whether offsets may be committed so: the outcome of all, and one of each place; *ret_fresh: some are new to the group, which
- * may be NULL. */
-enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_fresh) MUST_USE;
+/* Whether offsets may be committed so: the outcome of all, and one of each place; *ret_any: some may. The group may be NULL. */
+enum outcome group_commit_judge(struct sequencer *s, struct group_commit_in *in, struct group *group, bool *ret_any) MUST_USE;
 /* Offsets of a transaction (topic/txn.h), those of a group one behind the other: committed. */
 enum outcome group_commit_txn(struct sequencer *s, struct slice offsets) MUST_USE;

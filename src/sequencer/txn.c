@@ -414,13 +414,13 @@ static enum outcome txn_commit_offsets(struct sequencer *s, struct txn_offsets_i
 {
 	struct txn *txn;
 	enum outcome outcome = txn_of(s, &in->txn, &txn);
-	bool fresh = false;
+	bool any = false;
 
 	if (outcome == OUTCOME_OK && in->commit.count > TXN_OFFSETS_MAX)
 		outcome = OUTCOME_FULL;
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	outcome = group_commit_judge(s, &in->commit, group, &fresh);
+	outcome = group_commit_judge(s, &in->commit, group, &any);
 	if (outcome == OUTCOME_STALE) /* which would be the producer's own epoch */
 		return OUTCOME_GENERATION;
 	if (outcome != OUTCOME_OK)
