@@ -145,6 +145,8 @@ static int run(struct compaction *c)
 	struct compact_step *step = c->step;
 	int r = step->begins ? begin(c) : 0;
 
+	if (step->anew)
+		compaction_forget_producers(c);
 	for (size_t i = 0; i < step->chunk_count && !r; i++) {
 		r = chunk_read(c, step->chunks[i].pin);
 		if (!r && step->phase == COMPACT_MAP)

@@ -271,6 +271,70 @@ static void the_end_of_a_transaction_is_looked_at(void **state)
 	expect_kept("1:a=2 ");
 }
 
+/* Else what is before it might go, and whoever reads up to there be told a chunk with nothing for him, again and again. */
+static void what_is_open_is_not_gathered(void **state)
+{
+	struct txn_writer one;
+
+	(void)state;
+	f.config.gather_chunks = 4;
+	f.config.gather_bytes = 4000;
+	fixture_restart(&f);
+	txn_init(&one, "one");
+	put("a=1");
+	put("a=2");
+	txn_put(&one, "b=1");
+	for (unsigned i = 0; i < 9; i++)
+		put("c=1");
+	assert_int_equal(partition()->chunk_count, 12);
+	txn_finish(&one, true);
+	for (unsigned i = 0; i < 4; i++)
+		put("c=1");
+	assert_true(partition()->chunk_count < 8);
+}
+
+/* A step comes too late, since what it read was gathered meanwhile; the one that takes its place knows no less. */
+static void a_marker_stays_when_a_step_is_done_again(void **state)
+{
+	char text[400] = "a=";
+	struct txn_writer one;
+	struct compact_step *step;
+	uint64_t horizon_ms = 0;
+
+	(void)state;
+	memset(text + 2, 'x', sizeof(text) - 3);
+	f.config.compaction_chunks = 1;
+	f.config.gather_chunks = 4;
+	f.config.gather_bytes = 1000;
+	fixture_restart(&f);
+	txn_init(&one, "one");
+	txn_put(&one, text); /* so long that it is not gathered */
+	txn_finish(&one, true);
+	put("b=1");
+	put("c=1");
+	put_last();
+	worker = compaction_new(1 << 16);
+	fixture_later(&f, 1000);
+	for (unsigned i = 0; i < 4 + 1; i++) /* keys of four; then the record stays */
+		compact_step_once();
+	step = sequencer_compact_take(f.s);
+	assert_non_null(step);
+	assert_int_equal(step->chunks[0].offset, 1);
+	compaction_run(worker, step);
+	for (unsigned i = 0; partition()->chunk_count != 3 && i < 20; i++)
+		put("d=1");
+	sequencer_compact_give(f.s, step);
+	assert_int_equal(partition()->chunk_count, 3);
+	while ((step = sequencer_compact_take(f.s))) {
+		compaction_run(worker, step);
+		horizon_ms |= step->horizon_ms;
+		sequencer_compact_give(f.s, step);
+		fixture_settle(&f);
+	}
+	assert_int_equal(passes(), 1);
+	assert_int_equal(horizon_ms, 0);
+}
+
 /* What was not durable when it was looked at is looked at again, without another append. */
 static void what_becomes_durable_later_is_looked_at(void **state)
 {
@@ -473,6 +537,8 @@ int main(void)
 		TEST(what_is_open_is_left_alone),
 		TEST(the_end_of_a_transaction_is_looked_at),
 		TEST(what_becomes_durable_later_is_looked_at),
+		TEST(a_marker_stays_when_a_step_is_done_again),
+		TEST(what_is_open_is_not_gathered),
 		TEST(in_several_passes_where_memory_is_little),
 		TEST(what_changes_meanwhile),
 		TEST(it_is_compacted_no_more),

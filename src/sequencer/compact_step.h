@@ -18,6 +18,7 @@ struct compact_chunk {
 struct compact_step {
 	enum compact_phase phase;
 	bool begins; /* a pass: what was known of another is forgotten */
+	bool anew;   /* FILTER: from the beginning of the partition on, be it once more: what stayed before is forgotten */
 	/* Of the pass: keys come from records at [from, until), and whatever lies before `until` may be left out. */
 	uint64_t from, until;
 	uint64_t earliest_offset; /* what lies before it is no longer kept */

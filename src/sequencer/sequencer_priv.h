@@ -37,6 +37,7 @@ struct compacting {
 	uint64_t retention_ms; /* of null values */
 	uint64_t horizon_ms;   /* the earliest of those that stay; 0: there is none */
 	bool fresh;            /* no step was taken yet */
+	bool anew;             /* the next step that leaves something out is the first of these */
 	bool filtering, out;   /* out: a step is being done */
 };
 

@@ -184,6 +184,14 @@ static void leave(struct sequencer *s, struct stream *stream, uint64_t again_ms)
 	stream_set_compact(&s->streams, stream, again_ms);
 }
 
+/* What is kept of a transaction tells whether its marker is: so it goes from the beginning on, and nothing is read twice. */
+static void filter_begins(struct compacting *c, const struct stream *stream)
+{
+	c->filtering = c->anew = true;
+	c->at = stream_earliest(stream);
+	c->horizon_ms = 0;
+}
+
 static bool begin(struct sequencer *s, struct stream *stream)
 {
 	const struct topic_limits *limits = limits_of(s, stream);
@@ -209,8 +217,9 @@ static bool begin(struct sequencer *s, struct stream *stream)
 	};
 	if (c->from < stream_earliest(stream))
 		c->from = stream_earliest(stream);
-	c->filtering = c->from >= c->until;
-	c->at = c->filtering ? stream_earliest(stream) : c->from;
+	c->at = c->from;
+	if (c->from >= c->until)
+		filter_begins(c, stream);
 	return true;
 }
 
@@ -314,6 +323,7 @@ static struct compact_step *step_next(struct sequencer *s, struct stream *stream
 	}
 	step->phase = c->filtering ? COMPACT_FILTER : COMPACT_MAP;
 	step->begins = c->fresh;
+	step->anew = c->filtering && c->anew;
 	step->from = c->from;
 	step->until = c->until;
 	step->earliest_offset = stream_earliest(stream);
@@ -322,6 +332,7 @@ static struct compact_step *step_next(struct sequencer *s, struct stream *stream
 	step->keys[0] = (struct hash_key){s->topic_key.k0, stream->number};
 	step->keys[1] = (struct hash_key){s->topic_key.k1, stream->number};
 	c->fresh = false;
+	c->anew = c->anew && !c->filtering;
 	c->out = true;
 	return step;
 }
@@ -341,6 +352,10 @@ struct compact_step *sequencer_compact_take(struct sequencer *s)
 		chunk = &stream_chunks(stream)[i];
 		/* The last chunk has keys, but is left alone. */
 		more = i + c->filtering < stream->chunk_count && chunk->offset < c->until;
+		if (more && chunk->kind == BODY_INLINE && c->filtering && !c->anew && chunk->offset < c->at) {
+			filter_begins(c, stream); /* gathered with some that were read already */
+			continue;
+		}
 		if (more && chunk->kind == BODY_INLINE)
 			return step_next(s, stream, i);
 		if (more) {
@@ -348,8 +363,7 @@ struct compact_step *sequencer_compact_take(struct sequencer *s)
 		} else if (c->filtering) {
 			finish(s, stream);
 		} else {
-			c->filtering = true;
-			c->at = stream_earliest(stream);
+			filter_begins(c, stream);
 		}
 	}
 	return NULL;
@@ -415,16 +429,17 @@ static void mapped(struct sequencer *s, const struct stream *stream, const struc
 	if (step->mapped >= step->until)
 		return;
 	c->until = step->mapped;
-	c->filtering = true;
-	c->at = stream_earliest(stream);
+	filter_begins(c, stream);
 }
 
 static void filtered(struct sequencer *s, struct stream *stream, const struct compact_step *step)
 {
 	struct compacting *c = &s->compacting;
 
-	if (!still_there(stream, step))
-		return; /* once more, with those that are there */
+	if (!still_there(stream, step)) {
+		filter_begins(c, stream); /* once more, with those that are there */
+		return;
+	}
 	if (apply(s, stream, step) != OUTCOME_OK) {
 		leave(s, stream, s->now_ms + RETRY_COMPACT_MS);
 		return;

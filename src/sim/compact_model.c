@@ -170,6 +170,8 @@ static const char *aborted_go(struct model_partition *partition, struct slice go
 
 		if (aborted_get(&gone, &one))
 			return "what was aborted nobody can read";
+		if (one.last < partition->stream->earliest) /* let go since the step was taken */
+			continue;
 		while (i < partition->aborted_count && partition->aborted[i].last != one.last)
 			i++;
 		if (i == partition->aborted_count || partition->aborted[i].first != one.first ||

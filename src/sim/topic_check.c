@@ -215,6 +215,7 @@ static bool wake_is_near(const struct fetcher *fetcher)
 static uint64_t wait_ended(const struct model_partition *partition, uint64_t offset, bool committed, uint64_t durable)
 {
 	uint64_t stable = committed ? model_stable(partition) : UINT64_MAX, end = 0;
+	bool has = false;
 
 	if (partition->stream->deleted_end && partition->stream->deleted_end <= durable)
 		return partition->stream->deleted_end;
@@ -227,10 +228,11 @@ static uint64_t wait_ended(const struct model_partition *partition, uint64_t off
 			continue;
 		if (committed && batch->end > durable && batch->kind > STREAM_TXN_RECORDS)
 			return 0; /* what it ends is not over for him yet */
-		if (batch->end <= durable && offset < stable && batch->end > end)
+		has = has || (batch->end <= durable && batch->offset < stable);
+		if (batch->end <= durable && batch->end > end)
 			end = batch->end;
 	}
-	return end;
+	return has ? end : 0;
 }
 
 static void check_fetcher(struct world *world, const struct fetcher *fetcher)

@@ -361,7 +361,8 @@ static void records_told(struct world *world, uint64_t number, uint64_t from, ui
 	for (size_t i = partition->count; i > 0; i--) {
 		const struct model_batch *batch = &partition->batches[i - 1];
 
-		if (batch->offset + batch->count <= from)
+		if (batch->offset + batch->count <= from ||
+		    from >= to) /* a place within a batch may have been asked for in vain */
 			return;
 		if (batch->offset < to)
 			told_append(world, partition->stream, batch->offset);

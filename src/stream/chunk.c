@@ -396,6 +396,7 @@ static bool is_small(const struct chunk *chunk, const struct gather_limits *limi
 uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *limits, uint64_t durable, uint32_t *ret_first)
 {
 	uint32_t begin = chunk_index(stream, stream_earliest(stream));
+	uint64_t stable = stream_stable(stream);
 
 	/* What forks alone still read goes with the last of them, of which a replay may not know. */
 	if (stream->many && stream->array->gathered < begin)
@@ -410,7 +411,8 @@ uint32_t stream_gather_run(struct stream *stream, const struct gather_limits *li
 
 			if (!is_small(chunk, limits) || chunk->offset != at || bytes + chunk->size_bytes > limits->bytes_max)
 				break;
-			early = chunk->place + chunk->size_bytes > durable;
+			/* One that lies across the stable end would be told to who may see only what of it was left out. */
+			early = chunk->place + chunk->size_bytes > durable || chunk_end(chunk) > stable;
 			if (early)
 				break;
 			bytes += chunk->size_bytes;

@@ -252,8 +252,8 @@ uint64_t stream_trim_point(const struct stream *stream, uint64_t now_ms);
 /* A chunk at or behind `offset` whose own time is over; NULL: none. */
 const struct chunk *stream_overdue(const struct stream *stream, uint64_t offset, uint64_t now_ms);
 
-/* A run of small chunks worth one longer: how many from *ret_first on; 0: none. Chunks whose bytes end behind `durable` are left
- * alone. What was looked at is not looked at again. */
+/* A run of small chunks worth one longer: how many from *ret_first on; 0: none. Those that end behind `durable`, or behind the
+ * stable end, are left alone. What was looked at is not looked at again. */
 struct gather_limits {
 	uint32_t chunks_min; /* so many small ones at least */
 	uint64_t bytes_max;  /* of the longer one; small are those of which chunks_min fit in it */
