@@ -316,6 +316,7 @@ struct command {
 		size_t group_count;
 		struct group_offsets_view *offsets; /* GROUP_OFFSETS */
 		struct consumers_view *consumers;   /* CONSUMER_BEAT, GROUP_GET */
+		uint64_t views_bytes;               /* what they are counted for */
 	} out;
 };
 

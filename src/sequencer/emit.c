@@ -103,13 +103,20 @@ enum outcome emit_plain(struct sequencer *s, enum event_type type, struct job *j
 	return emit(s, &(struct event){.type = type}, job, (struct slice){0});
 }
 
+static void let_out(struct sequencer *s, struct message *message)
+{
+	if (message->kind == MESSAGE_COMMAND)
+		s->views_out[message->thread] += container_of(message, struct command, message)->out.views_bytes;
+	mail_push(&s->out[message->thread], &message->mail);
+}
+
 void message_send(struct sequencer *s, struct message *message, uint64_t gate)
 {
 	message->gate = gate;
 	/* What became durable since the last release, perhaps about the same job, must not be overtaken. */
 	sequencer_release(s);
 	if (gate <= s->store->ops->durable_position(s->store)) {
-		mail_push(&s->out[message->thread], &message->mail);
+		let_out(s, message);
 		return;
 	}
 	mail_push(&s->held, &message->mail);
@@ -140,7 +147,7 @@ void sequencer_release(struct sequencer *s)
 			return;
 		mail_pop(&s->held);
 		s->held_count--;
-		mail_push(&s->out[message->thread], &message->mail);
+		let_out(s, message);
 	}
 }
 
@@ -149,6 +156,8 @@ struct mail_list sequencer_take(struct sequencer *s, unsigned thread)
 	struct mail_list list = s->out[thread];
 
 	s->out[thread] = (struct mail_list){0};
+	s->views_bytes -= s->views_out[thread];
+	s->views_out[thread] = 0;
 	return list;
 }
 

@@ -143,6 +143,7 @@ struct group_offset_view {
 };
 
 struct group_offsets_view { /* one block; freed with the command's answer */
+	size_t bytes;       /* all of it */
 	size_t count;
 	struct group_offset_view at[];
 };
@@ -169,6 +170,7 @@ struct group_view { /* one block; freed with the command's answer */
 	struct slice id, protocol_type, protocol, leader;
 	struct slice member_id;  /* JOIN: the asker's */
 	struct slice assignment; /* SYNC: the asker's */
+	size_t bytes;            /* all of it */
 	uint64_t number;
 	uint32_t generation;
 	enum group_state state;

@@ -337,9 +337,18 @@ void command_group_offsets(struct sequencer *s, struct command *c)
 					      &(struct group_who){.member = in->member, .generation = in->epoch}, NULL);
 	if (outcome == OUTCOME_OK) {
 		c->out.offsets = group_offsets_view_new(s, group, in);
-		outcome = c->out.offsets ? OUTCOME_OK : OUTCOME_NO_MEMORY;
+		outcome = c->out.offsets && views_take(s, c, c->out.offsets->bytes) ? OUTCOME_OK : OUTCOME_NO_MEMORY;
 	}
+	if (outcome == OUTCOME_NO_MEMORY)
+		command_answer_deinit(c);
 	answer(s, c, outcome);
+}
+
+static bool got_all(struct sequencer *s, struct command *c)
+{
+	if (!c->out.group || !c->out.consumers || (c->in.group.offsets && !c->out.offsets))
+		return false;
+	return views_take(s, c, c->out.group->bytes + (c->out.offsets ? c->out.offsets->bytes : 0));
 }
 
 void command_group_get(struct sequencer *s, struct command *c)
@@ -352,9 +361,10 @@ void command_group_get(struct sequencer *s, struct command *c)
 		c->out.consumers = consumers_view_new(s, group);
 		if (c->in.group.offsets)
 			c->out.offsets = group_offsets_view_new(s, group, &(struct group_offsets_in){0});
-		outcome = c->out.group && c->out.consumers && (c->out.offsets || !c->in.group.offsets) ? OUTCOME_OK
-												       : OUTCOME_NO_MEMORY;
+		outcome = got_all(s, c) ? OUTCOME_OK : OUTCOME_NO_MEMORY;
 	}
+	if (outcome == OUTCOME_NO_MEMORY)
+		command_answer_deinit(c);
 	answer(s, c, outcome);
 }
 

@@ -64,9 +64,11 @@ struct group_view *group_view_new(const struct group *group, const struct member
 		list_each (node, &group->members)
 			bytes += member_bytes(group, container_of(node, struct member, peers));
 	}
-	view = mem_zalloc(sizeof(*view) + count * sizeof(view->members[0]) + bytes);
+	bytes += sizeof(*view) + count * sizeof(view->members[0]);
+	view = mem_zalloc(bytes);
 	if (!view)
 		return NULL;
+	view->bytes = bytes;
 	at = (char *)&view->members[count];
 	view->id = put(&at, group_id(group));
 	view->protocol_type = put(&at, protocol_type);
@@ -118,12 +120,16 @@ static int by_place(const void *a, const void *b)
 	return (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-static struct group_offsets_view *offsets_room(size_t count, size_t bytes, char **ret_at)
+static struct group_offsets_view *offsets_room(const struct sequencer *s, size_t count, size_t bytes, char **ret_at)
 {
-	struct group_offsets_view *view = mem_zalloc(sizeof(*view) + count * sizeof(view->at[0]) + bytes);
+	struct group_offsets_view *view;
 
-	if (view)
-		*ret_at = (char *)&view->at[count];
+	bytes += sizeof(*view) + count * sizeof(view->at[0]);
+	view = bytes <= s->config.views_bytes_max ? mem_zalloc(bytes) : NULL;
+	if (!view)
+		return NULL;
+	view->bytes = bytes;
+	*ret_at = (char *)&view->at[count];
 	return view;
 }
 
@@ -165,7 +171,7 @@ static struct group_offsets_view *offsets_all(const struct sequencer *s, const s
 
 		bytes += offset->topic_len + offset->metadata_len;
 	}
-	view = offsets_room(group->offset_count, bytes, &at);
+	view = offsets_room(s, group->offset_count, bytes, &at);
 	if (!view)
 		return NULL;
 	list_each (node, &group->offsets) {
@@ -192,7 +198,7 @@ static struct group_offsets_view *offsets_of(const struct sequencer *s, const st
 		bytes += found[i] ? found[i]->metadata_len : 0;
 	}
 	if (found)
-		view = offsets_room(in->count, bytes, &at);
+		view = offsets_room(s, in->count, bytes, &at);
 	for (size_t i = 0; view && i < in->count; i++) {
 		const struct group_place *place = &in->places[i];
 

@@ -71,6 +71,8 @@ struct sequencer {
 	struct mail_list held;  /* messages whose gate is not durable, in order */
 	uint64_t held_count;
 	struct mail_list out[COMMAND_THREADS_MAX];
+	uint64_t views_bytes;                    /* of answers that are held or out */
+	uint64_t views_out[COMMAND_THREADS_MAX]; /* of those that are out */
 	struct buf fields;
 	uint8_t seed[EVENT_SECRET_BYTES];
 	struct hash_key tag_key, mix_key, token_key, subscription_key, topic_key, member_key;
@@ -109,6 +111,10 @@ struct job_view *view_new(struct sequencer *s, const struct job *job, enum view_
 /* The same in memory taken before, for who cannot go back any more: sizeof(*room) and the strings' bytes. Cannot fail without a
  * pin. */
 struct job_view *view_fill(struct sequencer *s, const struct job *job, enum view_pin pin, struct job_view *room);
+/* Those of one answer may take views_bytes_max, and all that wait to be taken by who asked so many times that. False: it is too
+ * much, and the answer is to be dropped. */
+enum { VIEWS_AT_ONCE = 4 };
+bool views_take(struct sequencer *s, struct command *c, uint64_t bytes) MUST_USE;
 void watch(struct job *job, enum job_until until, unsigned thread);
 void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool forgotten);
 

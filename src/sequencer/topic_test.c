@@ -368,6 +368,32 @@ static void answers_have_a_limit(void **state)
 	ask_deinit(&ask);
 }
 
+/* Nor have all that wait for who asked. */
+static void answers_under_way_have_a_limit(void **state)
+{
+	enum { FIT = VIEWS_AT_ONCE };
+	struct topic_ref refs[24];
+	struct ask asks[FIT + 1];
+
+	(void)state;
+	make_topic(T_NAME, 8);
+	f.config.views_bytes_max = 10000;
+	sequencer_configure(f.s, &f.config);
+	for (size_t i = 0; i < ARRAY_COUNT(refs); i++)
+		refs[i] = (struct topic_ref){.name = T_NAME};
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_COUNT(asks); i++) {
+			asks[i] = (struct ask){.c = {.kind = COMMAND_TOPICS, .in.topics = {.topics = refs, .count = 24}}};
+			fixture_send(&f, &asks[i], 0);
+		}
+		fixture_settle(&f);
+		for (size_t i = 0; i < ARRAY_COUNT(asks); i++) {
+			assert_int_equal(asks[i].c.outcome, i < FIT ? OUTCOME_OK : OUTCOME_NO_MEMORY);
+			ask_deinit(&asks[i]);
+		}
+	}
+}
+
 static void listed_in_pages(void **state)
 {
 	uint64_t after = 0;
@@ -441,6 +467,7 @@ int main(void)
 		TEST(the_key_chooses),
 		TEST(listed_in_pages),
 		TEST(answers_have_a_limit),
+		TEST(answers_under_way_have_a_limit),
 		TEST(every_allocation),
 	};
 

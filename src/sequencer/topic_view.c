@@ -258,8 +258,10 @@ void command_topics(struct sequencer *s, struct command *c)
 		ok = view_add(s, c, topic_of(s, &in->topics[i]), &room);
 	if (!in->topics)
 		ok = ok && views_add(s, c, count, &room);
-	if (!ok)
+	if (!ok || !views_take(s, c, s->config.views_bytes_max - room)) {
+		ok = false;
 		command_answer_deinit(c);
+	}
 	reply(s, c, ok ? OUTCOME_OK : OUTCOME_NO_MEMORY, ok ? s->appended_end : 0);
 }
 

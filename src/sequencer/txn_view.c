@@ -80,8 +80,9 @@ static void view_add(const struct sequencer *s, struct txns_fill *fill, const st
 	}
 }
 
-static struct txns_view *txns_view_new(const struct sequencer *s, const struct txns_in *in)
+static struct txns_view *txns_view_new(struct sequencer *s, struct command *c)
 {
+	const struct txns_in *in = &c->in.txns;
 	size_t count = in->ids ? in->count : s->topics.txn_count;
 	struct txns_room room = {0};
 	struct txns_fill fill;
@@ -98,7 +99,7 @@ static struct txns_view *txns_view_new(const struct sequencer *s, const struct t
 			room_add(s, txn, true, &room);
 	}
 	bytes = sizeof(*fill.view) + count * sizeof(fill.view->at[0]) + room_bytes(&room);
-	fill.view = bytes <= s->config.views_bytes_max ? mem_zalloc(bytes) : NULL;
+	fill.view = views_take(s, c, bytes) ? mem_zalloc(bytes) : NULL;
 	if (!fill.view)
 		return NULL;
 	fill.partition = (struct txn_partition_view *)(fill.view->at + count);
@@ -120,7 +121,7 @@ static struct txns_view *txns_view_new(const struct sequencer *s, const struct t
 
 void command_txns(struct sequencer *s, struct command *c)
 {
-	c->out.txns = txns_view_new(s, &c->in.txns);
+	c->out.txns = txns_view_new(s, c);
 	reply(s, c, c->out.txns ? OUTCOME_OK : OUTCOME_NO_MEMORY, c->out.txns ? s->appended_end : 0);
 }
 
@@ -169,8 +170,10 @@ void command_producers(struct sequencer *s, struct command *c)
 
 	for (size_t i = 0; i < in->count && ok; i++)
 		ok = look_at_producers(s, &in->partitions[i], &room);
-	if (!ok)
+	if (!ok || !views_take(s, c, s->config.views_bytes_max - room)) {
+		ok = false;
 		command_answer_deinit(c);
+	}
 	reply(s, c, ok ? OUTCOME_OK : OUTCOME_NO_MEMORY, ok ? s->appended_end : 0);
 }
 

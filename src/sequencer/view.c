@@ -120,6 +120,17 @@ void wake_watchers(struct sequencer *s, struct job *job, uint64_t gate, bool for
 	}
 }
 
+bool views_take(struct sequencer *s, struct command *c, uint64_t bytes)
+{
+	uint64_t most = s->config.views_bytes_max;
+
+	if (bytes > most || s->views_bytes + bytes > VIEWS_AT_ONCE * most)
+		return false;
+	s->views_bytes += bytes;
+	c->out.views_bytes += bytes;
+	return true;
+}
+
 void command_answer_deinit(struct command *c)
 {
 	job_view_unref(c->out.view);
