@@ -275,10 +275,15 @@ static void joins(struct world *world, struct assignee *a)
 	says(world, a, CONSUMER_JOINS, true);
 }
 
-void assignee_beats(struct world *world, struct assignee *a)
+void assignee_obeys(struct assignee *a)
 {
 	gives_up(a);
 	takes_up(a);
+}
+
+void assignee_beats(struct world *world, struct assignee *a)
+{
+	assignee_obeys(a);
 	says(world, a, a->epoch, a->says_all);
 }
 

@@ -14,7 +14,7 @@
 enum {
 	LATE_MS = 1200, /* as in group_words.c */
 	LATE_CALM_MS = 200,
-	REST_BEATS = 4, /* to hear what to give up, to have given it up, to hear that another has */
+	REST_BEATS = 3, /* to hear what to give up, to have given it up, to hear that another has */
 	ROUND_TURNS = 400,
 };
 
@@ -274,6 +274,15 @@ static bool somebody_asks(const struct world *world)
 	return false;
 }
 
+static void all_hear(struct world *world)
+{
+	for (unsigned i = 0; somebody_asks(world); i++) {
+		CHECK(world, i < ROUND_TURNS, "a beat is not answered");
+		world_moves(world);
+		machine_time(world);
+	}
+}
+
 /* All that are in say one word, and hear the answer. */
 static void all_beat(struct world *world)
 {
@@ -283,11 +292,25 @@ static void all_beat(struct world *world)
 		if (a->is_in && !a->ask)
 			assignee_beats(world, a);
 	}
-	for (unsigned i = 0; somebody_asks(world); i++) {
-		CHECK(world, i < ROUND_TURNS, "a beat is not answered");
-		world_moves(world);
-		machine_time(world);
+	all_hear(world);
+}
+
+/* The last thing that happens: one of each group subscribes to something else. */
+static void some_want_something_else(struct world *world)
+{
+	unsigned first = (unsigned)random_below(&world->random, ASSIGNEES);
+	bool done[GROUP_NAMES] = {0};
+
+	for (unsigned i = 0; i < ASSIGNEES; i++) {
+		struct assignee *a = &world->groups.assignees.each[(first + i) % ASSIGNEES];
+
+		if (!a->is_in || a->ask || done[a->group])
+			continue;
+		a->topics = (unsigned)random_below(&world->random, 1u << TOPIC_NAMES);
+		a->wants_new = done[a->group] = true;
+		assignee_beats(world, a);
 	}
+	all_hear(world);
 }
 
 static void check_rest(struct world *world, const struct model_group *group, unsigned index)
@@ -304,9 +327,10 @@ static void check_rest(struct world *world, const struct model_group *group, uns
 	}
 	for (size_t i = 0; i < group->assignee_count; i++) {
 		const struct seen_assignee *m = assignee_seen(world, index, slice_str(group->assignees[i]->id));
-		const struct assignee *a = client_of(world, index, slice_str(m->id));
+		struct assignee *a = client_of(world, index, slice_str(m->id));
 
 		CHECK(world, a && a->is_in, "%s is in, and nobody is it", m->id);
+		assignee_obeys(a);
 		CHECK(world, !m->pending.count && place_set_holds(&a->has, &m->told) && place_set_holds(&m->told, &a->has),
 		      "%s has not come to rest", m->id);
 		CHECK(world, m->epoch == group->generation, "%s rests at epoch %u, its group is at %" PRIu64, m->id, m->epoch,
@@ -332,6 +356,7 @@ void assignees_rest(struct world *world)
 			machine_time(world);
 		}
 	}
+	some_want_something_else(world);
 	for (unsigned i = 0; i < REST_BEATS; i++)
 		all_beat(world);
 	for (unsigned index = GROUP_ASSIGNED; index < GROUP_NAMES; index++) {

@@ -63,6 +63,7 @@ void assignees_begin(struct world *world);
 void assignees_crash(struct world *world);
 void assignees_say(const struct world *world);
 void assignee_acts(struct world *world);
+void assignee_obeys(struct assignee *a);
 void assignee_beats(struct world *world, struct assignee *a); /* as it should */
 bool assignees_have_shift(const struct world *world, unsigned group);
 struct place_set assignee_places(const struct world *world, const struct consumer_places_view *view);
