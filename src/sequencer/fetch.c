@@ -9,6 +9,7 @@
 #include "stream/batch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* --- fetch --- */
 
@@ -79,6 +80,13 @@ static bool is_ready(const struct sequencer *s, struct fetch_in *in)
 	return ready || bytes >= enough;
 }
 
+static int by_first(const void *a, const void *b)
+{
+	const struct aborted_transaction *x = a, *y = b;
+
+	return (x->first_offset > y->first_offset) - (x->first_offset < y->first_offset);
+}
+
 /* Those aborted that have records or their marker at [offset, end); by where they begin. */
 static int list_aborted(const struct stream *stream, uint64_t end, struct fetch_partition *p)
 {
@@ -94,15 +102,12 @@ static int list_aborted(const struct stream *stream, uint64_t end, struct fetch_
 		return -ENOMEM;
 	for (uint32_t i = 0; i < sequences->aborted_count; i++) {
 		const struct aborted *one = &sequences->aborted->items[i];
-		size_t at = p->aborted_count;
 
-		if (one->last < p->offset || one->first >= end)
-			continue;
-		for (; at > 0 && p->aborted[at - 1].first_offset > one->first; at--)
-			p->aborted[at] = p->aborted[at - 1];
-		p->aborted[at] = (struct aborted_transaction){(int64_t)one->producer_id, one->first};
-		p->aborted_count++;
+		if (one->last >= p->offset && one->first < end)
+			p->aborted[p->aborted_count++] = (struct aborted_transaction){(int64_t)one->producer_id, one->first};
 	}
+	/* They lie in the order of their ends, which whoever writes may make the other way round. */
+	qsort(p->aborted, p->aborted_count, sizeof(*p->aborted), by_first);
 	return 0;
 }
 
