@@ -128,6 +128,8 @@ static void journal_init(struct journal *journal)
 	journal->filling = &journal->batches[0];
 	journal->reap_at = UINT64_MAX;
 	list_init(&journal->dying);
+	list_init(&journal->resting);
+	journal->mapped_max = JOURNAL_MAPPED_MAX;
 	hash_init(&journal->blobs);
 	atomic_store(&journal->blob_next, 1);
 	pthread_mutex_init(&journal->prepare_mutex, NULL);

@@ -27,6 +27,7 @@ enum {
 	CHECKPOINT_PIECE_BYTES = 256 * 1024,
 };
 
+#define JOURNAL_MAPPED_MAX  ((uint64_t)512 << 20)
 #define JOURNAL_SEGMENT_MIN ((uint64_t)2 << 20)
 _Static_assert((2 << 20) - FILE_HEADER_BYTES - ENTRY_HEADER_BYTES - ENTRY_FIELDS_MAX - ENTRY_ALIGN_BYTES >= (int)STORE_BODY_MAX,
 	       "the shortest segment takes what any store promises to take");
@@ -39,10 +40,12 @@ struct held {
 	uint64_t number;
 	uint64_t size_bytes;
 	/* Under held_mutex: */
-	uint32_t refs;  /* the journal's own, pins, and jobs under way */
-	int fd;         /* -1: closed */
-	bool keep_open; /* being written */
-	bool doomed;    /* removed when the last reference goes */
+	uint32_t refs;       /* the journal's own, pins, and jobs under way */
+	int fd;              /* -1: closed */
+	const char *mapped;  /* all of it, for reading, as long as it is open; NULL: not */
+	struct list resting; /* in the journal's: mapped, and nobody needs it */
+	bool keep_open;      /* being written */
+	bool doomed;         /* removed when the last reference goes */
 	bool blob;
 };
 
@@ -144,6 +147,11 @@ struct journal {
 
 	pthread_mutex_t held_mutex;
 	size_t open_count; /* under held_mutex: sealed segments that are open */
+	/* Under held_mutex: segments that are mapped though nobody needs them now, longest first; how many, and how many bytes
+	 * there may be of them. */
+	struct list resting;
+	size_t resting_count;
+	uint64_t mapped_max;
 
 	/* S: what waits to be let go. */
 	uint64_t reap_at;  /* look through the segments once this is synced; UINT64_MAX: nothing to look for */
@@ -193,9 +201,11 @@ uint64_t journal_place(const struct journal *journal, uint64_t position);
 
 struct held *held_init(struct held *held, struct journal *journal, uint64_t number);
 void held_ref(struct held *held);
-void held_unref(struct held *held);  /* may remove the file, on the io thread */
-void held_doom(struct held *held);   /* gives up the journal's own reference, and the file with the last one */
-int held_fd(struct held *held);      /* opened when it is not; -errno. Only with a reference of one's own */
+void held_unref(struct held *held); /* may remove the file, on the io thread */
+void held_doom(struct held *held);  /* gives up the journal's own reference, and the file with the last one */
+int held_fd(struct held *held);     /* opened when it is not; -errno. Only with a reference of one's own */
+/* Its bytes in memory, as long as one's own reference; NULL: they cannot be had so. Segments. */
+const char *held_map(struct held *held);
 void held_settle(struct held *held); /* no longer written: may be closed when nobody needs it */
 
 struct segment *segment_new(struct journal *journal, uint64_t number);

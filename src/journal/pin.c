@@ -1,6 +1,11 @@
 /* Pins: a reference to the file that a body lies in, so that the file and its bytes stay. What is read of a blob is checked on
  * the way; an inline body is checked as a whole.
  *
+ * What is to be sent only, and not looked at, need not be read: `view` checks it in a mapping of its file. The first time that
+ * costs about what reading costs, since its pages have to be mapped; from then on a quarter less, with what the sockets take. To
+ * send it by sendfile behind the check was slower in all: what it saves the writer its reader pays, who copies what is not near
+ * any more.
+ *
  * A short body that is pinned while its entry is still in memory, on its way to the disk, is copied into the pin: work that is
  * handed on at once, and results that are waited for, are the usual case, and need not be read back. */
 #include "journal/journal_priv.h"
@@ -9,6 +14,7 @@
 #include "base/mem.h"
 #include "journal/blob.h"
 #include "journal/disk.h"
+#include "journal/mapped.h"
 
 #include <errno.h>
 
@@ -21,7 +27,10 @@ struct pin {
 	char copy[];
 };
 
-enum { PIN_COPY_BYTES = 4096 };
+enum {
+	PIN_COPY_BYTES = 4096,
+	PIN_VIEW_BYTES = 4096, /* less is read for less than it costs to have it mapped */
+};
 
 /* Missing, another length, another file: told before the first byte. */
 static int pin_check_blob(struct pin *pin, int fd)
@@ -83,6 +92,20 @@ static int pin_file(struct store_pin *base, uint64_t *ret_offset)
 	return fd;
 }
 
+static const char *pin_view(struct store_pin *base)
+{
+	struct pin *pin = container_of(base, struct pin, base);
+	const char *bytes;
+	uint32_t crc;
+
+	if (pin->held->blob || base->ref.size_bytes < PIN_VIEW_BYTES)
+		return NULL;
+	bytes = held_map(pin->held);
+	if (!bytes || mapped_crc32c(bytes + pin->offset, (size_t)base->ref.size_bytes, &crc) < 0 || crc != base->ref.crc)
+		return NULL;
+	return bytes + pin->offset;
+}
+
 static void pin_unpin(struct store_pin *base)
 {
 	struct pin *pin = container_of(base, struct pin, base);
@@ -92,7 +115,7 @@ static void pin_unpin(struct store_pin *base)
 }
 
 static const struct store_pin_ops pin_ops = {
-	.read = pin_read, .read_whole = pin_read_whole, .file = pin_file, .unpin = pin_unpin};
+	.read = pin_read, .read_whole = pin_read_whole, .file = pin_file, .view = pin_view, .unpin = pin_unpin};
 
 /* The file that holds it, and where in it; NULL when there is none. */
 static struct held *held_find(struct journal *journal, const struct body_ref *ref, uint64_t *ret_offset)

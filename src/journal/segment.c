@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/panic.h"
 #include "journal/disk.h"
+#include "journal/mapped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,7 @@ struct held *held_init(struct held *held, struct journal *journal, uint64_t numb
 	held->number = number;
 	held->refs = 1;
 	held->fd = -1;
+	list_init(&held->resting);
 	return held;
 }
 
@@ -61,14 +63,50 @@ void held_ref(struct held *held)
 }
 
 /* Under held_mutex. */
+static void held_wake(struct held *held)
+{
+	if (list_empty(&held->resting))
+		return;
+	list_remove(&held->resting);
+	held->journal->resting_count--;
+}
+
+/* Under held_mutex. Nobody has a pin. */
 static void held_close(struct held *held)
 {
+	held_wake(held);
+	mapped_free(held->mapped, held->journal->segment_bytes);
+	held->mapped = NULL;
 	if (held->fd < 0)
 		return;
 	close(held->fd);
 	held->fd = -1;
 	if (!held->blob)
 		held->journal->open_count--;
+}
+
+/* Under held_mutex: the last pin is gone. Its mapping stays for whoever comes next, since to make one and to fill it costs as
+ * much as what it saves; the one that was not needed for longest goes when there are too many. That is returned, to be unmapped
+ * without the mutex, which takes a while. */
+static const char *held_rest(struct held *held)
+{
+	struct journal *journal = held->journal;
+	const char *mapped = NULL;
+
+	if (held->mapped && list_empty(&held->resting)) {
+		list_push_back(&journal->resting, &held->resting);
+		journal->resting_count++;
+	}
+	if (journal->resting_count > 1 && journal->resting_count * journal->segment_bytes > journal->mapped_max) {
+		struct held *oldest = list_first(&journal->resting, struct held, resting);
+
+		held_wake(oldest);
+		mapped = oldest->mapped;
+		oldest->mapped = NULL;
+	}
+	if (!held->keep_open && (held->blob || journal->open_count > JOURNAL_OPEN_MAX))
+		held_close(held);
+	return mapped;
 }
 
 /* On the io thread: the last reference to a doomed file is gone. Its name may outlive a crash; recovery finds nothing living in
@@ -100,6 +138,7 @@ static void held_remove(struct io_job *job)
 void held_unref(struct held *held)
 {
 	struct journal *journal = held->journal;
+	const char *mapped = NULL;
 	bool last, doomed;
 
 	pthread_mutex_lock(&journal->held_mutex);
@@ -109,9 +148,10 @@ void held_unref(struct held *held)
 	doomed = held->doomed;
 	if (last && !doomed)
 		held_close(held);
-	else if (held->refs == 1 && !held->keep_open && !doomed && (held->blob || journal->open_count > JOURNAL_OPEN_MAX))
-		held_close(held);
+	else if (held->refs == 1 && !doomed)
+		mapped = held_rest(held);
 	pthread_mutex_unlock(&journal->held_mutex);
+	mapped_free(mapped, journal->segment_bytes);
 	if (!last)
 		return;
 	if (!doomed) {
@@ -155,11 +195,30 @@ int held_fd(struct held *held)
 
 void held_settle(struct held *held)
 {
+	const char *mapped = NULL;
+
 	pthread_mutex_lock(&held->journal->held_mutex);
 	held->keep_open = false;
-	if (held->refs == 1 && held->journal->open_count > JOURNAL_OPEN_MAX)
-		held_close(held);
+	if (held->refs == 1)
+		mapped = held_rest(held);
 	pthread_mutex_unlock(&held->journal->held_mutex);
+	mapped_free(mapped, held->journal->segment_bytes);
+}
+
+const char *held_map(struct held *held)
+{
+	int fd = held_fd(held);
+	const char *mapped;
+
+	if (fd < 0)
+		return NULL;
+	pthread_mutex_lock(&held->journal->held_mutex);
+	if (!held->mapped)
+		held->mapped = mapped_new(fd, held->journal->segment_bytes);
+	held_wake(held);
+	mapped = held->mapped;
+	pthread_mutex_unlock(&held->journal->held_mutex);
+	return mapped;
 }
 
 /* --- the table --- */

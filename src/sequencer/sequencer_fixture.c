@@ -132,6 +132,20 @@ static int pin_file(struct store_pin *pin, uint64_t *ret_offset)
 	return -EBADF;
 }
 
+/* Some can be seen, some have to be read. */
+static const char *pin_view(struct store_pin *pin)
+{
+	const struct fixture_pin *p = container_of(pin, struct fixture_pin, pin);
+
+	for (size_t i = 0; i < p->f->entry_count; i++) {
+		const struct fixture_entry *entry = &p->f->entries[i];
+
+		if (entry->replay.body_place == pin->ref.place && pin->ref.kind == BODY_INLINE)
+			return entry->body.len >= FIXTURE_VIEW_BYTES ? entry->body.ptr : NULL;
+	}
+	return NULL;
+}
+
 static void pin_unpin(struct store_pin *pin)
 {
 	struct fixture_pin *p = container_of(pin, struct fixture_pin, pin);
@@ -140,7 +154,8 @@ static void pin_unpin(struct store_pin *pin)
 	mem_free(p);
 }
 
-static const struct store_pin_ops pin_ops = {pin_read, pin_read_whole, pin_file, pin_unpin};
+static const struct store_pin_ops pin_ops = {
+	.read = pin_read, .read_whole = pin_read_whole, .file = pin_file, .view = pin_view, .unpin = pin_unpin};
 
 static struct store_pin *op_pin(struct store *store, const struct body_ref *ref)
 {

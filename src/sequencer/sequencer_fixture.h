@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "sequencer/sequencer.h"
 
+enum { FIXTURE_VIEW_BYTES = 256 }; /* bodies from there on can be sent from where they lie */
 enum { FIXTURE_ENTRIES = 32768, FIXTURE_BYTES = 8 << 20, FIXTURE_BODIES = 4096, FIXTURE_SENT = 4096, FIXTURE_THREADS = 4 };
 
 struct fixture_entry {

@@ -69,6 +69,12 @@ struct store_pin_ops {
 	 * bytes must be read, because that is what checks them. */
 	int (*file)(struct store_pin *pin, uint64_t *ret_offset);
 
+	/* All of a body where it lies in memory that the system fills from the file, having held it against its CRC-32C; while
+	 * pinned. Only for the system to read (write, sendmsg), which answers -EFAULT where the disk does not give the bytes any
+	 * more: whoever reads them himself may be ended by SIGBUS. NULL: read_whole has it, or tells what is wrong. The function
+	 * may be missing. */
+	const char *(*view)(struct store_pin *pin);
+
 	void (*unpin)(struct store_pin *pin);
 };
 

@@ -221,7 +221,8 @@ static void pin_unpin(struct store_pin *pin)
 	mem_free(container_of(pin, struct sim_pin, pin));
 }
 
-static const struct store_pin_ops pin_ops = {pin_read, pin_read_whole, pin_file, pin_unpin};
+static const struct store_pin_ops pin_ops = {
+	.read = pin_read, .read_whole = pin_read_whole, .file = pin_file, .unpin = pin_unpin};
 
 static struct store_pin *op_pin(struct store *store, const struct body_ref *ref)
 {

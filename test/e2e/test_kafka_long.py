@@ -104,19 +104,43 @@ def test_a_time_too_far_off_is_told_so(server):
     assert errors == [confluent.KafkaError.INVALID_TIMESTAMP] * 2 + [None]
 
 
-def test_a_damaged_one_is_not_sent(server):
-    make(server, "long", max_message_bytes=str(12 * MIB))
-    value = os.urandom(5 * MIB)
-    assert produce(server, "long", value) is None
-    with server.open_kafka() as conn:
-        assert len(conn.send(fetch(1, "long", 0, 0, max_bytes=64 * MIB)).answer()[1]) > len(value)
-    mark = value[4 * MIB : 4 * MIB + 64]
+def segment_with(server, mark):
+    """The journal's file that these bytes are in, and where."""
     for path in (pathlib.Path(server.data) / "journal").glob("*.seg"):
         data = path.read_bytes()
         if mark in data:
-            with open(path, "r+b") as file:
-                file.seek(data.index(mark))
-                file.write(bytes([mark[0] ^ 1]))
+            return path, data.index(mark)
+    raise AssertionError("not in the journal")
+
+
+SIZES = (3000, 20_000, 700_000, 10 * MIB)  # read; seen where it lies; longer than one write; longer than is read at once
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_damaged_one_is_not_sent(server, size):
+    make(server, "long", max_message_bytes=str(12 * MIB))
+    value = os.urandom(size)
+    assert produce(server, "long", value) is None
+    with server.open_kafka() as conn:
+        assert len(conn.send(fetch(1, "long", 0, 0, max_bytes=64 * MIB)).answer()[1]) > len(value)
+    mark = value[size * 4 // 5 :][:64]
+    path, at = segment_with(server, mark)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(bytes([mark[0] ^ 1]))
+    with server.open_kafka() as conn:
+        assert conn.send(fetch(1, "long", 0, 0, max_bytes=64 * MIB)).ended()
+    assert server.api.call("GET", "/v1/stream/long/0?offset=-1").status == 503
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_that_is_cut_off_is_not_sent(server, size):
+    """As when the disk does not give its bytes any more, which a mapped file tells in another way than one that is read."""
+    make(server, "long", max_message_bytes=str(12 * MIB))
+    value = os.urandom(size)
+    assert produce(server, "long", value) is None
+    path, at = segment_with(server, value[:64])
+    os.truncate(path, at + size // 2)
     with server.open_kafka() as conn:
         assert conn.send(fetch(1, "long", 0, 0, max_bytes=64 * MIB)).ended()
     assert server.api.call("GET", "/v1/stream/long/0?offset=-1").status == 503

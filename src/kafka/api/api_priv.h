@@ -26,7 +26,9 @@ enum {
 	READ_BYTES = 64 * 1024, /* one read */
 	READS_A_TURN = 8,       /* of one connection */
 	WRITES_A_TURN = 8,
-	WRITE_BYTES = STORE_BODY_MAX, /* gathered for one write: what lies in the journal is read and checked as a whole */
+	WRITE_BYTES = STORE_BODY_MAX,    /* read for one write: what lies in the journal is read and checked as a whole */
+	WRITE_ENOUGH_BYTES = 256 * 1024, /* one write has no more pieces than this takes */
+	WRITE_PARTS = 64,
 	CONNS_A_TURN = 4096,
 	REQUEST_ROOM_BYTES = 16 << 20, /* what one request may take, decoded: so much … */
 	REQUEST_ROOM_SHARE = 32,       /* … or, if that is less, so much for each of its bytes */
@@ -67,7 +69,8 @@ struct piece {
 	struct buf bytes;
 	struct store_pin *pin; /* NULL: `bytes` */
 	uint64_t at, end;      /* what is left of either */
-	bool checked;          /* some of the body was written, so all of it was read and is right */
+	bool checked;          /* some of the body was written, so all of it was looked at and is right */
+	const char *view;      /* of the body: store.h; NULL: it is read */
 };
 
 struct chain {

@@ -59,6 +59,8 @@ static bool is_sound(struct store_pin *pin, char *buffer)
 {
 	uint32_t crc = 0;
 
+	if (pin->ops->view && pin->ops->view(pin))
+		return true;
 	for (uint64_t at = 0; at < pin->ref.size_bytes; at += WRITE_BYTES) {
 		uint64_t left = pin->ref.size_bytes - at;
 		size_t len = left < WRITE_BYTES ? (size_t)left : WRITE_BYTES;

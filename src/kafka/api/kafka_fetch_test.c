@@ -2,6 +2,8 @@
 #include "base/testing.h"
 #include "kafka/api/kafka_fetch_fixture.h"
 
+#include "kafka/codec/bytes.h"
+
 #include <malloc.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -184,6 +186,47 @@ static void batches_come_whole_and_within_the_limits(void **state)
 	assert_true(heard(0)->records.len == size && heard(1)->records.len == 0);
 }
 
+/* --- from where --- */
+
+/* Batches one behind the other, from that offset to the end. */
+static void expect_batches(struct slice records, uint64_t next, uint64_t end)
+{
+	while (records.len) {
+		struct wire_reader r = wire_reader_of(records);
+		size_t size;
+
+		assert_int_equal(kafka_get_u64(&r), next);
+		size = 12 + kafka_get_u32(&r);
+		(void)wire_bytes(&r, 11);
+		next += 1 + kafka_get_u32(&r);
+		assert_true(!r.failed && size <= records.len);
+		records = slice_from(records.ptr + size, records.len - size);
+	}
+	assert_int_equal(next, end);
+}
+
+static void what_can_be_seen_and_what_has_to_be_read_come_in_their_order(void **state)
+{
+	struct kafka_fetch_request request = ask_all(0, 0);
+	size_t small = 0, big = 0;
+
+	(void)state;
+	fetch_begin();
+	for (int i = 0; i < 200; i++) { /* in more parts than one write takes */
+		small = write_to(0, 1);
+		big = write_to(0, 16);
+	}
+	assert_true(small < FIXTURE_VIEW_BYTES && big >= FIXTURE_VIEW_BYTES);
+	ask(&request);
+	hear();
+	assert_int_equal(heard(0)->records.len, 200 * (small + big));
+	expect_batches(heard(0)->records, 0, 200 * 17);
+	asked[0].fetch_offset = 18;
+	ask(&request);
+	hear();
+	expect_batches(heard(0)->records, 18, 200 * 17);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, fetch_setup, fetch_teardown)
@@ -194,6 +237,7 @@ int main(void)
 		TEST(too_many_partitions_wait_and_are_looked_at_in_the_end),
 		TEST(where_nothing_came_nobody_is_asked_in_the_end),
 		TEST(batches_come_whole_and_within_the_limits),
+		TEST(what_can_be_seen_and_what_has_to_be_read_come_in_their_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

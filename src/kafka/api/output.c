@@ -1,16 +1,15 @@
-/* What a connection has to write: bytes, and parts of bodies that lie in the store, in the order of the requests. Both are
- * gathered in the thread's buffer for each write, so that a reader who stalls costs its pieces and nothing else.
+/* What a connection has to write: bytes, and parts of bodies that lie in the store, in the order of the requests. Bodies are sent
+ * from where they lie; what cannot be seen there is read into the thread's buffer for each write, as bytes are copied there. So a
+ * reader who stalls costs its pieces and nothing else.
  *
- * A body is read as a whole before its first byte is written, since that is how it is held against its checksum; the bytes that
- * the socket takes at once go from there. The rest of it, which is known to be right, is sent from the file and not copied any
- * more. To check a body through a mapping and to send all of it from the file was measured, and costs more than the copy. */
+ * A body is looked at as a whole right before its first byte is written, since that is how it is held against its checksum. When
+ * the socket takes only a part of it, the rest is known to be right. */
 #include "kafka/api/api_priv.h"
 
 #include <errno.h>
 
 enum {
 	COPY_BYTES = 16 * 1024, /* answers up to this share a piece */
-	FILE_BYTES = 16 * 1024, /* less of a file is copied along with what comes behind it */
 };
 
 static struct piece *piece_new(struct kafka_thread *thread, struct chain *chain)
@@ -125,45 +124,62 @@ static ssize_t read_part(const struct piece *piece, uint64_t at, char *out, size
 	return (ssize_t)left;
 }
 
-/* The rest of a body whose beginning has been written. */
-static bool goes_from_file(const struct piece *piece)
+/* Where the body lies, if it can be sent from there. */
+static const char *piece_view(struct piece *piece)
 {
-	return piece->pin && piece->checked && piece->end - piece->at >= FILE_BYTES;
+	if (!piece->pin)
+		return NULL;
+	if (!piece->checked)
+		piece->view = piece->pin->ops->view ? piece->pin->ops->view(piece->pin) : NULL;
+	return piece->view;
 }
 
-/* -ENOTSUP: it has to be read. */
-static ssize_t write_from_file(struct kafka_conn *conn)
-{
-	const struct piece *piece = conn->out.first;
-	uint64_t base = 0;
-	int file = goes_from_file(piece) && piece->pin->ops->file ? piece->pin->ops->file(piece->pin, &base) : -ENOTSUP;
+/* For one write. */
+struct gathered {
+	struct iovec parts[WRITE_PARTS];
+	int count;
+	size_t len, used; /* in all; in the thread's buffer */
+};
 
-	if (file < 0)
-		return -ENOTSUP;
-	return conn->stream.ops->send_file(&conn->stream, file, base + piece->at, (size_t)(piece->end - piece->at));
+static void gathered_add(struct gathered *g, const char *at, size_t len)
+{
+	struct iovec *last = g->count ? &g->parts[g->count - 1] : NULL;
+
+	if (last && (char *)last->iov_base + last->iov_len == at)
+		last->iov_len += len;
+	else if (len)
+		g->parts[g->count++] = (struct iovec){(char *)(uintptr_t)at, len};
+	g->len += len;
 }
 
-/* Fills the thread's buffer from the front of what there is. Returns how much, or -EIO. */
-static ssize_t collect(struct kafka_conn *conn)
+/* From the front of what there is. 0 or -EIO. */
+static int gather(struct kafka_conn *conn, struct gathered *g)
 {
-	char *out = conn->thread->write_buffer;
-	size_t len = 0;
-
-	for (const struct piece *piece = conn->out.first; piece && len < READ_BYTES; piece = piece->next) {
-		size_t left = (size_t)(piece->end - piece->at), room = WRITE_BYTES - len;
+	for (struct piece *piece = conn->out.first; piece; piece = piece->next) {
+		size_t left = (size_t)(piece->end - piece->at), room = WRITE_BYTES - g->used;
+		char *out = conn->thread->write_buffer + g->used;
 		ssize_t part = (ssize_t)(left < room ? left : room);
+		const char *view;
 
+		if (g->len >= WRITE_ENOUGH_BYTES || g->count == WRITE_PARTS)
+			break;
+		view = piece_view(piece);
+		if (view) {
+			gathered_add(g, view + piece->at, left);
+			continue;
+		}
 		if (piece->pin)
-			part = read_part(piece, piece->at, out + len, room);
+			part = read_part(piece, piece->at, out, room);
 		else
-			memcpy(out + len, piece->bytes.ptr + piece->at, (size_t)part);
+			memcpy(out, piece->bytes.ptr + piece->at, (size_t)part);
 		if (part < 0)
-			return part;
-		len += (size_t)part;
+			return -EIO;
+		gathered_add(g, out, (size_t)part);
+		g->used += (size_t)part;
 		if ((size_t)part < left)
 			break;
 	}
-	return (ssize_t)len;
+	return 0;
 }
 
 static void consume(struct kafka_conn *conn, size_t sent)
@@ -185,16 +201,14 @@ static void consume(struct kafka_conn *conn, size_t sent)
 
 static bool write_some(struct kafka_conn *conn)
 {
-	ssize_t sent = write_from_file(conn), len;
+	struct gathered g = {.count = 0};
+	ssize_t sent;
 
-	if (sent == -ENOTSUP) {
-		len = collect(conn);
-		if (len < 0) {
-			kafka_conn_break(conn); /* too late for an error: its length was promised */
-			return false;
-		}
-		sent = conn->stream.ops->write(&conn->stream, &(struct iovec){conn->thread->write_buffer, (size_t)len}, 1, false);
+	if (gather(conn, &g) < 0) {
+		kafka_conn_break(conn); /* too late for an error: its length was promised */
+		return false;
 	}
+	sent = conn->stream.ops->write(&conn->stream, g.parts, g.count, false);
 	if (sent > 0) {
 		conn->thread->stats.bytes_out_total += (uint64_t)sent;
 		conn->flags |= CONN_SENT;
