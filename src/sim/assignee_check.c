@@ -174,9 +174,14 @@ static void is_told(struct world *world, struct seen_assignee *m, struct place_s
 	set_since(m, told, epoch);
 	add_missing(&lost, &m->told, told);
 	if (epoch == m->epoch && !joins) {
-		add_missing(&pending, lost.count ? &lost : &m->pending, told);
+		/* Of a topic that is gone it is not told, whether it has given up the rest or not. */
+		add_missing(&pending, &lost, told);
+		if (living(world, &lost).count == 0)
+			add_missing(&pending, &m->pending, told);
 		if (lost.count)
-			m->moving_ms = m->moving_since_ms = world->now_ms;
+			m->moving_since_ms = world->now_ms;
+		if (lost.count && (!m->moving_ms || living(world, &lost).count))
+			m->moving_ms = world->now_ms;
 	}
 	if (!pending.count)
 		m->moving_ms = 0;

@@ -149,8 +149,6 @@ static const char *came(struct model_group *group, const struct group_event *e)
 	struct model_assignee *m = model_assignee(group, e->member);
 	bool is_anew;
 
-	if (group->members)
-		return "the server assigns to somebody, and members of the classic protocol began the generation";
 	if (!m)
 		m = model_assignee_instance(group, e->instance);
 	if (m && !slice_eq(slice_str(m->id), e->member) && m->state != HOLDING_AWAY)

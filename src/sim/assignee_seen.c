@@ -143,6 +143,9 @@ static void tap_member(struct world *world, const struct group_event *e, const s
 	const struct model_assignee *old = model_assignee_instance(group, e->instance);
 	struct seen_assignee *m, *before;
 
+	/* Who was in before a restart may leave after it: then the journal does not say that nobody is. */
+	CHECK(world, !group->members || world->groups.assignees.has_left[group_of_name(slice_str(group->id))],
+	      "group %s: the server assigns in it, and members of the classic protocol began the generation", group->id);
 	if (!group->assignee_count && !group->is_assigned && group->generation)
 		world->groups.assignees.turned++;
 	list_each (node, &world->asks) {
@@ -240,6 +243,7 @@ void assignees_crashed(struct world *world)
 	struct assignee_world *w = &world->groups.assignees;
 
 	w->started_ms = world->now_ms;
+	memset(w->has_left, 0, sizeof(w->has_left));
 	for (unsigned i = 0; i < ASSIGNEES_SEEN; i++) {
 		struct seen_assignee *m = &w->seen[i];
 		const struct assignee *a = m->id[0] ? client_of(world, m->group, slice_str(m->id)) : NULL;

@@ -12,6 +12,7 @@ struct consumer_places_view;
 
 enum {
 	ASSIGNEES = 14,
+	ASSIGNEE_GROUPS = 5, /* as GROUP_NAMES */
 	ASSIGNEE_SESSION_MS = 900,
 	ASSIGNEE_REBALANCE_LEAST_MS = 300,
 	ASSIGNEES_SEEN = 64,
@@ -53,7 +54,8 @@ struct assignee_world {
 	struct assignee each[ASSIGNEES];
 	struct seen_assignee seen[ASSIGNEES_SEEN];
 	uint64_t serial, started_ms;
-	bool is_quiet; /* nothing else happens: it is seen whether they come to rest */
+	bool has_left[ASSIGNEE_GROUPS]; /* by group: somebody of the classic protocol, since the start */
+	bool is_quiet;                  /* nothing else happens: it is seen whether they come to rest */
 	/* What was seen. */
 	uint64_t joins, beats, moves, given_up, stale, gone, committed, refused, lost, unreleased, rests, out, turned;
 };

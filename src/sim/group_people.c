@@ -31,6 +31,8 @@ unsigned group_of_name(struct slice name)
 	return GROUP_NAMES;
 }
 
+_Static_assert(ASSIGNEE_GROUPS == GROUP_NAMES, "as many");
+
 void groups_begin(struct world *world)
 {
 	for (unsigned i = 0; i < GROUP_CONSUMERS; i++) {

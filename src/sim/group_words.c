@@ -285,6 +285,8 @@ static void check_leave(struct world *world, const struct ask *ask, const struct
 		      "%.*s was taken out, and is in", (int)leaving->member.len, leaving->member.ptr);
 		return;
 	}
+	if (leaving->outcome == OUTCOME_OK)
+		world->groups.assignees.has_left[group_of_name(ask->command.in.group_leave.group)] = true;
 	if (leaving->outcome != OUTCOME_OK)
 		check_refusal(world, &who, leaving->outcome, group, m);
 	else if (m)
