@@ -31,7 +31,7 @@ unsigned group_of_name(struct slice name)
 	return GROUP_NAMES;
 }
 
-_Static_assert(ASSIGNEE_GROUPS == GROUP_NAMES, "as many");
+_Static_assert((int)ASSIGNEE_GROUPS == (int)GROUP_NAMES, "as many");
 
 void groups_begin(struct world *world)
 {

@@ -127,7 +127,7 @@ static void produced(struct world *world, struct ask *ask)
 	struct topic_producer *producer = ask->who;
 	const struct question *q = question_of(ask);
 	size_t count = ask->command.in.produce.count, kept = 0;
-	bool lost = false;
+	bool lost = false, unsure = false;
 
 	for (size_t i = 0; i < count && ask->command.outcome == OUTCOME_OK; i++) {
 		if (q->produce[i].outcome == OUTCOME_OK || q->produce[i].outcome == OUTCOME_SAME)
@@ -141,15 +141,17 @@ static void produced(struct world *world, struct ask *ask)
 		enum outcome outcome = q->produce[i].outcome;
 		bool again = is_open(world, producer, &producer->pending[i], &q->produce[i]);
 
-		/* What is refused now may have been taken when it was said before. */
-		lost = lost || outcome == OUTCOME_GAP || outcome == OUTCOME_STALE ||
-		       (producer->pending[i].tries > 1 && !again && outcome != OUTCOME_OK && outcome != OUTCOME_SAME);
+		lost = lost || outcome == OUTCOME_GAP || outcome == OUTCOME_STALE;
+		/* What is refused now may have been taken when it was said before: then its numbers are not free for another. */
+		unsure = unsure || (producer->pending[i].tries > 1 && !again && outcome != OUTCOME_OK && outcome != OUTCOME_SAME);
 		if (again)
 			producer->pending[kept++] = producer->pending[i];
 	}
 	if (ask->command.outcome == OUTCOME_OK || producer->kind == PRODUCER_PLAIN)
 		producer->pending_count = kept;
-	if (lost)
+	if (unsure && producer->kind != PRODUCER_PLAIN)
+		producer_forgets(producer);
+	else if (lost)
 		goes_wrong(world, producer);
 }
 
