@@ -222,6 +222,8 @@ static void believed(struct world *world, struct ask *ask)
 	check_believed(world, beat, q, m);
 	check_epoch(world, q, m, group, view->at[0].epoch);
 	told = assignee_places(world, &view->at[0].assigned);
+	if (!q->was_in && !q->was_held) /* it is new, whatever it was told before a crash */
+		m->told = m->pending = (struct place_set){0};
 	before = living(world, &m->told);
 	check_told(world, m, group, &told);
 	CHECK(world,
