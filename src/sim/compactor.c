@@ -205,6 +205,8 @@ static bool is_dirty(const struct model_partition *partition, const struct model
 			dirty += runs[i].ref.size_bytes;
 	}
 	free(runs);
+	if (partition->stream->earliest > 0) /* what is let go makes the rest the dirtier; that is seen with the next append */
+		return false;
 	return (double)dirty > (double)(dirty + clean) * topic->dirty_ratio;
 }
 
