@@ -18,14 +18,24 @@ static void on_bus_error(int sig)
 	raise(sig);
 }
 
-/* For each mapping again, whoever may have wanted the signal since. SA_NODEFER: it is not blocked in the handler, so that nothing
- * has to be put back behind the jump. */
+/* For each mapping again, whoever may have wanted the signal since. */
 static void take_bus_errors(void)
 {
-	struct sigaction action = {.sa_handler = on_bus_error, .sa_flags = SA_NODEFER};
+	struct sigaction action = {.sa_handler = on_bus_error};
 
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, NULL);
+}
+
+/* It is blocked in the handler, and a jump out of that leaves it so: to keep and restore the mask would be a system call for each
+ * look, of which hardly one fails. */
+static void unblock_bus_errors(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 const char *mapped_new(int fd, size_t len)
@@ -51,6 +61,7 @@ int mapped_crc32c(const char *at, size_t len, uint32_t *ret_crc)
 
 	if (sigsetjmp(back, 0)) {
 		looking = NULL;
+		unblock_bus_errors();
 		return -EIO;
 	}
 	looking = &back;
