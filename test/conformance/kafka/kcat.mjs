@@ -66,7 +66,9 @@ function checks(server, prefix) {
 			look()
 		})
 		let sent = 0
-		const send = (n) => kcat(["-P", "-t", name], `${lines(sent, (sent += n)).join("\n")}\n`)
+		// To each partition as many: left to itself the client puts a thousand into one, and its member alone has something to read.
+		const send = (n) => ["0", "1", "2", "3"].forEach((partition) =>
+			kcat(["-P", "-t", name, "-p", partition], `${lines(sent, (sent += n / 4)).join("\n")}\n`))
 		const read = () => new Set([...first.numbers, ...(second?.numbers ?? [])]).size
 		send(1000)
 		let second
